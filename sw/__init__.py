@@ -1,0 +1,1 @@
+"""Software side of uTicket: networks, training, pruning, balancing, quantization, tickets."""

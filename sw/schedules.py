@@ -1,0 +1,78 @@
+"""Training schedules: how many images, ticks and prunings a ticket gets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Round:
+    """One round: prune to `keep`, then train on `images` images (with repetition, augmented)."""
+
+    keep: float  # fraction of the weights after the first layer that is left
+    images: int
+    ticks: int
+    learning_rate: float  # peak of the one-cycle
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """The dense rounds are shared by all methods of a model; the pruned rounds follow from them.
+
+    rewind_images: the weights, biases and batch-norm state after that many images of the first
+    round are restored after each pruning (late rewinding); None goes on from the trained ones.
+    """
+
+    dense: tuple[Round, ...]
+    pruned: tuple[Round, ...]
+    rewind_images: int | None = None
+    batch: int = 128
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    floor: float = 0.003  # fraction of every layer's weights that pruning never removes
+    mixed_precision: bool = True
+
+    @property
+    def rounds(self) -> tuple[Round, ...]:
+        """All rounds in order."""
+        return self.dense + self.pruned
+
+
+def _lottery(epochs: int, *, prunings: int, per_round: float) -> Schedule:
+    """Iterative pruning of `per_round` of what remains, every round rewound to epoch 20."""
+    images, rate = epochs * 50_000, 0.1
+    return Schedule(
+        dense=(Round(keep=1.0, images=images, ticks=4, learning_rate=rate),),
+        pruned=tuple(
+            Round(keep=(1 - per_round) ** r, images=images, ticks=4, learning_rate=rate)
+            for r in range(1, prunings + 1)
+        ),
+        rewind_images=20 * 50_000,
+    )
+
+
+SCHEDULES = {
+    # The paper's protocol (Kim et al. 2022): 15 rounds, 25 % of the remaining weights each.
+    "paper": _lottery(200, prunings=14, per_round=0.25),
+    # A day's budget cut to about an hour and a half of two CPU cores: ticks grow from one to four,
+    # pruning is gradual and nothing is rewound.
+    "cpu": Schedule(
+        dense=(Round(keep=1.0, images=160_000, ticks=1, learning_rate=0.1),),
+        pruned=(
+            Round(keep=0.30, images=12_800, ticks=1, learning_rate=0.05),
+            Round(keep=0.12, images=12_800, ticks=1, learning_rate=0.05),
+            Round(keep=0.05, images=12_800, ticks=2, learning_rate=0.05),
+            Round(keep=0.019, images=38_400, ticks=2, learning_rate=0.05),
+            Round(keep=0.019, images=12_800, ticks=4, learning_rate=0.02),
+        ),
+    ),
+    # A few batches, to see that everything works.
+    "smoke": Schedule(
+        dense=(Round(keep=1.0, images=32, ticks=1, learning_rate=0.05),),
+        pruned=(
+            Round(keep=0.2, images=32, ticks=2, learning_rate=0.05),
+            Round(keep=0.019, images=32, ticks=4, learning_rate=0.05),
+        ),
+        batch=16,
+    ),
+}
