@@ -1,0 +1,121 @@
+"""One description of the hardware, with units, validated at once."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+LEAK_MODES = ("shift", "complement", "none")
+WORD_BITS = 16  # a scratchpad word: one WSP header or one weight
+STREAM_BITS = 64  # a beat of the program and result streams
+STREAM_WORDS = STREAM_BITS // WORD_BITS
+BANKS = 4  # of the spike buffer
+MAX_SIDE = 64  # of a map, in positions
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Parameters of the array. Raises ValueError where one is out of range, naming it."""
+
+    n_pe: int = 16
+    """PEs; a group is as many filters."""
+    ticks: int = 4
+    """Timesteps, 1 to 4; also the lanes of a PE: each lane is one tick's AND gate and accumulators."""
+    tile_side: int = 8
+    """Side of a tile, in positions, 4 or 8; a PE has tile_side^2 accumulators a lane."""
+    scratchpad_depth: int = 1024
+    """16-bit words of a PE's weight ring; a power of two, 32 to 1024."""
+    weight_bits: int = 16
+    """16, 8 or 4; narrower weights are stored one a word, sign-extended."""
+    accumulator_bits: int = 24
+    """Of accumulators and membrane potentials, 16 to 24."""
+    leak_mode: str = "shift"
+    """What is left of a potential after a tick: u >>> leak_shift, u - (u >>> leak_shift), or u."""
+    leak_shift: int = 2
+    """Bits; 1 to 8."""
+    buffer_depth: int = 512
+    """Words of each of the four spike buffer banks; a power of two. A word is one tile of all ticks."""
+    queue_depth: int = 16
+    """Filter headers a PE holds ahead of its sweep; a power of two, at least 2."""
+
+    def __post_init__(self) -> None:
+        def require(name: str, allowed: bool, text: str) -> None:
+            if not allowed:
+                raise ValueError(f"hardware: {name} = {getattr(self, name)!r}, allowed: {text}")
+
+        def power_of_two(value: int) -> bool:
+            return value > 0 and value & (value - 1) == 0
+
+        for name, value in asdict(self).items():
+            if name != "leak_mode" and (isinstance(value, bool) or not isinstance(value, int)):
+                raise ValueError(f"hardware: {name} = {value!r}, allowed: a whole number")
+        require("n_pe", 1 <= self.n_pe <= 64, "1 to 64")
+        require("ticks", 1 <= self.ticks <= 4, "1 to 4")
+        require("tile_side", self.tile_side in (4, 8), "4 or 8")
+        require(
+            "scratchpad_depth",
+            power_of_two(self.scratchpad_depth) and 32 <= self.scratchpad_depth <= 1024,
+            "a power of two from 32 to 1024",
+        )
+        require("weight_bits", self.weight_bits in (4, 8, 16), "4, 8 or 16")
+        require("accumulator_bits", 16 <= self.accumulator_bits <= 24, "16 to 24")
+        require("leak_mode", self.leak_mode in LEAK_MODES, ", ".join(LEAK_MODES))
+        require("leak_shift", 1 <= self.leak_shift <= 8, "1 to 8")
+        require(
+            "buffer_depth",
+            power_of_two(self.buffer_depth) and 16 <= self.buffer_depth <= 4096,
+            "a power of two from 16 to 4096",
+        )
+        require(
+            "queue_depth",
+            power_of_two(self.queue_depth) and 2 <= self.queue_depth <= 64,
+            "a power of two from 2 to 64",
+        )
+
+    @property
+    def lanes(self) -> int:
+        """(tick, position) pairs a PE visits in a cycle: one position, every tick."""
+        return self.ticks
+
+    @property
+    def positions(self) -> int:
+        """Positions of a tile."""
+        return self.tile_side**2
+
+    @property
+    def accumulators(self) -> int:
+        """Accumulators of a PE, over all lanes."""
+        return self.positions * self.lanes
+
+    @property
+    def small_side(self) -> int:
+        """Maps up to this side are packed four channels a word, with a copy in every bank."""
+        return self.tile_side // 2
+
+    @property
+    def word_bits(self) -> int:
+        """Bits of a spike buffer word: a tile, all ticks; bit ((y * tile_side + x) * ticks + t)."""
+        return self.positions * self.ticks
+
+    @property
+    def scratchpad_rows(self) -> int:
+        """Beats that fit a PE's weight ring."""
+        return self.scratchpad_depth // STREAM_WORDS
+
+    def leak(self, u: int) -> int:
+        """What is left of a potential `u` after a tick, in integers, flooring as the hardware does."""
+        if self.leak_mode == "none":
+            return u
+        shifted = u >> self.leak_shift
+        return shifted if self.leak_mode == "shift" else u - shifted
+
+    def to_dict(self) -> dict:
+        """All fields, and the derived ones that reports show."""
+        return {**asdict(self), "lanes": self.lanes, "accumulators": self.accumulators}
+
+
+PRESETS = {
+    "paper": Config(),
+    "tiny": Config(
+        n_pe=4, ticks=2, tile_side=4, scratchpad_depth=64, buffer_depth=128, queue_depth=4
+    ),
+}
