@@ -1,0 +1,143 @@
+"""The golden model: what the array computes, bit for bit, in NumPy alone (design, sections 2 and 3).
+
+A layer's accumulator is acc = bias + sum of the weights whose input spike is 1. All sums are of
+integers far below 2^53, hence exact in float64 in any order, which lets BLAS do the work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from sw import datasets
+from sw.networks import Layer
+from sw.quantize import IntegerLayer, IntegerNetwork
+
+Leak = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class LayerResult:
+    """One image through one layer, T ticks."""
+
+    input: np.ndarray  # uint8 (T, C, H, W), 0 or 1
+    output: np.ndarray  # uint8 (T, C, H, W) after pooling; of the classifier int32 (T, K), raw
+    filter_accumulates: np.ndarray  # int64 (K,), see `accumulates`
+
+    @property
+    def accumulates(self) -> int:
+        """Steps, (weight, position, tick) triples, whose input spike is 1; padding is no spike."""
+        return int(self.filter_accumulates.sum())
+
+    @property
+    def input_sparsity(self) -> float:
+        """Share of zeros in the input, over all ticks."""
+        return 1 - float(self.input.mean())
+
+
+def first_layer_spikes(network: IntegerNetwork, images: np.ndarray) -> np.ndarray:
+    """The array's input: uint8 images (N, C, H, W) -> spikes, uint8 (N, T, C, H, W).
+
+    The first convolution sees the normalized image once, in float64; its LIF replays that current
+    for T ticks: v = leak v + x, fire at v >= 1, reset to 0 (1 - leak is folded into x). One image
+    at a time, so that a batch cannot change the order of a sum.
+    Raises ValueError unless `images` are uint8 of the first layer's channels.
+    """
+    layer = network.layers[0]
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] != layer.in_channels:
+        raise ValueError(
+            f"images are {images.dtype} {images.shape}, need uint8 (N, {layer.in_channels}, H, W)"
+        )
+    kernel = network.first_weight.reshape(layer.out_channels, -1)
+    spikes = []
+    for image in datasets.normalize(images, network.dataset):
+        patches, sides = _patches(image[None], layer)
+        current = kernel @ patches + network.first_bias[:, None]
+        v = np.zeros_like(current)
+        ticks = np.empty((network.ticks, *current.shape), np.uint8)
+        for t in range(network.ticks):
+            v = network.float_leak * v + current
+            ticks[t] = v >= 1
+            v[v >= 1] = 0
+        spikes.append(_pool(ticks.reshape(network.ticks, -1, *sides), layer))
+    return np.stack(spikes)
+
+
+def run(network: IntegerNetwork, spikes: np.ndarray) -> dict[str, LayerResult]:
+    """Every layer of the array, by name, for one image's input spikes, uint8 (T, C, H, W)."""
+    outputs = {network.layers[0].name: spikes}
+    results = {}
+    for layer in network.array:
+        result = run_layer(layer, outputs[layer.layer.input], network.leak)
+        results[layer.layer.name] = result
+        outputs[layer.layer.name] = result.output
+    return results
+
+
+def run_layer(integer: IntegerLayer, spikes: np.ndarray, leak: Leak) -> LayerResult:
+    """One layer: `spikes` (T, C, H, W) of 0 and 1; a linear layer flattens the map.
+
+    leak: of integer potentials, as `IntegerNetwork.leak`.
+    Raises ValueError for spikes of another shape, and for what the array does not run.
+    """
+    layer = integer.layer
+    ticks, channels, height, width = spikes.shape
+    need = layer.in_channels if layer.kind == "conv" else layer.in_channels // (height * width)
+    if channels != need or layer.shortcut or layer.pool not in (None, "max2"):
+        raise ValueError(
+            f"layer {layer.name} (in_channels = {layer.in_channels}, shortcut = {layer.shortcut!r}, "
+            f"pool = {layer.pool!r}) cannot take spikes {spikes.shape}"
+        )
+    patches, sides = _patches(spikes, layer)
+    filters = layer.out_channels
+    acc = integer.weight.reshape(filters, -1).astype(np.float64) @ patches
+    acc = acc.astype(np.int64) + integer.bias[:, None]
+    acc = acc.reshape(filters, ticks, *sides).transpose(1, 0, 2, 3)
+    accumulates = integer.mask.reshape(filters, -1).astype(np.float64) @ patches.sum(axis=1)
+    if integer.threshold is None:
+        output = acc.reshape(ticks, filters).astype(np.int32)
+    else:
+        output = _pool(_fire(acc, integer.threshold, leak), layer)
+    return LayerResult(spikes, output, accumulates.astype(np.int64))
+
+
+def predict(acc: np.ndarray) -> int:
+    """Class of one image from the classifier's accumulators (T, K); the lowest index on ties."""
+    return int(np.argmax(acc.sum(axis=0, dtype=np.int64)))
+
+
+def _patches(x: np.ndarray, layer: Layer) -> tuple[np.ndarray, tuple[int, int]]:
+    """im2col: (T, C, H, W) -> float64 (C kh kw, T H' W'), and the output map's sides (H', W')."""
+    if layer.kind == "linear":
+        return x.reshape(len(x), -1).T.astype(np.float64), (1, 1)
+    pad = layer.padding
+    padded = np.pad(x, ((0, 0), (0, 0), (pad, pad), (pad, pad)))
+    windows = np.lib.stride_tricks.sliding_window_view(
+        padded, (layer.kernel, layer.kernel), axis=(2, 3)
+    )[:, :, :: layer.stride, :: layer.stride]
+    sides = windows.shape[2:4]
+    columns = windows.transpose(1, 4, 5, 0, 2, 3).astype(np.float64)
+    return columns.reshape(x.shape[1] * layer.kernel**2, -1), sides
+
+
+def _fire(acc: np.ndarray, threshold: np.ndarray, leak: Leak) -> np.ndarray:
+    """LIF: u = leak(u) + acc, fire at u >= threshold, then u = 0: int64 -> uint8 (T, K, H, W)."""
+    u = np.zeros_like(acc[0])
+    spikes = np.empty(acc.shape, np.uint8)
+    for t, current in enumerate(acc):
+        u = leak(u) + current
+        fires = u >= threshold[:, None, None]
+        spikes[t] = fires
+        u[fires] = 0
+    return spikes
+
+
+def _pool(spikes: np.ndarray, layer: Layer) -> np.ndarray:
+    """2x2 OR of spikes (T, K, H, W), an odd last row or column dropped; or nothing."""
+    if layer.pool is None:
+        return spikes
+    ticks, filters, height, width = spikes.shape
+    even = spikes[:, :, : height // 2 * 2, : width // 2 * 2]
+    return even.reshape(ticks, filters, height // 2, 2, width // 2, 2).max(axis=(3, 5))
