@@ -6,9 +6,9 @@ paper) and `magnitude` (ours). A group is `n_pe` consecutive filters, one a PE.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
+
+from sw.sampling import flip_random
 
 POLICIES = ("none", "sort", "random", "magnitude")
 TARGETS = ("exact", "ceil")
@@ -17,7 +17,9 @@ TARGETS = ("exact", "ceil")
 def filter_nnz(mask: np.ndarray) -> np.ndarray:
     """Non-zero weights of each filter: (K, ...) -> int64 (K,)."""
     rows = mask.reshape(len(mask), -1)
-    return np.fromiter((np.count_nonzero(row) for row in rows), np.int64, len(rows))
+    if rows.dtype != bool:
+        rows = rows != 0
+    return np.fromiter(map(np.count_nonzero, rows), np.int64, len(rows))
 
 
 def sort_order(nnz: np.ndarray) -> np.ndarray:
@@ -38,7 +40,7 @@ def targets(nnz: np.ndarray, *, parameters: int, n_pe: int, target: str = "exact
         group = nnz[start : start + n_pe]
         total, k = int(group.sum()), len(group)
         if target == "ceil":
-            each = math.ceil(total / k)
+            each = -(-total // k)
         else:
             each = min(max(round((total + carry) / k), 0), parameters)
             carry += total - k * each
@@ -59,30 +61,79 @@ def balance(
     """The balanced mask of one layer, boolean, in the shape (K, ...) of `mask`.
 
     `random` clears ones and sets zeros at random. `magnitude` clears the smallest |weights| and sets
-    the zeros of largest `score`; each is drawn from `rng` when it is None.
+    the zeros of largest |score|, ties by index; each is drawn from `rng` when it is None.
     `none` and `sort` return the mask as it is (sorting is an order, see `sort_order`).
-    Raises ValueError for an unknown policy or target.
+    Raises ValueError for an unknown policy or target, or n_pe < 1.
     """
     if policy not in POLICIES:
         raise ValueError(f"unknown policy {policy!r}; allowed: {', '.join(POLICIES)}")
     if target not in TARGETS:
         raise ValueError(f"unknown target {target!r}; allowed: {', '.join(TARGETS)}")
-    result = mask.astype(bool)
+    if n_pe < 1:
+        raise ValueError(f"n_pe = {n_pe}; allowed: 1 or more")
+    result = np.array(mask, dtype=bool, order="C")
     if policy in ("none", "sort"):
         return result
-    nnz = filter_nnz(result)
     flat = result.reshape(len(result), -1)
+    nnz = filter_nnz(flat)
     delta = targets(nnz, parameters=flat.shape[1], n_pe=n_pe, target=target) - nnz
     by_value = policy == "magnitude"
-    for k in np.flatnonzero(delta):
-        row, missing = flat[k], int(delta[k])
-        candidates = np.flatnonzero(~row if missing > 0 else row)
-        values = score if missing > 0 else weights
+    for rows, values in ((delta < 0, weights), (delta > 0, score)):
+        chosen = np.flatnonzero(rows)
         if by_value and values is not None:
-            key = np.abs(values.reshape(flat.shape)[k, candidates])
-            order = np.argsort(-key if missing > 0 else key, kind="stable")
-            chosen = candidates[order[: abs(missing)]]
+            _flip_by_value(flat, chosen, delta, np.asarray(values).reshape(flat.shape))
         else:
-            chosen = rng.choice(candidates, abs(missing), replace=False, shuffle=False)
-        row[chosen] = missing > 0
+            _flip_randomly(flat, chosen, delta, nnz, rng)
     return result
+
+
+def _flip_by_value(
+    flat: np.ndarray, rows: np.ndarray, delta: np.ndarray, values: np.ndarray
+) -> None:
+    """In each row clear -delta ones of smallest |value|, or set delta zeros of largest |value|."""
+    for row in rows:
+        bits, missing = flat[row], delta[row]
+        candidates = np.flatnonzero(bits == (missing < 0))
+        key = np.abs(values[row, candidates].astype(np.float64))
+        order = np.argsort(-key if missing > 0 else key, kind="stable")
+        bits[candidates[order[: abs(missing)]]] = missing > 0
+
+
+def _flip_randomly(
+    flat: np.ndarray,
+    rows: np.ndarray,
+    delta: np.ndarray,
+    nnz: np.ndarray,
+    rng: np.random.Generator,
+) -> None:
+    """In each row clear -delta random ones, or set delta random zeros; all deltas of one sign."""
+    size, count = flat.shape[1], np.abs(delta[rows])
+    clear = delta[rows] < 0
+    free = np.where(clear, nnz[rows], size - nnz[rows])
+    scarce = 4 * (free - count) < size  # too few candidates for drawing from the whole row
+    plenty = ~scarce
+    flip_random(
+        flat.reshape(-1),
+        start=rows[plenty] * size,
+        length=np.full(np.count_nonzero(plenty), size),
+        count=count[plenty],
+        old=clear[plenty],
+        rng=rng,
+    )
+    if not scarce.any():
+        return
+    # List the candidates, and draw from the list those to flip, or those to keep if they are fewer.
+    rows, count, free, clear = rows[scarce], count[scarce], free[scarce], clear[scarce]
+    listed = np.flatnonzero(flat[rows] == clear[:, None])
+    keep = 2 * count > free
+    flip = np.repeat(keep, free)
+    flip_random(
+        flip,
+        start=np.cumsum(free) - free,
+        length=free,
+        count=np.where(keep, free - count, count),
+        old=keep,
+        rng=rng,
+    )
+    row, column = np.divmod(listed[flip], size)
+    flat[rows[row], column] ^= True

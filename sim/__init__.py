@@ -1,0 +1,1 @@
+"""Models of the array: workload, golden, cycles, energy; and the `uticket` command."""

@@ -1,0 +1,66 @@
+"""The `uticket` command: a module of `sim/commands/` is a subcommand, loaded when it is named.
+
+Exit status: 0 when all is well, 1 for a mismatch, 2 for bad input, with one line on stderr.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import click
+
+from sim import commands
+
+
+class LazyGroup(click.Group):
+    """Subcommand NAME is the attribute `command` of module `sim.commands.NAME`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names of all subcommands, sorted."""
+        return sorted(module.name for module in pkgutil.iter_modules(commands.__path__))
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The subcommand, or None if there is none of that name."""
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        return importlib.import_module(f"sim.commands.{cmd_name}").command
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="uticket")
+def uticket() -> None:
+    """Sparse spiking networks on a PE array: balance them, count their work, run their RTL."""
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line (default: that of the process) and exit with its status.
+
+    A subcommand returns None or its exit status.
+    """
+    try:
+        status = uticket.main(arguments, prog_name="uticket", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        sys.exit(2)
+    except click.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        _fail(error.format_message())
+    except OSError as error:
+        _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    except ValueError as error:  # BadInput, and the checks of hw, sw and sim
+        _fail(str(error))
+    sys.exit(status)
+
+
+def _fail(message: str) -> NoReturn:
+    click.echo(f"uticket: error: {' '.join(message.split())}", err=True)
+    sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""`uticket analyze`: work, idle and utilization of any masks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from sim.errors import BadInput
+
+if TYPE_CHECKING:
+    from sim.masks import MaskLayer
+    from sim.workload import Workload
+
+COLUMNS = ("filters", "nnz", "positions", "work", "idle", "latency", "utilization", "occupancy")
+
+
+@click.command(short_help="Work and utilization of any masks.")
+@click.argument("masks", type=click.Path(path_type=Path))
+@click.option("--n-pe", default=16, show_default=True, type=click.IntRange(min=1), help="PEs.")
+@click.option(
+    "--ticks", default=4, show_default=True, type=click.IntRange(min=1), help="Timesteps."
+)
+@click.option(
+    "--maps",
+    metavar="SIDE,SIDE,...",
+    help="Side of each layer's square output map, in positions; 1 if left out.",
+)
+@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the result here.")
+def command(masks: Path, n_pe: int, ticks: int, maps: str | None, json_path: Path | None) -> None:
+    """Work, idle steps, latency and utilization of the masks or weights in MASKS (.npz).
+
+    Every array is a layer, in order: (K, C) or (K, C, kh, kw), non-zero = present. <layer>.order is
+    applied, <layer>.score is ignored. work, idle and latency are steps: a (weight, position, tick).
+    """
+    from sim.files import write_json
+    from sim.masks import load_masks
+    from sim.table import print_table
+    from sim.workload import totals
+
+    layers = load_masks(masks)
+    names = [layer.name for layer in layers]
+    sides = parse_maps(maps, names) if maps is not None else [1] * len(names)
+    workloads = [
+        mask_workload(layer, side=side, ticks=ticks, n_pe=n_pe)
+        for layer, side in zip(layers, sides, strict=True)
+    ]
+    total = totals(workloads)
+    if json_path is not None:
+        rows = [asdict(workload) for workload in workloads]
+        write_json(json_path, {"layers": rows, "totals": asdict(total)})
+    print_table(
+        f"{masks}: {n_pe} PEs, {ticks} ticks, weight sparsity {total.weight_sparsity:.4%}",
+        ("layer", *COLUMNS),
+        [(w.name, *(getattr(w, column) for column in COLUMNS)) for w in workloads],
+        ("total", *(getattr(total, column) for column in COLUMNS)),
+    )
+
+
+def mask_workload(layer: MaskLayer, *, side: int, ticks: int, n_pe: int) -> Workload:
+    """Workload of a layer with a square output map of `side`, its filters in the given order."""
+    from sim.workload import layer_workload
+    from sw.balance import filter_nnz
+
+    nnz = filter_nnz(layer.values)
+    return layer_workload(
+        layer.name,
+        nnz if layer.order is None else nnz[layer.order],
+        parameters=layer.values.size,
+        positions=side**2,
+        ticks=ticks,
+        n_pe=n_pe,
+    )
+
+
+def parse_maps(text: str, names: Sequence[str]) -> list[int]:
+    """Sides of the layers' maps from "32,16,...". Raises BadInput unless there is one a layer."""
+    sides = []
+    for field in text.split(","):
+        if not (field.strip().isdecimal() and int(field) >= 1):
+            raise BadInput(f"--maps: {field.strip()!r}; allowed: whole numbers from 1")
+        sides.append(int(field))
+    if len(sides) != len(names):
+        raise BadInput(
+            f"--maps: {len(sides)} sides for {len(names)} layers; "
+            f"allowed: one a layer, in order: {', '.join(names)}"
+        )
+    return sides

@@ -1,0 +1,5 @@
+"""The one exception for what a user can put right."""
+
+
+class BadInput(ValueError):  # noqa: N818 - what it is, not that it is an error
+    """Input that cannot be used: the message names the file, layer or value and what is allowed."""

@@ -1,0 +1,118 @@
+"""Masks or weights of a network from an .npz file, checked.
+
+Every array is a layer, in order, of rank 2 (K, C) or 4 (K, C, kh, kw); non-zero = present.
+`<layer>.order` (K,) says in which order the array runs its filters (new position -> channel), and
+`<layer>.score` has the layer's shape: the larger, the sooner a missing weight is recovered.
+"""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from sim.errors import BadInput
+
+UNREADABLE = (ValueError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskLayer:
+    """One layer: `values` as read (boolean, integer or float), `order` and `score` if given."""
+
+    name: str
+    values: np.ndarray
+    order: np.ndarray | None = None
+    score: np.ndarray | None = None
+
+    @property
+    def filter_parameters(self) -> int:
+        """Weights of one filter, zero or not."""
+        return self.values.size // len(self.values)
+
+
+def load_masks(path: Path, *, scores: bool = False) -> list[MaskLayer]:
+    """The layers of an .npz file; `scores` says whether `<layer>.score` is read or ignored.
+
+    Raises BadInput, naming file and array, for anything else than described above; OSError for a
+    file that cannot be read.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise BadInput(f"{path}: a single array; allowed: an .npz file")
+            return _layers(archive, path, scores)
+    except BadInput:
+        raise
+    except (ValueError, EOFError, zipfile.BadZipFile):  # NumPy takes other files for pickles
+        raise BadInput(f"{path}: not an .npz file") from None
+
+
+def _layers(archive: np.lib.npyio.NpzFile, path: Path, scores: bool) -> list[MaskLayer]:
+    names = archive.files
+    if not names:
+        raise BadInput(f"{path}: no arrays; allowed: one or more")
+    extras = {
+        name: base
+        for name in names
+        for base, dot, kind in [name.rpartition(".")]
+        if dot and kind in ("order", "score")
+    }
+    for name, base in extras.items():
+        if base not in names:
+            raise BadInput(f"{path}: {name}: there is no layer {base!r}")
+    layers = []
+    for name in names:
+        if name in extras:
+            continue
+        values = _array(archive, path, name)
+        if values.ndim not in (2, 4) or values.size == 0:
+            raise BadInput(
+                f"{path}: {name} has shape {values.shape}; "
+                "allowed: (K, C) or (K, C, kh, kw), every side 1 or more"
+            )
+        order = score = None
+        if f"{name}.order" in names:
+            order = _order(_array(archive, path, f"{name}.order"), path, name, len(values))
+        if scores and f"{name}.score" in names:
+            score = _array(archive, path, f"{name}.score")
+            if score.shape != values.shape:
+                raise BadInput(
+                    f"{path}: {name}.score has shape {score.shape}; "
+                    f"allowed: that of {name}, {values.shape}"
+                )
+        layers.append(MaskLayer(name=name, values=values, order=order, score=score))
+    return layers
+
+
+def _array(archive: np.lib.npyio.NpzFile, path: Path, name: str) -> np.ndarray:
+    try:
+        array = archive[name]
+    except (
+        ValueError,
+        EOFError,
+        zipfile.BadZipFile,
+        zlib.error,
+        MemoryError,
+        SyntaxError,
+    ) as error:
+        raise BadInput(f"{path}: {name} cannot be read: {error}") from None
+    if not isinstance(array, np.ndarray):
+        raise BadInput(f"{path}: {name} is no array; allowed: .npy members only")
+    if array.dtype.kind not in "biuf":
+        raise BadInput(f"{path}: {name} holds {array.dtype}; allowed: booleans, integers, floats")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise BadInput(f"{path}: {name} holds NaN or infinity; allowed: finite numbers")
+    return array
+
+
+def _order(order: np.ndarray, path: Path, name: str, filters: int) -> np.ndarray:
+    if order.dtype.kind not in "iu" or not np.array_equal(np.sort(order, None), np.arange(filters)):
+        raise BadInput(
+            f"{path}: {name}.order is no permutation; "
+            f"allowed: each of the channels 0 to {filters - 1} once, as integers (K,)"
+        )
+    return order
