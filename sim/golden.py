@@ -112,14 +112,16 @@ def _patches(x: np.ndarray, layer: Layer) -> tuple[np.ndarray, tuple[int, int]]:
     """im2col: (T, C, H, W) -> float64 (C kh kw, T H' W'), and the output map's sides (H', W')."""
     if layer.kind == "linear":
         return x.reshape(len(x), -1).T.astype(np.float64), (1, 1)
-    pad = layer.padding
-    padded = np.pad(x, ((0, 0), (0, 0), (pad, pad), (pad, pad)))
-    windows = np.lib.stride_tricks.sliding_window_view(
-        padded, (layer.kernel, layer.kernel), axis=(2, 3)
-    )[:, :, :: layer.stride, :: layer.stride]
-    sides = windows.shape[2:4]
-    columns = windows.transpose(1, 4, 5, 0, 2, 3).astype(np.float64)
-    return columns.reshape(x.shape[1] * layer.kernel**2, -1), sides
+    pad, kernel, stride = layer.padding, layer.kernel, layer.stride
+    padded = np.pad(x, ((0, 0), (0, 0), (pad, pad), (pad, pad))).transpose(1, 0, 2, 3)
+    channels, ticks, *padded_sides = padded.shape
+    height, width = ((side - kernel) // stride + 1 for side in padded_sides)
+    columns = np.empty((channels, kernel * kernel, ticks, height, width))
+    for i in range(kernel * kernel):
+        y, x0 = divmod(i, kernel)
+        rows = slice(y, y + stride * (height - 1) + 1, stride)
+        columns[:, i] = padded[:, :, rows, x0 : x0 + stride * (width - 1) + 1 : stride]
+    return columns.reshape(channels * kernel * kernel, -1), (height, width)
 
 
 def _fire(acc: np.ndarray, threshold: np.ndarray, leak: Leak) -> np.ndarray:

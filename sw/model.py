@@ -65,6 +65,30 @@ class SpikingNetwork(nn.Module):
         return spikes
 
 
+@torch.no_grad()
+def input_sparsity(network: SpikingNetwork, images: torch.Tensor, ticks: int) -> dict[str, float]:
+    """Share of zeros in the input of each layer after the first, over all ticks and `images`.
+
+    images: normalized floats (B, C, H, W). The network is left in evaluation mode.
+    """
+    shares: dict[str, float] = {}
+    hooks = [
+        network.weights[layer.name].register_forward_pre_hook(
+            lambda _, inputs, name=layer.name: shares.update(
+                {name: 1 - inputs[0].count_nonzero().item() / inputs[0].numel()}
+            )
+        )
+        for layer in network.layers[1:]
+    ]
+    network.eval()
+    try:
+        network(images, ticks)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return shares
+
+
 def loss(outputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Mean over ticks of the cross entropy of outputs (T, B, classes) (facts: as the authors)."""
     ticks = outputs.shape[0]

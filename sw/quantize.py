@@ -19,11 +19,12 @@ successor in float64 breaks one of the three.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from hw.config import Config
+from hw.config import LEAK_MODES, Config
 from sw.networks import Layer
 from sw.ticket import Parameters, Ticket
 
@@ -55,8 +56,8 @@ class IntegerNetwork:
     leak_mode: str  # as in hw.config.Config
     leak_shift: int  # bits
 
-    def leak(self, u: np.ndarray) -> np.ndarray:
-        """What is left of integer potentials after a tick, flooring (hw.config.Config.leak)."""
+    def leak(self, u: Any) -> Any:
+        """What is left of integer potentials (an array) after a tick, see hw.config.Config.leak."""
         return Config(leak_mode=self.leak_mode, leak_shift=self.leak_shift).leak(u)
 
     @property
@@ -69,6 +70,21 @@ def leak_factor(config: Config) -> float:
     """The share of a potential that a tick leaves, as training sees it: 0.25 for a shift by 2."""
     part = 2.0**-config.leak_shift
     return {"shift": part, "complement": 1 - part, "none": 1.0}[config.leak_mode]
+
+
+def ticket_config(ticket: Ticket) -> Config:
+    """The hardware that a ticket is meant for: its ticks, weight bits and leak.
+
+    Raises ValueError for a leak that no shift makes, or values that the hardware does not have.
+    """
+    leak = ticket.metadata["leak"]
+    modes = [Config(leak_mode=m, leak_shift=k) for m in LEAK_MODES for k in range(1, 9)]
+    fitting = [c for c in modes if leak_factor(c) == leak]
+    if not fitting:
+        raise ValueError(f"the ticket's leak = {leak}, allowed: 1, 2^-k and 1 - 2^-k, k = 1 to 8")
+    return replace(
+        fitting[0], ticks=ticket.metadata["ticks"], weight_bits=ticket.metadata["weight_bits"]
+    )
 
 
 def quantize(ticket: Ticket, config: Config) -> IntegerNetwork:
@@ -221,7 +237,8 @@ def _per_filter(values: np.ndarray, ends: np.ndarray) -> np.ndarray:
 def _stays_inside(extent: np.ndarray, config: Config, *, ticks: int) -> np.ndarray:
     """Whether potentials driven by at most +-`extent` (int64) a tick stay inside the accumulator."""
     bound = 1 << (config.accumulator_bits - 1)
-    hi, lo = np.zeros_like(extent), np.zeros_like(extent)
+    hi: Any = np.zeros_like(extent)
+    lo: Any = np.zeros_like(extent)
     inside = np.ones(extent.shape, bool)
     for _ in range(ticks):
         hi, lo = config.leak(hi) + extent, config.leak(lo) - extent

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -25,6 +24,17 @@ from sw.networks import Layer
 FORMAT = "uticket-ticket"
 VERSION = 1
 NOT_MEASURED = -1.0  # in `history.<layer>.input_sparsity`
+# What NumPy and zipfile raise for a damaged file.
+UNREADABLE = (
+    ValueError,
+    SyntaxError,
+    EOFError,
+    RuntimeError,
+    KeyError,
+    MemoryError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 @dataclass(frozen=True)
@@ -87,7 +97,7 @@ def save(ticket: Ticket, path: Path) -> None:
         with partial.open("wb") as f:
             np.savez_compressed(f, **_arrays(ticket))
         load(partial)
-        os.replace(partial, path)
+        partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -99,9 +109,9 @@ def load(path: Path) -> Ticket:
     return _Check(path.name, arrays).ticket()
 
 
-def _arrays(ticket: Ticket) -> dict[str, np.ndarray]:
+def _arrays(ticket: Ticket) -> dict[str, Any]:
     """The arrays of the file, by name."""
-    arrays: dict[str, np.ndarray] = {}
+    arrays: dict[str, Any] = {}
     for number, p in enumerate(ticket.parameters):
         name = p.layer.name
         if number == 0:
@@ -118,7 +128,7 @@ def _arrays(ticket: Ticket) -> dict[str, np.ndarray]:
         if p.norm is not None:
             for part in ("weight", "bias", "mean", "var"):
                 arrays[f"{name}.norm.{part}"] = getattr(p.norm, part).astype(np.float32)
-            arrays[f"{name}.norm.eps"] = np.float64(p.norm.eps)
+            arrays[f"{name}.norm.eps"] = np.array(p.norm.eps, np.float64)
     content = {
         "format": FORMAT,
         "version": VERSION,
@@ -134,12 +144,15 @@ def _read(path: Path) -> dict[str, np.ndarray]:
         with np.load(path, allow_pickle=False) as file:
             if not isinstance(file, np.lib.npyio.NpzFile):
                 raise ValueError("a single array")
-            return {name: file[name] for name in file.files}
+            arrays = {name: file[name] for name in file.files}
+            if not all(isinstance(a, np.ndarray) for a in arrays.values()):
+                raise ValueError("a member is no array")
+            return arrays
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file") from None
     except IsADirectoryError:
         raise ValueError(f"{path}: a folder, allowed: a ticket file (.npz)") from None
-    except (ValueError, zipfile.BadZipFile, zlib.error, EOFError, KeyError, MemoryError) as error:
+    except UNREADABLE as error:
         reason = str(error).partition("\n")[0]
         raise ValueError(f"{path.name}: not a ticket file, or a damaged one ({reason})") from None
 
@@ -230,7 +243,9 @@ class _Check:
         parameters = tuple(self.parameters(layer, first=i == 0) for i, layer in enumerate(layers))
         rounds = metadata["rounds"]
         if len(metadata["history"]) != rounds:
-            self.refuse("metadata.history", f"{len(metadata['history'])} rounds", f"{rounds} rounds")
+            self.refuse(
+                "metadata.history", f"{len(metadata['history'])} rounds", f"{rounds} rounds"
+            )
         nnz = {p.layer.name: self.history_nnz(p, rounds) for p in parameters[1:]}
         silent = {p.layer.name: self.history_input_sparsity(p, rounds) for p in parameters[1:]}
         for name in self.arrays:

@@ -20,11 +20,12 @@ from torch.nn import functional as F
 
 from sw import balance, prune
 from sw.datasets import Dataset
-from sw.model import SpikingNetwork, loss, predict
+from sw.model import SpikingNetwork, input_sparsity, loss, predict
 from sw.networks import Layer
 from sw.schedules import Round, Schedule
 
 VALIDATION_IMAGES = 5_000  # the last of the training set; never trained on
+SPARSITY_IMAGES = 250  # of the validation set, for the input sparsity of each round
 CHECKPOINT_SECONDS = 60.0
 Log = Callable[[str], None]
 
@@ -127,7 +128,9 @@ class Trainer:
         self.masks = {n: torch.from_numpy(m) for n, m in masks.items()}
         if self.schedule.rewind_images is not None:
             if self.rewind_state is None:
-                raise ValueError("the schedule rewinds to a point that its first round never reaches")
+                raise ValueError(
+                    "the schedule rewinds to a point that its first round never reaches"
+                )
             self.network.load_state_dict(self.rewind_state)
             return
         with torch.no_grad():
@@ -221,6 +224,11 @@ class Trainer:
             right += int((chosen == labels[start : start + 250]).sum())
         return right / len(images)
 
+    def input_sparsity(self, images: np.ndarray, ticks: int) -> dict[str, float]:
+        """Share of zeros in the input of each array layer, for images (N, C, H, W) uint8."""
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.schedule.mixed_precision):
+            return input_sparsity(self.network, self._normalize(torch.from_numpy(images)), ticks)
+
     def _summary(self, current: Round) -> dict:
         images = self.dataset.train_images[-VALIDATION_IMAGES:]
         labels = self.dataset.train_labels[-VALIDATION_IMAGES:]
@@ -232,6 +240,7 @@ class Trainer:
             "validation_accuracy": self.accuracy(images, labels, current.ticks),
             "weight_sparsity": prune.sparsity(masks),
             "filter_nnz": {n: balance.filter_nnz(m).tolist() for n, m in masks.items()},
+            "input_sparsity": self.input_sparsity(images[:SPARSITY_IMAGES], current.ticks),
         }
         self.log(
             f"round {self.progress.round} done: validation accuracy "
@@ -264,7 +273,9 @@ class Trainer:
         self.rewind_state = state["rewind_state"]
         self.generator.set_state(state["generator"])
         self.progress = Progress(**state["progress"])
-        self.log(f"resuming {path.name} at round {self.progress.round}, image {self.progress.images}")
+        self.log(
+            f"resuming {path.name} at round {self.progress.round}, image {self.progress.images}"
+        )
         return True
 
 
