@@ -1,0 +1,83 @@
+# `make` lists the targets. Each sets up what it needs in .venv first, from requirements/*.lock.
+
+MODEL ?= vgg16_cifar10
+METHOD ?=
+IMAGES ?=
+N_PE ?=
+
+# The values reach the commands through the environment, as they are: neither make nor the shell reads
+# them. `$(value ...)` keeps a dollar sign what it is.
+override MODEL := $(value MODEL)
+override METHOD := $(value METHOD)
+override IMAGES := $(value IMAGES)
+override N_PE := $(value N_PE)
+export MODEL METHOD IMAGES N_PE
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help sim test faults verilog lint train clean tools
+
+help:  ## List the targets
+	@printf 'uTicket: trained sparse spiking networks through verified RTL\n\n'
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-16s%s\n", $$1, $$2}'
+	@printf '\nMODEL=%s, a name of tickets/ or a path; METHOD=, IMAGES= and N_PE= are optional.\n' "$$MODEL"
+
+sim: .venv/sim  ## Run MODEL's ticket through the RTL, check it, write build/sim/MODEL (METHOD= IMAGES= N_PE=)
+	@$(BIN)/uticket sim $${METHOD:+"--method=$$METHOD"} $${IMAGES:+"--images=$$IMAGES"} \
+	    $${N_PE:+"--n-pe=$$N_PE"} -- "$$MODEL"
+
+test: lint  ## Run all checks and tests, with coverage
+	@mkdir -p build/coverage
+	$(BIN)/python -m pytest --cov --cov-report=term
+
+faults: .venv/test .venv/train  ## Prove that each fault of tb/faults.toml is caught by its test
+	@$(BIN)/python -m tb.faults
+
+verilog: .venv/sim  ## Export the RTL to build/rtl, with a JSON map of names
+	@$(BIN)/python -m hw.export build/rtl
+
+lint: .venv/test .venv/train  ## Check style, format and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+train: .venv/train  ## Train MODEL's ticket (METHOD=, both if left out); goes on where it stopped
+	@$(BIN)/uticket train $${METHOD:+"--method=$$METHOD"} -- "$$MODEL"
+
+clean:  ## Remove build/
+	rm -rf build
+
+# Set-up. A stamp is newer than its lock when the environment holds what the lock says.
+
+.venv/sim: requirements/sim.lock pyproject.toml | tools
+	@echo "Setting up .venv from $<"
+	@test -x $(BIN)/python || python3 -m venv .venv
+	@$(PIP) --no-deps --require-hashes -r $<
+	@$(PIP) --no-deps --editable .
+	@touch $@
+
+.venv/test: requirements/test.lock .venv/sim
+	@echo "Adding $< to .venv"
+	@$(PIP) --no-deps --require-hashes -r $<
+	@test -n "$$($(BIN)/find_libpython)" || { echo >&2 \
+	    "error: libpython is missing; on Debian: apt-get install libpython3-dev"; exit 1; }
+	@touch $@
+
+.venv/train: requirements/train.lock .venv/sim
+	@echo "Adding $< to .venv"
+	@$(PIP) -r $<
+	@touch $@
+
+NEED = command -v $(1) >/dev/null || { echo >&2 "error: $(1) is missing; on Debian: apt-get install $(2)"; exit 1; }
+
+tools:
+	@$(call NEED,python3,python3)
+	@$(call NEED,g++,g++)
+	@$(call NEED,perl,perl)
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo >&2 \
+	    "error: python3 is older than 3.11; on Debian 12 or later: apt-get install python3"; exit 1; }
+	@python3 -c 'import ensurepip, venv' 2>/dev/null || { echo >&2 \
+	    "error: python3 has no venv; on Debian: apt-get install python3-venv"; exit 1; }

@@ -1,0 +1,28 @@
+"""A test that is skipped is a test that fails: nothing hides behind a missing tool."""
+
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+
+def _fail_if_skipped(report: Any) -> None:
+    if report.skipped:
+        reason = getattr(report, "wasxfail", None) or report.longrepr
+        report.outcome, report.longrepr = "failed", f"skipped tests are failures: {reason}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Of a test."""
+    report = yield
+    _fail_if_skipped(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Of a module."""
+    report = yield
+    _fail_if_skipped(report)
+    return report

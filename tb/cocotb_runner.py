@@ -1,0 +1,93 @@
+"""Runs a cocotb module on exported Verilog, and raises unless its tests ran and passed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from unittest import mock
+
+import cocotb
+from cocotb_tools.check_results import get_results
+from cocotb_tools.runner import Verilator
+
+from sim.verilator import WARNINGS, build_once, environment
+
+ROOT = Path(__file__).resolve().parent.parent
+BUILD = ROOT / "build" / "tb"
+PARAMETERS = "UTICKET_TB_PARAMETERS"  # environment variable: path of the case's JSON
+ARGUMENTS = ["--x-assign", "0", "--x-initial", "0", *WARNINGS]
+
+
+class SimulationError(AssertionError):
+    """A cocotb test failed, or none ran; the simulator's output is in the message."""
+
+
+def parameters() -> dict:
+    """Inside the simulation: what `simulate` was given."""
+    return json.loads(Path(os.environ[PARAMETERS]).read_text())
+
+
+def simulate(
+    component_verilog: Path,
+    top: str,
+    test_module: str,
+    parameters: dict,
+    case: str,
+    *,
+    test: str | None = None,
+) -> None:
+    """Run the cocotb tests of a module on a component. Raises SimulationError unless all passed.
+
+    component_verilog: the exported file. top: its top module. test_module: such as "tb.test_lif".
+    parameters: whatever the tests read with `parameters()`, as JSON can write it. case: names the
+    folder of results, one a case. test: the only cocotb test to run; all of the module if None.
+    """
+
+    def build(work: Path, result: Path, files: list[str]) -> None:
+        runner, log = Verilator(), result / "build.log"
+        try:
+            runner.build(
+                sources=[work / name for name in files],
+                hdl_toplevel=top,
+                build_dir=work,
+                build_args=ARGUMENTS,
+                timescale=("1ns", "1ps"),
+                log_file=log,
+            )
+        except (RuntimeError, SystemExit):
+            raise SimulationError(f"{component_verilog} does not build:\n{_tail(log)}") from None
+        shutil.move(work / top, result)
+
+    variables = environment()
+    with mock.patch.dict(os.environ, variables):
+        os.environ.pop("PYTEST_CURRENT_TEST", None)  # changes what the runner does
+        folder = build_once([component_verilog], BUILD, [top, ARGUMENTS, cocotb.__version__], build)
+        run = folder / case
+        shutil.rmtree(run, ignore_errors=True)
+        run.mkdir()
+        (run / "parameters.json").write_text(json.dumps(parameters))
+        runner, results, log = Verilator(), run / "results.xml", run / "simulation.log"
+        try:
+            runner.test(
+                test_module=test_module,
+                test_filter=None if test is None else rf"\.{test}$",
+                hdl_toplevel=top,
+                hdl_toplevel_lang="verilog",
+                build_dir=folder,
+                test_dir=run,
+                results_xml=str(results),
+                seed=1,  # tests take their seeds from the parameters
+                log_file=log,
+                extra_env={PARAMETERS: str(run / "parameters.json")},
+            )
+        except (RuntimeError, SystemExit) as error:
+            raise SimulationError(f"{case}: {error}\n{_tail(log)}") from None
+    count, failed = get_results(results) if results.is_file() else (0, 0)
+    if failed or not count:
+        raise SimulationError(f"{case}: {failed} of {count} cocotb tests failed\n{_tail(log)}")
+
+
+def _tail(log: Path) -> str:
+    return log.read_text(errors="replace")[-8000:] if log.is_file() else "(no output)"

@@ -1,0 +1,1 @@
+"""Tests of everything but the RTL, which is tested in tb/."""
