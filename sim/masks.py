@@ -41,7 +41,8 @@ def load_masks(path: Path, *, scores: bool = False) -> list[MaskLayer]:
     file that cannot be read.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file:
+            archive = np.load(file, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise BadInput(f"{path}: a single array; allowed: an .npz file")
             return _layers(archive, path, scores)
@@ -110,7 +111,8 @@ def _array(archive: np.lib.npyio.NpzFile, path: Path, name: str) -> np.ndarray:
 
 
 def _order(order: np.ndarray, path: Path, name: str, filters: int) -> np.ndarray:
-    if order.dtype.kind not in "iu" or not np.array_equal(np.sort(order, None), np.arange(filters)):
+    integers = order.ndim == 1 and order.dtype.kind in "iu"
+    if not integers or not np.array_equal(np.sort(order), np.arange(filters)):
         raise BadInput(
             f"{path}: {name}.order is no permutation; "
             f"allowed: each of the channels 0 to {filters - 1} once, as integers (K,)"
