@@ -1,0 +1,65 @@
+"""The counters of a PE: exact accounts of a layer, read out through a chain while the next one runs."""
+
+from __future__ import annotations
+
+from amaranth import Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.config import STREAM_BITS, Config
+
+COUNTER_BITS = 32
+COUNTERS = (
+    "steps",
+    "accumulates",
+    "work_cycles",
+    "idle_cycles",
+    "stall_load",
+    "stall_window",
+    "stall_lif",
+    "stall_output",
+)
+CYCLES = COUNTERS[2:]
+"""Where a cycle can go; exactly one of them counts in each cycle of a layer."""
+BEATS = len(COUNTERS) * COUNTER_BITS // STREAM_BITS
+"""Beats of one PE's counters on the result stream, two counters a beat, in the order above."""
+
+
+class Counters(wiring.Component):
+    """steps, accumulates: how many of each in this cycle. cycle: one-hot, in the order of CYCLES.
+
+    counting: cycles count. capture: the counts, this cycle's included, go into the chain, and start
+    from zero. shift: the chain moves on by a beat, `chain_in` coming in behind this PE's.
+    """
+
+    def __init__(self, config: Config) -> None:
+        lanes = config.lanes.bit_length()
+        super().__init__(
+            {
+                "steps": In(lanes),
+                "accumulates": In(lanes),
+                "cycle": In(len(CYCLES)),
+                "counting": In(1),
+                "capture": In(1),
+                "shift": In(1),
+                "chain_in": In(STREAM_BITS),
+                "chain_out": Out(STREAM_BITS),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        chain = Signal(BEATS * STREAM_BITS)
+        amounts = [self.steps, self.accumulates, *self.cycle]
+        for name, amount, k in zip(COUNTERS, amounts, range(len(COUNTERS)), strict=True):
+            count = Signal(COUNTER_BITS, name=name)
+            total = Signal(COUNTER_BITS, name=f"{name}_total")
+            m.d.comb += total.eq(count + amount)
+            with m.If(self.counting):
+                m.d.sync += count.eq(total)
+            with m.If(self.capture):
+                m.d.sync += [chain.word_select(k, COUNTER_BITS).eq(total), count.eq(0)]
+        with m.If(self.shift):
+            m.d.sync += chain.eq((chain >> STREAM_BITS) | (self.chain_in << (BEATS - 1) * STREAM_BITS))
+        m.d.comb += self.chain_out.eq(chain[:STREAM_BITS])
+        return m

@@ -1,0 +1,130 @@
+"""How a layer's maps are cut into tiles and stored in the spike buffer."""
+
+from __future__ import annotations
+
+from amaranth import Cat, Const, Module, Mux, Signal, Value
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.config import MAX_SIDE, Config
+from hw.program import LAYER
+
+BLOCK_BITS = 6  # block coordinates: 64 positions in blocks of two
+
+
+def geometry_layout(config: Config) -> data.StructLayout:
+    """What the PEs need to know of a layer's tiles, derived once from its descriptor."""
+    side_bits = config.tile_side.bit_length()
+    return data.StructLayout(
+        {
+            "block_side": side_bits,  # side of a tile in this layer: tile_side, or half of it
+            "block_shift": 2,  # log2(block_side)
+            "sweep_side": side_bits,  # of an opening or flushing sweep: min(block_side, side)
+            "blocks": BLOCK_BITS,  # tiles along a side of the map, less one
+            "sub_mask": 2,  # tiles along a side of an output word, less one
+            "sub_shift": 2,  # log2 of the tiles along a side of an output word
+            "pooled_shift": 2,  # log2 of a tile's side after pooling
+            "words": 4,  # words along a side of the output map, less one
+        }
+    )
+
+
+class Geometry(wiring.Component):
+    """Derives the geometry from a layer descriptor; combinational, the descriptor is a register."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        super().__init__({"layer": In(LAYER), "o": Out(geometry_layout(config))})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        layer, tile = self.layer, self.config.tile_side
+        log_tile = tile.bit_length() - 1
+        block_side = Mux(layer.half, tile // 2, tile)
+        pooled_shift, stored_shift = Signal(2), Signal(2)  # log2 of a tile after pooling, of a word
+        m.d.comb += [
+            pooled_shift.eq(log_tile - layer.half - layer.pool),
+            stored_shift.eq(log_tile - is_small(self.config, layer.output_side)),
+            self.o.pooled_shift.eq(pooled_shift),
+            self.o.sub_shift.eq(Mux(stored_shift > pooled_shift, stored_shift - pooled_shift, 0)),
+            self.o.sub_mask.eq((1 << self.o.sub_shift) - 1),
+            self.o.words.eq((layer.output_side - 1) >> stored_shift),
+            self.o.block_side.eq(block_side),
+            self.o.block_shift.eq(log_tile - layer.half),
+            self.o.sweep_side.eq(Mux(layer.side < block_side, layer.side, block_side)),
+            self.o.blocks.eq((layer.side - 1) >> (log_tile - layer.half)[:2]),
+        ]
+        return m
+
+
+def is_small(config: Config, side: Value) -> Value:
+    """Whether maps of this side are packed four channels a word, a copy in every bank."""
+    return side <= config.small_side
+
+
+def is_single(config: Config, side: Value) -> Value:
+    """Whether maps of this side are one word a channel or less."""
+    return side <= config.tile_side
+
+
+def tiles_per_bank(config: Config, side: Value) -> Value:
+    """Tiles along a side that one bank holds of a map of several tiles: half of them, rounded up."""
+    pair = 2 * config.tile_side
+    return ((side + (pair - 1)) >> (pair.bit_length() - 1))[: (MAX_SIDE // pair).bit_length()]
+
+
+def square(value: Value) -> Value:
+    """value * value by table, for the few values that tiles_per_bank takes."""
+    result = Const(0, 8)
+    for n in range(1 << len(value)):
+        result = Mux(value == n, n * n, result)
+    return result
+
+
+class Place(wiring.Component):
+    """Where a word of a map is stored: combinational.
+
+    base, side: the map's region. channel, tile_y, tile_x: the word.
+    banks: one-hot, or all for a small map. address: in the bank. quarter: of the word, small maps.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        super().__init__(
+            {
+                "base": In(12),
+                "side": In(7),
+                "channel": In(11),
+                "tile_y": In(BLOCK_BITS),
+                "tile_x": In(BLOCK_BITS),
+                "banks": Out(4),
+                "address": Out(12),
+                "quarter": Out(2),
+                "small": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config = self.config
+        across = Signal(3)
+        bank = Signal(2)
+        m.d.comb += [
+            across.eq(tiles_per_bank(config, self.side)),
+            self.small.eq(is_small(config, self.side)),
+            self.quarter.eq(self.channel[:2]),
+        ]
+        with m.If(is_single(config, self.side)):
+            m.d.comb += [bank.eq(self.channel[:2]), self.address.eq(self.base + self.channel[2:])]
+        with m.Else():
+            m.d.comb += [
+                bank.eq(Cat(self.tile_x[0], self.tile_y[0])),
+                self.address.eq(
+                    self.base
+                    + self.channel * square(across)
+                    + self.tile_y[1:] * across
+                    + self.tile_x[1:]
+                ),
+            ]
+        m.d.comb += self.banks.eq(Mux(self.small, 0b1111, Const(1, 4) << bank))
+        return m

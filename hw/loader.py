@@ -1,0 +1,181 @@
+"""The loader: reads the program stream and hands each part to whom it is for."""
+
+from __future__ import annotations
+
+import enum
+
+from amaranth import Cat, Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.config import MAX_SIDE, STREAM_BITS, STREAM_WORDS, Config
+from hw.program import FILTER_HEADER, INPUT_HEADER, LAYER, MAGIC, PROGRAM_HEADER, VERSION
+
+
+class Error(enum.IntEnum):
+    """Why the top stopped; it takes a new program after reset."""
+
+    NONE = 0
+    HEADER = 1  # the program is of another version, or for another array
+    LAST_EARLY = 2  # `last` before the end of the program
+    LAST_LATE = 3  # no `last` on the program's last beat
+    DESCRIPTOR = 4  # a map or a filter that the array cannot hold
+
+
+def beat_layout() -> data.StructLayout:
+    """A beat of a stream at the edge of the chip, AXI4-Stream's TDATA and TLAST."""
+    return data.StructLayout({"data": STREAM_BITS, "last": 1})
+
+
+class Loader(wiring.Component):
+    """A beat a cycle, unless its receiver is full. Loading runs ahead of the running layer.
+
+    input_start, input_header: to the APU, which then reads `activations` until `input_done`.
+    layer: the next layer's descriptor. header, weights, pe: filter headers and WSP words, and which
+    PE they are for (one ready and one valid each a PE). first: the program's first beat is taken.
+    finished: from the sequencer, a pulse: the program's layers are done.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        super().__init__(
+            {
+                "i": In(stream.Signature(beat_layout())),
+                "first": Out(1),
+                "input_start": Out(1),
+                "input_header": Out(INPUT_HEADER),
+                "activations": Out(stream.Signature(STREAM_BITS)),
+                "input_done": In(1),
+                "layer": Out(stream.Signature(LAYER)),
+                "layers": Out(8),
+                "header": Out(FILTER_HEADER),
+                "header_valid": Out(config.n_pe),
+                "header_ready": In(config.n_pe),
+                "weights": Out(STREAM_BITS),
+                "weights_valid": Out(config.n_pe),
+                "weights_ready": In(config.n_pe),
+                "finished": In(1),
+                "error": Out(Error),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config = self.config
+        beat = self.i.payload.data
+        valid, ready = Signal(), Signal()  # nothing is taken after an error
+        accepted, final = Signal(), Signal()  # final: this beat ends the program
+        pe, rows_left = Signal(range(max(config.n_pe, 2))), Signal(10)
+        layers_left, segment_end = Signal(8), Signal()
+        low = Signal(STREAM_BITS)  # first half of a layer descriptor
+        descriptor = Signal(LAYER)
+        program, header = Signal(PROGRAM_HEADER), Signal(FILTER_HEADER)
+        rows = Signal(10)
+        layer_end = Signal()
+        m.d.comb += [
+            valid.eq(self.i.valid & (self.error == Error.NONE)),
+            self.i.ready.eq(ready & (self.error == Error.NONE)),
+            accepted.eq(valid & ready),
+            program.eq(beat),
+            header.eq(beat),
+            descriptor.eq(Cat(low, beat)),
+            self.input_header.eq(beat),
+            self.activations.payload.eq(beat),
+            self.header.eq(header),
+            self.weights.eq(beat),
+            rows.eq((header.length + (STREAM_WORDS - 1)) >> 2),
+            final.eq(layer_end & (layers_left == 1)),
+        ]
+        with m.If(self.layer.ready):
+            m.d.sync += self.layer.valid.eq(0)
+
+        def fail(error: Error) -> None:
+            m.d.sync += self.error.eq(error)
+
+        def next_part() -> None:
+            """After a PE's part of a segment: the next PE's, segment's or layer's, or the end."""
+            m.d.comb += layer_end.eq(segment_end & (pe == config.n_pe - 1))
+            m.d.sync += pe.eq(pe + 1)
+            m.next = "FILTER"
+            with m.If(pe == config.n_pe - 1):
+                m.d.sync += pe.eq(0)
+            with m.If(layer_end):
+                m.d.sync += layers_left.eq(layers_left - 1)
+                m.next = "LAYER"
+            with m.If(final):
+                m.next = "RUNNING"
+
+        ending = Signal()  # the segment being loaded is the layer's last
+        m.d.comb += segment_end.eq(ending)
+        with m.FSM():
+            with m.State("PROGRAM"):
+                m.d.comb += [ready.eq(1), self.first.eq(accepted)]
+                with m.If(accepted):
+                    m.d.sync += [layers_left.eq(program.layers), self.layers.eq(program.layers)]
+                    m.next = "INPUT"
+                    wrong = (
+                        (program.magic != MAGIC)
+                        | (program.version != VERSION)
+                        | (program.n_pe != config.n_pe)
+                        | (program.ticks != config.ticks)
+                        | (program.tile_side != config.tile_side)
+                        | (program.layers == 0)
+                    )
+                    with m.If(wrong):
+                        fail(Error.HEADER)
+            with m.State("INPUT"):
+                m.d.comb += [ready.eq(1), self.input_start.eq(accepted)]
+                with m.If(accepted):
+                    m.next = "ACTIVATIONS"
+                    bad = (self.input_header.side == 0) | (self.input_header.side > MAX_SIDE)
+                    with m.If(bad | (self.input_header.channels == 0)):
+                        fail(Error.DESCRIPTOR)
+            with m.State("ACTIVATIONS"):
+                m.d.comb += [
+                    self.activations.valid.eq(valid),
+                    ready.eq(self.activations.ready),
+                ]
+                with m.If(self.input_done):
+                    m.next = "LAYER"
+            with m.State("LAYER"):
+                m.d.comb += ready.eq(1)
+                with m.If(accepted):
+                    m.d.sync += low.eq(beat)
+                    m.next = "LAYER_HIGH"
+            with m.State("LAYER_HIGH"):
+                m.d.comb += ready.eq(~self.layer.valid)
+                with m.If(accepted):
+                    m.d.sync += [self.layer.payload.eq(descriptor), self.layer.valid.eq(1)]
+                    m.next = "FILTER"
+                    sides = [descriptor.side, descriptor.input.side, descriptor.output_side]
+                    bad = (descriptor.filters == 0) | (descriptor.shortcut.side > MAX_SIDE)
+                    for side in sides:
+                        bad = bad | (side == 0) | (side > MAX_SIDE)
+                    with m.If(bad):
+                        fail(Error.DESCRIPTOR)
+            with m.State("FILTER"):
+                m.d.comb += ready.eq(self.header_ready.bit_select(pe, 1))
+                m.d.comb += self.header_valid.bit_select(pe, 1).eq(valid)
+                m.d.comb += segment_end.eq(header.end)
+                with m.If(accepted):
+                    m.d.sync += [rows_left.eq(rows), ending.eq(header.end)]
+                    with m.If(rows == 0):
+                        next_part()
+                    with m.Else():
+                        m.next = "WORDS"
+                    with m.If(header.length > config.scratchpad_depth):
+                        fail(Error.DESCRIPTOR)
+            with m.State("WORDS"):
+                m.d.comb += ready.eq(self.weights_ready.bit_select(pe, 1))
+                m.d.comb += self.weights_valid.bit_select(pe, 1).eq(valid)
+                with m.If(accepted):
+                    m.d.sync += rows_left.eq(rows_left - 1)
+                    with m.If(rows_left == 1):
+                        next_part()
+            with m.State("RUNNING"):
+                with m.If(self.finished):
+                    m.next = "PROGRAM"
+        with m.If(accepted & (self.i.payload.last != final)):
+            fail_last = Mux(final, Error.LAST_LATE, Error.LAST_EARLY)
+            m.d.sync += self.error.eq(fail_last)
+        return m

@@ -1,0 +1,77 @@
+"""Layouts of the program stream: what a beat of 64 bits means, for the RTL and for the compiler.
+
+A program is, in this order: one program header; one input header and the CSR activations of the
+input map (apu.py); then for each layer its two-beat descriptor and its segments. A segment is one
+part of each PE's filter in turn, PE 0 first: a filter header, then its WSP words, four a beat,
+padded with zeros to a whole beat. The last beat of the last segment carries `last`.
+"""
+
+from __future__ import annotations
+
+from amaranth import signed
+from amaranth.lib import data
+
+MAGIC = 0x746B5475  # "uTkt", little-endian
+VERSION = 1
+
+PROGRAM_HEADER = data.StructLayout(
+    {"magic": 32, "version": 8, "n_pe": 8, "layers": 8, "ticks": 4, "tile_side": 4}
+)
+INPUT_HEADER = data.StructLayout({"base": 12, "side": 7, "channels": 11, "reserved": 34})
+
+SOURCE = data.StructLayout({"base": 12, "side": 7, "strided": 1})
+"""A map that is read: address of its region in a bank, its side, and whether its stride is 2."""
+
+LAYER = data.StructLayout(
+    {
+        "filters": 11,
+        "channels": 11,  # of the input; channels from here on are the shortcut's
+        "side": 7,  # of the map of neurons, before pooling
+        "half": 1,  # tiles of half the side, because a source is strided
+        "pool": 1,  # 2x2 OR-pooling
+        "raw": 1,  # accumulators are read out instead of spikes
+        "fast": 1,  # every source is packed small: a window each n_pe / 4 cycles
+        "padded": 1,  # one position of padding around the input
+        "output_base": 12,
+        "output_side": 7,  # after pooling
+        "reserved0": 11,
+        "input": SOURCE,
+        "shortcut": SOURCE,
+        "reserved1": 24,
+    }
+)
+FILTER_HEADER = data.StructLayout(
+    {
+        "length": 11,  # WSP words that follow, before padding to a beat
+        "open": 1,  # the first part: accumulators start from the bias
+        "close": 1,  # the last part: the tile is complete after it
+        "all_tiles": 1,  # the words stay in the ring for every tile of the map
+        "end": 1,  # the last segment of the layer
+        "reserved": 1,
+        "bias": signed(24),
+        "threshold": signed(24),
+    }
+)
+
+
+def pack(layout: data.StructLayout, **values: int | dict) -> int:
+    """The bits of a layout. Raises ValueError for a value that its field cannot hold."""
+    bits = 0
+    for name, value in values.items():
+        field = layout[name]
+        if isinstance(value, dict):
+            number = pack(field.shape, **value)
+        else:
+            number = int(value)
+            low = -(1 << (field.width - 1)) if getattr(field.shape, "signed", False) else 0
+            if not low <= number < low + (1 << field.width):
+                raise ValueError(f"{name} = {number} does not fit its {field.width} bits")
+        bits |= (number & ((1 << field.width) - 1)) << field.offset
+    return bits
+
+
+def unpack(layout: data.StructLayout, bits: int) -> dict[str, int]:
+    """The unsigned fields of a layout that hold no other layout (of those, the bits)."""
+    return {
+        name: (bits >> field.offset) & ((1 << field.width) - 1) for name, field in layout
+    }

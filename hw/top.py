@@ -1,0 +1,151 @@
+"""The top: a program stream in, a whole network run, a result stream out."""
+
+from __future__ import annotations
+
+from amaranth import Module, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from hw.apu import Apu
+from hw.array import Array
+from hw.config import Config
+from hw.loader import Error, Loader, beat_layout
+from hw.program import LAYER
+from hw.results import Results
+from hw.spike_buffer import write_layout
+
+
+class Top(wiring.Component):
+    """Runs programs (program.py) one after the other, without the host between layers.
+
+    program, results: streams with `last`; results are in the order of results.py.
+    error: sticky, see loader.Error; a reset and a new program get on.
+    layer_end: a pulse in the last cycle of each layer; all its writes are done.
+    written: a tap of every write to the spike buffer. It has no flow control: it only watches.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        super().__init__(
+            {
+                "program": In(stream.Signature(beat_layout())),
+                "results": Out(stream.Signature(beat_layout())),
+                "error": Out(Error),
+                "layer_end": Out(1),
+                "written": Out(write_layout(config)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config = self.config
+        m.submodules.loader = loader = Loader(config)
+        m.submodules.apu = apu = Apu(config)
+        m.submodules.array = array = Array(config)
+        m.submodules.results = results = Results(config)
+        m.submodules.sequencer = sequencer = Sequencer(config)
+        connect(m, flipped(self.program), loader.i)
+        connect(m, loader.activations, apu.i)
+        connect(m, loader.layer, sequencer.i)
+        connect(m, results.o, flipped(self.results))
+        m.d.comb += [
+            self.error.eq(loader.error),
+            self.layer_end.eq(sequencer.capture),
+            self.written.eq(array.written),
+            apu.start.eq(loader.input_start),
+            apu.header.eq(loader.input_header),
+            loader.input_done.eq(apu.done),
+            loader.header_ready.eq(array.header_ready),
+            loader.weights_ready.eq(array.weights_ready),
+            loader.finished.eq(sequencer.finished),
+            array.header.eq(loader.header),
+            array.header_valid.eq(loader.header_valid),
+            array.weights.eq(loader.weights),
+            array.weights_valid.eq(loader.weights_valid),
+            array.row_valid.eq(apu.row_valid),
+            array.row.eq(apu.row),
+            array.layer.eq(sequencer.layer),
+            array.layer_start.eq(sequencer.layer_start),
+            array.layer_active.eq(sequencer.layer_active),
+            array.counting.eq(sequencer.counting),
+            array.capture.eq(sequencer.capture),
+            array.shift.eq(results.shift),
+            array.result_room.eq(results.room),
+            results.input_valid.eq(apu.done),
+            results.input_spikes.eq(apu.spikes),
+            results.input_cycles.eq(sequencer.input_cycles),
+            results.result_valid.eq(array.result_valid),
+            results.result.eq(array.result),
+            results.capture.eq(sequencer.capture),
+            results.last_layer.eq(sequencer.last_layer),
+            results.chain.eq(array.chain),
+            sequencer.first.eq(loader.first),
+            sequencer.layers.eq(loader.layers),
+            sequencer.input_done.eq(apu.done),
+            sequencer.all_done.eq(array.all_done),
+            sequencer.results_idle.eq(results.idle),
+        ]
+        return m
+
+
+class Sequencer(wiring.Component):
+    """Layer after layer: starts one when its descriptor is there, ends it when its output is out.
+
+    Every cycle from the input's last on belongs to a layer: a layer's cycles run from the end of
+    the one before (or of the input) to its own end. first: the program's first beat is taken.
+    """
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(
+            {
+                "i": In(stream.Signature(LAYER)),
+                "first": In(1),
+                "layers": In(8),
+                "input_done": In(1),
+                "all_done": In(1),
+                "results_idle": In(1),
+                "layer": Out(LAYER),
+                "layer_start": Out(1),
+                "layer_active": Out(1),
+                "counting": Out(1),
+                "capture": Out(1),
+                "last_layer": Out(1),
+                "finished": Out(1),
+                "input_cycles": Out(32),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        left = Signal(8)
+        cycles = Signal(32)  # since the program's first beat
+        m.d.sync += [cycles.eq(cycles + 1), self.layer_start.eq(0)]
+        with m.If(self.first):
+            m.d.sync += cycles.eq(1)
+        m.d.comb += [
+            self.input_cycles.eq(cycles + 1),
+            self.last_layer.eq(left == 1),
+            self.counting.eq(left != 0),
+        ]
+        with m.FSM():
+            with m.State("INPUT"):
+                with m.If(self.input_done):
+                    m.d.sync += left.eq(self.layers)
+                    m.next = "WAIT"
+            with m.State("WAIT"):
+                m.d.comb += self.i.ready.eq(1)
+                with m.If(self.i.valid):
+                    m.d.sync += [self.layer.eq(self.i.payload), self.layer_start.eq(1)]
+                    m.next = "START"
+            with m.State("START"):
+                m.next = "RUN"
+            with m.State("RUN"):
+                m.d.comb += self.layer_active.eq(1)
+                with m.If(self.all_done & self.results_idle):
+                    m.d.comb += self.capture.eq(1)
+                    m.d.sync += left.eq(left - 1)
+                    m.next = "WAIT"
+                    with m.If(left == 1):
+                        m.d.comb += self.finished.eq(1)
+                        m.next = "INPUT"
+        return m

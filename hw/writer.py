@@ -1,0 +1,105 @@
+"""The write port of the spike buffer: rows of the input from the APU, words of output from the PEs."""
+
+from __future__ import annotations
+
+from amaranth import Cat, Const, Module, Mux, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.config import MAX_SIDE, Config
+from hw.geometry import BLOCK_BITS, Place
+from hw.spike_buffer import granules, write_layout
+
+
+def row_layout(config: Config) -> data.StructLayout:
+    """Two tiles' parts of one row of an input map."""
+    return data.StructLayout(
+        {
+            "base": 12,
+            "side": 7,
+            "channel": 11,
+            "row": (MAX_SIDE - 1).bit_length(),
+            "pair": BLOCK_BITS - 1,  # of tiles, from the left
+            "spikes": data.ArrayLayout(config.tile_side * config.ticks, 2),
+        }
+    )
+
+
+def word_layout(config: Config) -> data.StructLayout:
+    """A word of an output map, rows and columns in place even where the map is small."""
+    return data.StructLayout(
+        {
+            "base": 12,
+            "side": 7,
+            "channel": 11,
+            "word_y": BLOCK_BITS,
+            "word_x": BLOCK_BITS,
+            "word": config.word_bits,
+        }
+    )
+
+
+class Writer(wiring.Component):
+    """One of the two comes in a cycle; the write is out in the next.
+
+    It has no flow control: the APU works only while no layer runs, the PEs write in their slots.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        super().__init__(
+            {
+                "row_valid": In(1),
+                "row": In(row_layout(config)),
+                "word_valid": In(1),
+                "word": In(word_layout(config)),
+                "write": Out(write_layout(config)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config = self.config
+        side, half, ticks = config.tile_side, config.small_side, config.ticks
+        log_side = side.bit_length() - 1
+        m.submodules.place = place = Place(config)
+        valid, is_row = Signal(), Signal()
+        row, word = Signal(row_layout(config)), Signal(word_layout(config))
+        m.d.sync += [valid.eq(self.row_valid | self.word_valid), is_row.eq(self.row_valid)]
+        with m.If(self.row_valid):
+            m.d.sync += row.eq(self.row)
+        with m.If(self.word_valid):
+            m.d.sync += word.eq(self.word)
+
+        small_words = []  # the top left quarter, as it is packed
+        for r in range(half):
+            small_words.append(word.word[r * side * ticks : (r * side + half) * ticks])
+        packed = Cat(small_words)
+        write = self.write
+        m.d.comb += [
+            place.base.eq(Mux(is_row, row.base, word.base)),
+            place.side.eq(Mux(is_row, row.side, word.side)),
+            place.channel.eq(Mux(is_row, row.channel, word.channel)),
+            place.tile_y.eq(Mux(is_row, row.row >> log_side, word.word_y)),
+            place.tile_x.eq(Mux(is_row, row.pair << 1, word.word_x)),
+            write.address.eq(place.address),
+        ]
+        with m.If(valid):
+            m.d.comb += write.banks.eq(place.banks)
+            with m.If(is_row & (row.side > side)):  # the pair's odd tile is in the next bank
+                m.d.comb += write.banks.eq(place.banks | (place.banks << 1))
+        all_granules = Const((1 << granules(config)) - 1, granules(config))
+        with m.If(is_row & place.small):
+            first = row.spikes[0][: half * ticks]
+            m.d.comb += write.enable.eq(1 << (place.quarter * half + row.row[:2]))
+            m.d.comb += [d.eq(first.replicate(2 * side)) for d in (write.data[0], write.data[1])]
+        with m.Elif(is_row):
+            m.d.comb += write.enable.eq(0b11 << (row.row[:log_side] << 1))
+            m.d.comb += [write.data[k].eq(row.spikes[k].replicate(side)) for k in range(2)]
+        with m.Elif(place.small):
+            m.d.comb += write.enable.eq(((1 << half) - 1) << (place.quarter * half))
+            m.d.comb += [d.eq(packed.replicate(4)) for d in (write.data[0], write.data[1])]
+        with m.Else():
+            m.d.comb += write.enable.eq(all_granules)
+            m.d.comb += [d.eq(word.word) for d in (write.data[0], write.data[1])]
+        return m
