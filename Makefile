@@ -29,7 +29,7 @@ sim: .venv/sim  ## Run MODEL's ticket through the RTL, check it, write build/sim
 	@$(BIN)/uticket sim $${METHOD:+"--method=$$METHOD"} $${IMAGES:+"--images=$$IMAGES"} \
 	    $${N_PE:+"--n-pe=$$N_PE"} -- "$$MODEL"
 
-test: lint  ## Run all checks and tests, with coverage
+test: .venv/train lint  ## Run all checks and tests, with coverage
 	@mkdir -p build/coverage
 	$(BIN)/python -m pytest --cov --cov-report=term
 
@@ -39,7 +39,7 @@ faults: .venv/test .venv/train  ## Prove that each fault of tb/faults.toml is ca
 verilog: .venv/sim  ## Export the RTL to build/rtl, with a JSON map of names
 	@$(BIN)/python -m hw.export build/rtl
 
-lint: .venv/test .venv/train  ## Check style, format and types
+lint: .venv/test  ## Check style, format and types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy

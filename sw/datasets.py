@@ -84,7 +84,7 @@ def _fetch_cifar10(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     archive = folder / "cifar-10-python.tar.gz"
     try:
-        urllib.request.urlretrieve(CIFAR10_URL, archive)  # noqa: S310 - a constant https URL
+        urllib.request.urlretrieve(CIFAR10_URL, archive)
     except OSError as error:
         raise ValueError(
             f"CIFAR-10 is not in {folder} and could not be fetched from {CIFAR10_URL} ({error}); "

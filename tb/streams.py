@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator
 from itertools import repeat
 from typing import Any
 
-import cocotb
 from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, ReadOnly
 
@@ -29,7 +28,7 @@ def stalls(seed: int, probability: float) -> Iterator[bool]:
 async def start(dut: Any, cycles: int = 2) -> None:
     """Start the clock and hold reset for some cycles; inputs must have been set or be 0."""
     dut.rst.value = 1
-    cocotb.start_soon(Clock(dut.clk, 10, "ns").start())
+    Clock(dut.clk, 10, "ns").start()
     for _ in range(cycles):
         await FallingEdge(dut.clk)
     dut.rst.value = 0
