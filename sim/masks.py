@@ -92,15 +92,8 @@ def _layers(archive: np.lib.npyio.NpzFile, path: Path, scores: bool) -> list[Mas
 def _array(archive: np.lib.npyio.NpzFile, path: Path, name: str) -> np.ndarray:
     try:
         array = archive[name]
-    except (
-        ValueError,
-        EOFError,
-        zipfile.BadZipFile,
-        zlib.error,
-        MemoryError,
-        SyntaxError,
-    ) as error:
-        raise BadInput(f"{path}: {name} cannot be read: {error}") from None
+    except UNREADABLE as error:
+        raise BadInput(f"{path}: {name} cannot be read ({error}); allowed: plain arrays") from None
     if not isinstance(array, np.ndarray):
         raise BadInput(f"{path}: {name} is no array; allowed: .npy members only")
     if array.dtype.kind not in "biuf":

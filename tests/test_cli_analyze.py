@@ -161,7 +161,7 @@ def test_bad_arrays_are_refused_by_name(uticket, tmp_path, command, array, messa
 
 
 @pytest.mark.parametrize(
-    "order", [[0, 1], [0, 1, 1], [1, 2, 3], [[0, 1, 2]], [0.0, 1.0, 2.0], [-1, 0, 1]]
+    "order", [[0, 1], [0, 1, 1], [1, 2, 3], [[0, 1, 2]], 0, [0.0, 1.0, 2.0], [-1, 0, 1]]
 )
 def test_an_order_that_is_no_permutation_is_refused(uticket, tmp_path, order):
     file = save(tmp_path / "bad.npz", a=np.ones((3, 2)), **{"a.order": np.array(order)})
@@ -190,11 +190,11 @@ def test_a_file_without_arrays_is_refused(uticket, tmp_path):
 
 
 def test_a_damaged_file_is_refused(uticket, masks):
-    damaged = bytearray(masks.read_bytes())
-    damaged[200:240] = bytes(40)
-    masks.write_bytes(damaged)
-    assert refused(uticket("analyze", masks), "masks.npz: conv2 cannot be read")
-    masks.write_bytes(damaged[:300])
+    whole = masks.read_bytes()
+    for part in (b"'descr'", b"\0\0\0\xbf"):  # in the header of an array, and in its data
+        masks.write_bytes(whole.replace(part, part[::-1], 1))
+        assert refused(uticket("analyze", masks), "masks.npz: conv2 cannot be read")
+    masks.write_bytes(whole[:300])
     assert refused(uticket("analyze", masks), "masks.npz: not an .npz file")
 
 
@@ -323,6 +323,18 @@ def test_a_score_must_fit_its_layer(uticket, tmp_path):
     ):
         file = save(tmp_path / "m.npz", a=np.ones((2, 2)), **{"a.score": score})
         assert refused(uticket("balance", file, out, "--policy", "magnitude"), message)
+
+
+def test_an_error_is_one_line_whatever_the_name(uticket, tmp_path):
+    assert refused(uticket("analyze", save(tmp_path / "m.npz", **{"a\nb": np.ones(2)})), "a b has")
+
+
+def test_output_is_replaced_at_once(uticket, masks, tmp_path):
+    out = tmp_path / "out.npz"
+    out.write_bytes(b"old")
+    with out.open("rb") as reader:
+        assert uticket("balance", masks, out, "--policy", "none")[0] == 0
+        assert reader.read() == b"old"
 
 
 def test_output_may_replace_the_input(uticket, masks):
