@@ -2,7 +2,7 @@
 
 Every array is a layer, in order, of rank 2 (K, C) or 4 (K, C, kh, kw); non-zero = present.
 `<layer>.order` (K,) says in which order the array runs its filters (new position -> channel), and
-`<layer>.score` has the layer's shape: the larger, the sooner a missing weight is recovered.
+`<layer>.score` has the layer's shape: the larger its magnitude, the sooner a weight is recovered.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ def command(masks: Path, out: Path, n_pe: int, policy: str, target: str, seed: i
     """Balance the masks or weights in MASKS (.npz) and write boolean masks to OUT (.npz).
 
     Groups are N_PE consecutive filters, in the order of <layer>.order if there is one. `magnitude`
-    clears the smallest weights and sets those with the largest <layer>.score.
+    clears the smallest weights and sets those with the largest |<layer>.score|.
     """
     import numpy as np
 
