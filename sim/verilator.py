@@ -22,7 +22,10 @@ from sim.errors import BadInput
 
 FILTER = "UTICKET_VERILOG_FILTER"
 TOOLS = {"g++": "g++", "make": "make", "perl": "perl"}  # command: the Debian package that brings it
-WARNINGS = ("-Wno-WIDTHEXPAND", "-Wno-WIDTHTRUNC")  # Amaranth relies on Verilog's implied widths
+WARNINGS = (  # off, because Amaranth's Verilog
+    *("-Wno-WIDTHEXPAND", "-Wno-WIDTHTRUNC"),  # relies on implied widths
+    "-Wno-CASEINCOMPLETE",  # assigns what a case leaves out before it
+)
 # No variable of an Amaranth design starts undefined; should a filter make one, it is 0 every time.
 FLAGS = ("-O3", "--x-assign", "0", "--x-initial", "0", *WARNINGS)
 
