@@ -1,7 +1,8 @@
 """The golden model: what the array computes, bit for bit, in NumPy alone (design, sections 2 and 3).
 
-A layer's accumulator is acc = bias + sum of the weights whose input spike is 1. All sums are of
-integers far below 2^53, hence exact in float64 in any order, which lets BLAS do the work.
+A layer's accumulator is acc = bias + sum of the weights whose input spike is 1. BLAS does the work:
+sums of integers are exact in any order while none can leave the mantissa, 24 bits in float32 (as in
+every layer that quantize.py lets pass), else 53 in float64.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ def first_layer_spikes(network: IntegerNetwork, images: np.ndarray) -> np.ndarra
     kernel = network.first_weight.reshape(layer.out_channels, -1)
     spikes = []
     for image in datasets.normalize(images, network.dataset):
-        patches, sides = _patches(image[None], layer)
+        patches, sides = _patches(image[None], layer, np.float64)
         current = kernel @ patches + network.first_bias[:, None]
         v = np.zeros_like(current)
         ticks = np.empty((network.ticks, *current.shape), np.uint8)
@@ -90,12 +91,16 @@ def run_layer(integer: IntegerLayer, spikes: np.ndarray, leak: Leak) -> LayerRes
             f"layer {layer.name} (in_channels = {layer.in_channels}, shortcut = {layer.shortcut!r}, "
             f"pool = {layer.pool!r}) cannot take spikes {spikes.shape}"
         )
-    patches, sides = _patches(spikes, layer)
     filters = layer.out_channels
-    acc = integer.weight.reshape(filters, -1).astype(np.float64) @ patches
+    weight = integer.weight.reshape(filters, -1)
+    extent = np.abs(weight).sum(axis=1, dtype=np.int64).max()
+    exact = np.float32 if extent < 1 << 24 else np.float64
+    patches, sides = _patches(spikes, layer, exact)
+    acc = weight.astype(exact) @ patches
     acc = acc.astype(np.int64) + integer.bias[:, None]
     acc = acc.reshape(filters, ticks, *sides).transpose(1, 0, 2, 3)
-    accumulates = integer.mask.reshape(filters, -1).astype(np.float64) @ patches.sum(axis=1)
+    seen = patches.sum(axis=1, dtype=np.float64)  # spikes that meet each weight of a filter
+    accumulates = integer.mask.reshape(filters, -1).astype(np.float64) @ seen
     if integer.threshold is None:
         output = acc.reshape(ticks, filters).astype(np.int32)
     else:
@@ -108,15 +113,17 @@ def predict(acc: np.ndarray) -> int:
     return int(np.argmax(acc.sum(axis=0, dtype=np.int64)))
 
 
-def _patches(x: np.ndarray, layer: Layer) -> tuple[np.ndarray, tuple[int, int]]:
-    """im2col: (T, C, H, W) -> float64 (C kh kw, T H' W'), and the output map's sides (H', W')."""
+def _patches(
+    x: np.ndarray, layer: Layer, dtype: type[np.floating]
+) -> tuple[np.ndarray, tuple[int, int]]:
+    """im2col: (T, C, H, W) -> (C kh kw, T H' W') of `dtype`, and the output map's sides (H', W')."""
     if layer.kind == "linear":
-        return x.reshape(len(x), -1).T.astype(np.float64), (1, 1)
+        return x.reshape(len(x), -1).T.astype(dtype), (1, 1)
     pad, kernel, stride = layer.padding, layer.kernel, layer.stride
     padded = np.pad(x, ((0, 0), (0, 0), (pad, pad), (pad, pad))).transpose(1, 0, 2, 3)
     channels, ticks, *padded_sides = padded.shape
     height, width = ((side - kernel) // stride + 1 for side in padded_sides)
-    columns = np.empty((channels, kernel * kernel, ticks, height, width))
+    columns = np.empty((channels, kernel * kernel, ticks, height, width), dtype)
     for i in range(kernel * kernel):
         y, x0 = divmod(i, kernel)
         rows = slice(y, y + stride * (height - 1) + 1, stride)

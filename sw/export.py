@@ -191,9 +191,9 @@ def integer_outputs(network: IntegerNetwork, spikes: np.ndarray) -> np.ndarray:
     """The classifier's accumulators, int32 (N, T, K), for a batch of spikes (N, T, C, H, W).
 
     The golden model for many images, with float32 convolutions: every partial sum is an integer
-    below 2^23 (quantize.py), hence exact in float32 in any order. oneDNN is left out, because it may
-    choose algorithms that are no mere sums (Winograd). Raises RuntimeError for a sum that is not
-    an integer.
+    below 2^23 (quantize.py), hence exact in float32 in any order. NNPACK is left out, because its
+    Winograd transforms are no mere sums; PyTorch asks oneDNN for direct convolution only.
+    Raises RuntimeError for a sum that is not an integer.
     """
     batch, ticks = spikes.shape[:2]
     outputs = {network.layers[0].name: torch.from_numpy(spikes).float().transpose(0, 1)}
@@ -201,7 +201,7 @@ def integer_outputs(network: IntegerNetwork, spikes: np.ndarray) -> np.ndarray:
         layer = integer.layer
         x = outputs[layer.input].flatten(0, 1)
         weight = torch.from_numpy(integer.weight).float()
-        with torch.backends.mkldnn.flags(enabled=False):
+        with torch.backends.nnpack.flags(enabled=False):
             if layer.kind == "linear":
                 acc = F.linear(x.flatten(1), weight)[:, :, None, None]
             else:

@@ -141,7 +141,8 @@ def _arrays(ticket: Ticket) -> dict[str, Any]:
 
 def _read(path: Path) -> dict[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as f:  # numpy.load leaks the file it opens when that is damaged
+            file = np.load(f, allow_pickle=False)
             if not isinstance(file, np.lib.npyio.NpzFile):
                 raise ValueError("a single array")
             arrays = {name: file[name] for name in file.files}

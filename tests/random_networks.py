@@ -1,0 +1,136 @@
+"""Random sparse networks, drawn from a seed: for tests that need a ticket before one is trained."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hw.config import Config
+from sw import networks
+from sw.balance import balance, filter_nnz
+from sw.networks import Layer
+from sw.quantize import IntegerLayer, IntegerNetwork, quantize, quantize_layer
+from sw.ticket import NOT_MEASURED, Norm, Parameters, Ticket, counts
+
+
+def conv(name: str, channels: tuple[int, int], source: str, **options) -> Layer:
+    """A 3x3 convolution with padding 1, unless `options` say otherwise."""
+    inputs, outputs = channels
+    settings = {"kernel": 3, "padding": 1, **options}
+    return Layer(
+        name=name,
+        kind="conv",
+        in_channels=inputs,
+        out_channels=outputs,
+        input=source,
+        **settings,
+    )
+
+
+SMALL = (
+    conv("conv1", (3, 8), "image"),
+    conv("conv2", (8, 20), "conv1", pool="max2"),
+    conv("conv3", (20, 12), "conv2", stride=2),
+    conv("conv4", (12, 7), "conv3", kernel=1, padding=0, pool="max2"),
+    Layer(name="fc", kind="linear", in_channels=7 * 16, out_channels=10, kernel=1, input="conv4"),
+)
+"""Every kind of layer the array runs, for images of 32x32: maps of 32, 16, 8 and 4."""
+
+
+def random_ticket(
+    seed: int = 0,
+    *,
+    layers: tuple[Layer, ...] = SMALL,
+    density: float = 0.3,
+    policy: str = "none",
+    n_pe: int = 16,
+    rounds: int = 3,
+    **metadata,
+) -> Ticket:
+    """A ticket of random weights, scaled so that a fair share of the neurons fires in every layer."""
+    rng = np.random.default_rng(seed)
+    parameters = tuple(
+        _random_parameters(rng, layer, 1.0 if i == 0 else density, policy, n_pe)
+        for i, layer in enumerate(layers)
+    )
+    masks = {p.layer.name: p.mask for p in parameters[1:]}
+    return Ticket(
+        metadata={
+            "network": "vgg16" if layers[0].out_channels == 64 else "small",
+            "dataset": "cifar10",
+            "method": "random",
+            "schedule": "none",
+            "policy": policy,
+            "n_pe": n_pe,
+            "ticks": 4,
+            "leak": 0.25,
+            "weight_bits": 16,
+            "seed": seed,
+            "rounds": rounds,
+            "epochs": 0.5,
+            "images_seen": 22_500,
+            "rewound": False,
+            "accuracy": 0.1,
+            "accuracy_quantized": 0.1,
+            "test_images": 100,
+            "date": "2026-01-31",
+            "versions": {"numpy": np.__version__},
+            "history": [{"keep": 1.0 - r / 10} for r in range(rounds)],
+            **counts(masks),
+            **metadata,
+        },
+        parameters=parameters,
+        history_nnz={n: np.tile(filter_nnz(m), (rounds, 1)) for n, m in masks.items()},
+        history_input_sparsity={
+            n: np.array([NOT_MEASURED, *rng.random(max(rounds - 1, 0))])[:rounds] for n in masks
+        },
+    )
+
+
+def random_vgg16_ticket(seed: int = 0, *, density: float = 0.019, **options) -> Ticket:
+    """A VGG-16 of the paper's size and sparsity."""
+    return random_ticket(seed, layers=networks.vgg16(), density=density, **options)
+
+
+def random_vgg16(seed: int = 0, config: Config | None = None, **options) -> IntegerNetwork:
+    """The integer network of `random_vgg16_ticket`."""
+    return quantize(random_vgg16_ticket(seed, **options), config or Config())
+
+
+def random_layer(
+    rng: np.random.Generator, layer: Layer, *, density: float = 0.3, config: Config | None = None
+) -> IntegerLayer:
+    """One random layer for the array, a classifier if it is named "fc"."""
+    mask = rng.random(layer.weight_shape) < density
+    weight = rng.normal(0, 1, mask.shape) * mask
+    bias = rng.normal(0, 1, len(mask))
+    classifier = layer.name == "fc"
+    return quantize_layer(layer, weight, mask, bias, config or Config(), classifier=classifier)
+
+
+def random_spikes(
+    rng: np.random.Generator, shape: tuple[int, int, int, int], rate: float = 0.2
+) -> np.ndarray:
+    """Spikes, uint8 (T, C, H, W)."""
+    return (rng.random(shape) < rate).astype(np.uint8)
+
+
+def _random_parameters(
+    rng: np.random.Generator, layer: Layer, density: float, policy: str, n_pe: int
+) -> Parameters:
+    filters = layer.out_channels
+    # Densities of filters differ log-normally, as trained masks' do (facts, section 1).
+    spread = np.exp(rng.normal(0, 0.2, filters)).reshape(-1, *[1] * (len(layer.weight_shape) - 1))
+    mask = rng.random(layer.weight_shape) < density * (spread if density < 1 else 1)
+    mask = balance(mask, n_pe=n_pe, policy=policy, rng=rng)
+    weight = (rng.normal(0, 1, mask.shape) * mask).astype(np.float32)
+    if layer.kind == "linear":
+        return Parameters(layer, weight, mask, rng.normal(0, 1, filters).astype(np.float32), None)
+    fan_in = max(density * mask[0].size, 1.0)
+    norm = Norm(
+        weight=rng.uniform(0.5, 1.5, filters).astype(np.float32),
+        bias=rng.normal(0.2, 0.5, filters).astype(np.float32),
+        mean=rng.normal(0, 0.3, filters).astype(np.float32),
+        var=(fan_in * rng.uniform(0.2, 0.6, filters)).astype(np.float32),
+        eps=1e-5,
+    )
+    return Parameters(layer, weight, mask, rng.normal(0, 0.3, filters).astype(np.float32), norm)

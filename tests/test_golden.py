@@ -1,0 +1,217 @@
+"""The golden model against torch, against definitions one by one, and by hand."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional as F
+
+from hw.config import LEAK_MODES, Config
+from sim import golden
+from sw import datasets
+from sw.networks import Layer
+from sw.quantize import IntegerNetwork, quantize
+from tests.random_networks import conv, random_layer, random_spikes, random_ticket, random_vgg16
+
+
+@st.composite
+def layers(draw) -> Layer:
+    channels = draw(st.integers(1, 20)), draw(st.integers(1, 20))
+    if draw(st.booleans()):
+        kernel = draw(st.sampled_from([1, 3]))
+        return conv(
+            "layer",
+            channels,
+            "image",
+            kernel=kernel,
+            padding=draw(st.integers(0, kernel // 2)),
+            stride=draw(st.integers(1, 2)),
+            pool=draw(st.sampled_from([None, "max2"])),
+        )
+    return Layer(
+        name=draw(st.sampled_from(["hidden", "fc"])),
+        kind="linear",
+        in_channels=channels[0],
+        out_channels=channels[1],
+        kernel=1,
+        input="image",
+    )
+
+
+@st.composite
+def cases(draw):
+    layer, rng = draw(layers()), np.random.default_rng(draw(st.integers(0, 2**32)))
+    config = Config(
+        ticks=draw(st.integers(1, 4)),
+        leak_mode=draw(st.sampled_from(LEAK_MODES)),
+        leak_shift=draw(st.integers(1, 4)),
+        weight_bits=draw(st.sampled_from([4, 8, 16])),
+    )
+    integer = random_layer(rng, layer, density=draw(st.sampled_from([0.05, 0.5, 1])), config=config)
+    sides = (1, 1)
+    if layer.kind == "conv":
+        sides = (draw(st.integers(6, 13)), draw(st.integers(6, 13)))
+    spikes = random_spikes(rng, (config.ticks, layer.in_channels, *sides), 0.3)
+    return integer, spikes, config
+
+
+def reference(integer, spikes: np.ndarray, config: Config) -> torch.Tensor:
+    """The layer in torch, in int64 where it matters: outputs as golden.run_layer."""
+    layer = integer.layer
+    x, w = torch.from_numpy(spikes).double(), torch.from_numpy(integer.weight).double()
+    bias = torch.from_numpy(integer.bias).double()
+    if layer.kind == "linear":
+        acc = F.linear(x.flatten(1), w, bias)[:, :, None, None].long()
+    else:
+        acc = F.conv2d(x, w, bias, stride=layer.stride, padding=layer.padding).long()
+    if integer.threshold is None:
+        return acc[:, :, 0, 0]
+    outputs = []
+    u = torch.zeros_like(acc[0])
+    threshold = torch.from_numpy(integer.threshold).view(-1, 1, 1)
+    part = 2.0**-config.leak_shift
+    for current in acc:
+        left = torch.floor(u.double() * part).long()
+        left = {"shift": left, "complement": u - left, "none": u}[config.leak_mode]
+        u = left + current
+        outputs.append((u >= threshold).long())
+        u[u >= threshold] = 0
+    spikes = torch.stack(outputs)
+    if layer.pool:
+        spikes = F.max_pool2d(spikes.double(), 2).long()
+    return spikes
+
+
+@given(cases())
+@settings(deadline=None, max_examples=100)
+def test_layer_equals_torch(case):
+    integer, spikes, config = case
+    network = IntegerNetwork(
+        (), *[np.zeros(0)] * 2, (), "cifar10", config.ticks, config.leak_mode, config.leak_shift
+    )
+    result = golden.run_layer(integer, spikes, network.leak)
+    expected = reference(integer, spikes, config).numpy()
+    assert result.output.dtype == (np.int32 if integer.threshold is None else np.uint8)
+    assert np.array_equal(result.output, expected)
+
+
+@given(cases())
+@settings(deadline=None, max_examples=100)
+def test_accumulates_are_counted_one_by_one(case):
+    """Against the definition: a step counts where its weight's input spike is 1, padding never."""
+    integer, spikes, _ = case
+    layer = integer.layer
+    result = golden.run_layer(integer, spikes, lambda u: u)
+    mask = torch.from_numpy(integer.mask).double()
+    x = torch.from_numpy(spikes).double()
+    if layer.kind == "linear":
+        each = F.linear(x.flatten(1), mask).sum(0)
+    else:
+        each = F.conv2d(x, mask, stride=layer.stride, padding=layer.padding).sum((0, 2, 3))
+    assert np.array_equal(result.filter_accumulates, each.numpy())
+    assert result.accumulates == int(each.sum())
+    assert result.input_sparsity == pytest.approx(1 - spikes.mean())
+
+
+def test_a_spike_in_the_corner_by_hand():
+    """One all-ones 3x3 filter, one spike at (0, 0): four outputs see it, so four accumulates."""
+    integer = random_layer(np.random.default_rng(0), conv("layer", (1, 1), "image"))
+    integer = dataclasses.replace(
+        integer,
+        weight=np.ones((1, 1, 3, 3), np.int32),
+        mask=np.ones((1, 1, 3, 3), bool),
+        bias=np.array([1]),
+        threshold=np.array([2]),
+    )
+    spikes = np.zeros((2, 1, 4, 4), np.uint8)
+    spikes[0, 0, 0, 0] = 1
+    result = golden.run_layer(integer, spikes, lambda u: u >> 2)
+    assert result.accumulates == 4
+    expected = np.zeros((2, 1, 4, 4))
+    expected[0, 0, :2, :2] = 1  # u = 1 + 1 reaches 2; elsewhere 1, then 0 + 1
+    assert np.array_equal(result.output, expected)
+
+
+def test_negative_potentials_floor():
+    layer = Layer(name="hidden", kind="linear", in_channels=1, out_channels=1, kernel=1, input="i")
+    integer = dataclasses.replace(
+        random_layer(np.random.default_rng(0), layer, density=1),
+        weight=np.array([[-5]], np.int32),
+        bias=np.array([1]),
+        threshold=np.array([0]),
+    )
+    # u = -4, then (-4 >> 2) + 1 = 0 fires; with u = -5: (-5 >> 2) + 1 = -1 does not (floor, not 0)
+    spikes = np.array([1, 0], np.uint8).reshape(2, 1, 1, 1)
+    assert golden.run_layer(integer, spikes, lambda u: u >> 2).output.ravel().tolist() == [0, 1]
+    lower = dataclasses.replace(integer, weight=np.array([[-6]], np.int32))
+    assert golden.run_layer(lower, spikes, lambda u: u >> 2).output.ravel().tolist() == [0, 0]
+
+
+def test_sums_beyond_float32_are_exact():
+    layer = Layer(name="fc", kind="linear", in_channels=3, out_channels=1, kernel=1, input="image")
+    integer = dataclasses.replace(
+        random_layer(np.random.default_rng(0), layer, density=1),
+        weight=np.array([[2**29, 1, -(2**29)]], np.int32),
+        bias=np.array([0]),
+    )
+    spikes = np.ones((1, 3, 1, 1), np.uint8)
+    assert golden.run_layer(integer, spikes, lambda u: u).output.tolist() == [[1]]
+
+
+def test_first_layer_equals_torch_and_not_the_batch():
+    ticket = random_ticket(7)
+    network = quantize(ticket, Config())
+    images = np.random.default_rng(2).integers(0, 256, (3, 3, 32, 32), np.uint8)
+    spikes = golden.first_layer_spikes(network, images)
+    assert spikes.shape == (3, 4, 8, 32, 32)
+    assert spikes.dtype == np.uint8
+    p = ticket.parameters[0]
+    x = torch.from_numpy(datasets.normalize(images, "cifar10"))
+    arrays = [torch.from_numpy(a).double() for a in (p.weight, p.bias)]
+    current = F.conv2d(x, *arrays, padding=1)
+    norm = [torch.from_numpy(a).double() for a in (p.norm.mean, p.norm.var)]
+    affine = [torch.from_numpy(a).double() for a in (p.norm.weight, p.norm.bias)]
+    current = F.batch_norm(current, *norm, *affine, eps=p.norm.eps)
+    v = torch.zeros_like(current)
+    for t in range(4):
+        v = 0.25 * v + 0.75 * current
+        assert np.array_equal(spikes[:, t], (v >= 1).numpy())
+        v = v * (v < 1)
+    assert 0.05 < spikes.mean() < 0.95
+    for i in range(3):
+        alone = golden.first_layer_spikes(network, images[i : i + 1])
+        assert np.array_equal(alone[0], spikes[i])
+
+
+def test_vgg16_runs_through_the_batched_torch_network():
+    """The exporter's fast integer network gives the golden model's numbers, whatever the batch."""
+    from sw.export import integer_outputs
+
+    network = random_vgg16(1)
+    images = np.random.default_rng(3).integers(0, 256, (2, 3, 32, 32), np.uint8)
+    spikes = golden.first_layer_spikes(network, images)
+    outputs = integer_outputs(network, spikes)
+    for i in range(2):
+        results = golden.run(network, spikes[i])
+        assert list(results) == [layer.name for layer in network.layers[1:]]
+        assert all(0.4 < r.input_sparsity < 0.99 for r in results.values())
+        assert results["conv2"].output.shape == (4, 64, 16, 16)
+        assert results["conv13"].output.shape == (4, 512, 1, 1)
+        assert np.array_equal(outputs[i], results["fc"].output)
+
+
+def test_prediction_takes_the_lowest_index_on_ties():
+    assert golden.predict(np.array([[1, 5, 3], [2, 0, 2]], np.int32)) == 1
+    assert golden.predict(np.array([[2, 5], [4, 1]], np.int32)) == 0
+    assert golden.predict(np.full((4, 2), 2**30, np.int32)) == 0
+
+
+def test_wrong_spikes_are_refused():
+    network = quantize(random_ticket(), Config())
+    with pytest.raises(ValueError, match=r"layer conv2 .* cannot take spikes \(4, 9, 32, 32\)"):
+        golden.run(network, np.zeros((4, 9, 32, 32), np.uint8))
+    with pytest.raises(ValueError, match="images are float64"):
+        golden.first_layer_spikes(network, np.zeros((1, 3, 32, 32)))

@@ -1,0 +1,242 @@
+"""Fixed point: each constraint of a scale, overflow under the worst inputs, folding."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hw.config import LEAK_MODES, Config
+from sim import golden
+from sw.networks import Layer
+from sw.quantize import IntegerLayer, fold, leak_factor, quantize, quantize_layer, ticket_config
+from tests.random_networks import SMALL, conv, random_ticket
+
+configs = st.builds(
+    Config,
+    ticks=st.integers(1, 4),
+    weight_bits=st.sampled_from([4, 8, 16]),
+    accumulator_bits=st.integers(16, 24),
+    leak_mode=st.sampled_from(LEAK_MODES),
+    leak_shift=st.integers(1, 8),
+)
+
+
+@st.composite
+def quantized(draw, *, classifier: bool = False) -> tuple[IntegerLayer, Config]:
+    """A layer of hand-made extremes: empty filters, huge and tiny weights, weights of 0."""
+    config = draw(configs)
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    filters, channels = draw(st.integers(1, 5)), draw(st.integers(1, 40))
+    layer = Layer(
+        name="layer",
+        kind="linear" if classifier else "conv",
+        in_channels=channels,
+        out_channels=filters,
+        kernel=1 if classifier else 3,
+        input="image",
+    )
+    mask = rng.random(layer.weight_shape) < draw(st.sampled_from([0, 0.02, 0.3, 1]))
+    spread = draw(st.sampled_from([0, 1, 5, 30]))
+    weight = rng.normal(0, 1, mask.shape) * np.exp(rng.normal(0, spread, mask.shape)) * mask
+    weight *= rng.random(mask.shape) < 0.9
+    bias = rng.normal(0, draw(st.sampled_from([0, 1, 1e4])), filters)
+    return quantize_layer(layer, weight, mask, bias, config, classifier=classifier), config
+
+
+def violated(integer: IntegerLayer, scale: np.ndarray, config: Config) -> list[set[str]]:
+    """Which of (a), (b), (c) of section 3 each filter breaks at `scale`, in Python integers."""
+    found = []
+    classifier = integer.threshold is None
+    for k, s in enumerate(scale):
+        broken = set()
+        weights = []
+        for w in integer.float_weight[k][integer.mask[k]]:
+            rounded = abs(int(np.rint(w * s)))
+            if rounded > 2 ** (config.weight_bits - 1) - 1:
+                broken.add("a")
+            weights.append(max(rounded, 1))
+        extent = sum(weights) + abs(int(np.rint(integer.float_bias[k] * s)))
+        hi = lo = 0
+        for _ in range(1 if classifier else config.ticks):
+            hi, lo = config.leak(hi) + extent, config.leak(lo) - extent
+            if hi > 2 ** (config.accumulator_bits - 1) - 1 or lo < -(
+                2 ** (config.accumulator_bits - 1)
+            ):
+                broken.add("b")
+        if round(s) >= 2 ** (config.accumulator_bits - 1):
+            broken.add("c")
+        found.append(broken)
+    return found
+
+
+@given(quantized())
+@settings(deadline=None, max_examples=150)
+def test_scale_is_the_largest(case):
+    integer, config = case
+    assert violated(integer, integer.scale, config) == [set()] * len(integer.scale)
+    assert all(violated(integer, np.nextafter(integer.scale, np.inf), config))
+    assert all(violated(integer, integer.scale * 1.01, config))
+
+
+@given(quantized(classifier=True))
+@settings(deadline=None, max_examples=80)
+def test_classifier_rows_share_the_largest_scale(case):
+    integer, config = case
+    assert integer.threshold is None
+    assert len(set(integer.scale)) == 1
+    assert not any(violated(integer, integer.scale, config))
+    assert any(violated(integer, np.nextafter(integer.scale, np.inf), config))
+
+
+@given(quantized())
+@settings(deadline=None, max_examples=150)
+def test_integers_are_rounded_and_never_zero_in_the_mask(case):
+    integer, _ = case
+    scale = integer.scale[:, None, None, None]
+    rounded = np.rint(integer.float_weight * scale)
+    assert np.array_equal(integer.weight != 0, integer.mask)
+    replaced = integer.mask & (rounded == 0)
+    assert np.array_equal(integer.weight[~replaced], rounded[~replaced])
+    assert np.array_equal(
+        integer.weight[replaced], np.where(integer.float_weight[replaced] < 0, -1, 1)
+    )
+    assert np.array_equal(integer.bias, np.rint(integer.float_bias * integer.scale))
+    assert np.array_equal(integer.threshold, np.rint(integer.scale))
+
+
+@given(quantized(), st.data())
+@settings(deadline=None, max_examples=150)
+def test_no_input_overflows(case, data):
+    """Drive neurons with their worst inputs: all of one sign, then any, without a reset between."""
+    integer, config = case
+    weight = integer.weight.reshape(len(integer.weight), -1).astype(object)
+    bound = 2 ** (config.accumulator_bits - 1)
+    for k, row in enumerate(weight):
+        bias = int(integer.bias[k])
+        inputs = [
+            [int(w > 0) for w in row],
+            [int(w < 0) for w in row],
+            data.draw(st.lists(st.integers(0, 1), min_size=len(row), max_size=len(row))),
+        ]
+        for start in range(3):
+            u = 0
+            for t in range(config.ticks):
+                spikes = inputs[start if start < 2 else data.draw(st.integers(0, 2))]
+                acc = bias
+                for w, spike in zip(row, spikes, strict=True):
+                    acc += w * spike
+                    assert -bound <= acc < bound
+                u = config.leak(u) + acc
+                assert -bound <= u < bound, (k, t)
+        # the bound itself is reached by nothing smaller: weights and bias of one sign
+        extent = sum(abs(w) for w in row) + abs(bias)
+        hi = lo = 0
+        for _ in range(config.ticks):
+            hi, lo = config.leak(hi) + extent, config.leak(lo) - extent
+        assert -bound <= lo < hi + 1 <= bound
+
+
+def test_each_constraint_can_be_the_one_that_binds():
+    config = Config()
+    layer = Layer(
+        name="layer", kind="linear", in_channels=1000, out_channels=3, kernel=1, input="image"
+    )
+    weight = np.zeros((3, 1000))
+    weight[0, 0] = 2.0  # (a): a scale of 32767.5 / 2
+    weight[1] = 1.0  # (b): 1000 equal weights
+    weight[2, 0] = 1e-6  # (c)
+    integer = quantize_layer(layer, weight, weight != 0, np.zeros(3), config)
+    assert integer.weight[0, 0] == 32767
+    assert integer.threshold[0] == 16384
+    extent = 1000 * int(integer.weight[1, 0])
+    assert extent + (extent + (extent + extent // 4) // 4) // 4 < 2**23
+    extent += 1000
+    assert extent + (extent + (extent + extent // 4) // 4) // 4 >= 2**23
+    assert integer.threshold[2] == 2**23 - 1
+    assert integer.weight[2, 0] == 8
+
+
+def test_too_many_weights_for_the_accumulator_is_an_error():
+    layer = conv("wide", (3641, 1), "image")
+    mask = np.ones(layer.weight_shape, bool)
+    with pytest.raises(
+        ValueError, match="layer wide, filter 0: 32769 weights can overflow 16 bits"
+    ):
+        quantize_layer(layer, mask * 1.0, mask, np.zeros(1), Config(accumulator_bits=16))
+
+
+@pytest.mark.parametrize("leak", [0.25, 0.75, 1.0])
+def test_folding_keeps_the_neurons_spikes(leak):
+    """The folded network at v = leak v + x fires as the trained one at v = leak v + gain bn(x)."""
+    p = random_ticket(3).parameters[1]
+    rng = np.random.default_rng(0)
+    x = rng.normal(0, 1, p.weight[0].size)
+    raw = p.weight.reshape(len(p.weight), -1) @ x + p.bias
+    norm = (raw - p.norm.mean) / np.sqrt(p.norm.var + p.norm.eps) * p.norm.weight + p.norm.bias
+    weight, bias = fold(p, leak=leak)
+    assert weight.dtype == bias.dtype == np.float64
+    gain = 1 - leak if leak < 1 else 1
+    folded = weight.reshape(len(weight), -1) @ x + bias
+    np.testing.assert_allclose(folded, gain * norm, rtol=1e-5, atol=1e-6)
+
+
+def test_classifier_has_no_gain():
+    p = random_ticket(3).parameters[-1]
+    weight, bias = fold(p, leak=None)
+    assert np.array_equal(weight, p.weight)
+    assert np.array_equal(bias, p.bias)
+
+
+def test_integer_network_follows_the_float_network():
+    """16-bit integers, run from the same input, fire almost always when folded floats do."""
+    ticket = random_ticket(5)
+    network = quantize(ticket, Config())
+    rng = np.random.default_rng(1)
+    spikes = golden.first_layer_spikes(network, rng.integers(0, 256, (1, 3, 32, 32), np.uint8))[0]
+    for integer in network.array[:-1]:
+        result = golden.run_layer(integer, spikes, network.leak)
+        exact = golden.run_layer(
+            IntegerLayer(
+                integer.layer,
+                np.rint(integer.float_weight * 2**28).astype(np.int64),
+                integer.mask,
+                np.rint(integer.float_bias * 2**28).astype(np.int64),
+                np.full(len(integer.bias), 2**28),
+                integer.scale,
+                integer.float_weight,
+                integer.float_bias,
+            ),
+            spikes,
+            network.leak,
+        )
+        assert 0.02 < exact.output.mean() < 0.98
+        assert (result.output != exact.output).mean() < 1e-3
+        spikes = result.output
+
+
+@pytest.mark.parametrize("mode", LEAK_MODES)
+def test_ticket_config_matches_the_leak(mode):
+    config = Config(leak_mode=mode, leak_shift=3, weight_bits=8, ticks=2)
+    ticket = random_ticket(leak=leak_factor(config), weight_bits=8, ticks=2)
+    found = ticket_config(ticket)
+    assert leak_factor(found) == leak_factor(config)
+    assert (found.weight_bits, found.ticks) == (8, 2)
+    network = quantize(ticket, found)
+    assert max(np.abs(layer.weight).max() for layer in network.array) == 127
+
+
+def test_another_leak_is_refused():
+    with pytest.raises(ValueError, match=r"leak = 0.25, the hardware has 0.5"):
+        quantize(random_ticket(), Config(leak_shift=1))
+    with pytest.raises(ValueError, match=r"leak = 0.3, allowed"):
+        ticket_config(random_ticket(leak=0.3))
+
+
+def test_shortcuts_are_refused():
+    layers = (
+        *SMALL[:2],
+        conv("conv3", (20, 20), "conv2", shortcut="identity", shortcut_input="conv2"),
+        Layer(name="fc", kind="linear", in_channels=20, out_channels=10, kernel=1, input="conv3"),
+    )
+    with pytest.raises(ValueError, match="layer conv3: shortcut = 'identity'"):
+        quantize(random_ticket(layers=layers), Config())

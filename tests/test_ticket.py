@@ -1,0 +1,273 @@
+"""The ticket file: nothing is lost, nothing invalid passes, and NumPy alone can read it."""
+
+import dataclasses
+import json
+import re
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sw import ticket as tickets
+from sw.networks import Layer
+from sw.ticket import LAYER, Ticket
+from tests.random_networks import random_ticket, random_vgg16_ticket
+
+
+@pytest.fixture
+def path(tmp_path) -> Path:
+    return tmp_path / "good.npz"
+
+
+def assert_equal(a: Ticket, b: Ticket) -> None:
+    assert a.metadata == b.metadata
+    for p, q in zip(a.parameters, b.parameters, strict=True):
+        assert p.layer == q.layer
+        for name in ("weight", "mask", "bias"):
+            assert np.array_equal(getattr(p, name), getattr(q, name))
+            assert getattr(p, name).dtype == getattr(q, name).dtype
+        assert (p.norm is None) == (q.norm is None)
+        if p.norm is not None:
+            for name, value in vars(p.norm).items():
+                assert np.array_equal(value, getattr(q.norm, name)), name
+    for table in ("history_nnz", "history_input_sparsity"):
+        x, y = getattr(a, table), getattr(b, table)
+        assert list(x) == list(y)
+        assert all(np.array_equal(x[n].astype(np.float32), y[n].astype(np.float32)) for n in x)
+
+
+@pytest.mark.parametrize("rounds", [0, 1, 4])
+def test_round_trip(path, rounds):
+    ticket = random_ticket(1, rounds=rounds)
+    tickets.save(ticket, path)
+    assert_equal(ticket, tickets.load(path))
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_a_weight_of_zero_stays_in_the_mask(path):
+    ticket = random_ticket(1)
+    p = ticket.parameters[1]
+    weight = p.weight.copy()
+    weight.flat[np.flatnonzero(p.mask)[0]] = 0
+    parameters = (
+        ticket.parameters[0],
+        dataclasses.replace(p, weight=weight),
+        *ticket.parameters[2:],
+    )
+    tickets.save(dataclasses.replace(ticket, parameters=parameters), path)
+    assert np.array_equal(tickets.load(path).masks["conv2"], p.mask)
+
+
+def test_equal_tickets_are_equal_bytes(tmp_path):
+    for name in ("a", "b"):
+        tickets.save(random_ticket(1), tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_vgg16_is_small(path):
+    ticket = random_vgg16_ticket(0, rounds=15)
+    assert ticket.metadata["weight_sparsity"] == pytest.approx(0.981, abs=0.001)
+    tickets.save(ticket, path)
+    assert path.stat().st_size < 3 * 2**20
+
+
+def test_a_refused_ticket_leaves_the_old_one(path):
+    tickets.save(random_ticket(1), path)
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match=r"metadata.accuracy = 1.5, allowed: 0 to 1"):
+        tickets.save(random_ticket(1, accuracy=1.5), path)
+    assert path.read_bytes() == before
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_the_layer_table_is_complete():
+    assert list(LAYER) == [f.name for f in dataclasses.fields(Layer)]
+
+
+def changed(path: Path, name: str, value) -> None:
+    """Rewrite one array of a ticket; None removes it, a function is applied to it."""
+    arrays = dict(np.load(path))
+    if value is None:
+        del arrays[name]
+    else:
+        arrays[name] = value(arrays[name].copy()) if callable(value) else np.asarray(value)
+    np.savez_compressed(path, **arrays)
+
+
+def at(*index, value):
+    """A change: the element at `index` becomes `value`."""
+
+    def change(a: np.ndarray) -> np.ndarray:
+        a[index] = value
+        return a
+
+    return change
+
+
+BAD_ARRAYS = [
+    ("metadata", None, "metadata is missing; is this a ticket?"),
+    ("metadata", "no json", "metadata is not JSON"),
+    ("metadata", 3, "metadata = '<i8', allowed: one string"),
+    ("metadata", "[1]", "metadata = [1], allowed: a JSON object"),
+    ("metadata", "{}", "metadata.format is missing"),
+    ("conv1.weight", None, "conv1.weight is missing"),
+    (
+        "conv1.weight",
+        at(0, 0, 0, 1, value=np.nan),
+        "conv1.weight[0, 0, 0, 1] = nan, allowed: finite",
+    ),
+    ("conv2.index", at(3, value=1440), "conv2.index[3] = 1440, allowed: 0 to 1439"),
+    ("conv2.index", at(0, value=-1), "conv2.index[0] = -1, allowed: 0 to 1439"),
+    ("conv2.index", lambda a: np.concatenate([a[:1], a[:-1]]), "allowed: ascending, no duplicates"),
+    ("conv2.index", lambda a: a.astype(float), "conv2.index.dtype = 'float64', allowed: integers"),
+    ("conv2.value", lambda a: a[:-1], "conv2.value.shape = "),
+    ("conv2.value", at(2, value=np.inf), "conv2.value[2] = inf, allowed: finite numbers"),
+    ("conv2.bias", np.zeros(19), "conv2.bias.shape = (19,), allowed: (20)"),
+    ("conv2.norm.weight", None, "conv2.norm.weight is missing"),
+    ("conv2.norm.var", at(5, value=-1), "conv2.norm.var[5] = -1.0, allowed: at least 0"),
+    ("conv2.norm.eps", 0.0, "conv2.norm.eps[0] = 0.0, allowed: above 0"),
+    ("fc.index", None, "fc.index is missing"),
+    ("history.conv2.nnz", at(0, 1, value=73), "history.conv2.nnz[0, 1] = 73, allowed: 0 to 72"),
+    ("history.conv2.nnz", at(2, 0, value=0), "history.conv2.nnz[2, 0] = 0, allowed: in the end"),
+    (
+        "history.conv2.input_sparsity",
+        at(1, value=1.25),
+        "history.conv2.input_sparsity[1] = 1.25, allowed: 0 to 1, or -1 (not measured)",
+    ),
+    ("history.fc.nnz", lambda a: a[1:], "history.fc.nnz.shape = (2, 10), allowed: (3, 10)"),
+    ("conv9.index", [1], "conv9.index is no array of this network's ticket"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "message"), BAD_ARRAYS)
+def test_bad_arrays_are_refused(path, name, value, message):
+    tickets.save(random_ticket(1), path)
+    changed(path, name, value)
+    refused(path, message)
+
+
+def refused(path: Path, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)) as error:
+        tickets.load(path)
+    assert path.name in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+BAD_METADATA = [
+    ("version", 2, "metadata.version = 2, allowed: 1"),
+    ("format", "other", "metadata.format is missing or not 'uticket-ticket'"),
+    ("network", "", "metadata.network = '', allowed: a name"),
+    ("dataset", "mnist", "metadata.dataset = 'mnist', allowed: cifar10"),
+    ("policy", "best", "metadata.policy = 'best', allowed: none, sort, random, magnitude"),
+    ("n_pe", 0, "metadata.n_pe = 0, allowed: a whole number, at least 1"),
+    ("ticks", 4.5, "metadata.ticks = 4.5"),
+    ("ticks", True, "metadata.ticks = True"),
+    ("leak", 0, "metadata.leak = 0, allowed: a number above 0, at most 1"),
+    ("weight_bits", 12, "metadata.weight_bits = 12, allowed: 4, 8 or 16"),
+    ("seed", -1, "metadata.seed = -1"),
+    ("rounds", 4, "metadata.history = '3 rounds', allowed: 4 rounds"),
+    ("epochs", None, "metadata.epochs = None"),
+    ("nnz", 5, "metadata.nnz = 5, allowed: "),
+    ("weight_sparsity", 0.5, "metadata.weight_sparsity = 0.5, allowed: "),
+    ("accuracy", float("nan"), "metadata is not JSON (NaN is no JSON)"),
+    ("accuracy_quantized", -0.1, "metadata.accuracy_quantized = -0.1, allowed: 0 to 1"),
+    ("test_images", 0, "metadata.test_images = 0"),
+    ("date", 3, "metadata.date = 3"),
+    ("versions", [], "metadata.versions = []"),
+    ("history", [1, 2, 3], "metadata.history = [1, 2, 3]"),
+    ("layers", [], "metadata.layers = [], allowed: a list of at least two layers"),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "message"), BAD_METADATA)
+def test_bad_metadata_is_refused(path, key, value, message):
+    tickets.save(random_ticket(1), path)
+    change_metadata(path, lambda m: m.update({key: value}))
+    refused(path, message)
+
+
+@pytest.mark.parametrize("key", [*tickets.METADATA, "format", "version"])
+def test_missing_metadata_is_refused(path, key):
+    tickets.save(random_ticket(1), path)
+    change_metadata(path, lambda m: m.pop(key))
+    refused(path, f"metadata.{key}")
+
+
+BAD_LAYERS = [
+    (1, "kind", "pool", "metadata.layers[1].kind = 'pool', allowed: conv, linear"),
+    (1, "kernel", 5, "metadata.layers[1].kernel = 5, allowed: 1 or 3"),
+    (1, "input", "conv3", "metadata.layers[1].input = 'conv3', allowed: an earlier layer: conv1"),
+    (2, "name", "conv2", "metadata.layers[2].name = 'conv2', allowed: a name no other layer has"),
+    (2, "in_channels", 9, "metadata.layers[2].in_channels = 9, allowed: 20"),
+    (2, "extra", 9, "metadata.layers[2] = {"),
+    (4, "kind", "conv", "metadata.layers[4].in_channels = 112, allowed: 7"),
+]
+
+
+@pytest.mark.parametrize(("number", "key", "value", "message"), BAD_LAYERS)
+def test_bad_layers_are_refused(path, number, key, value, message):
+    tickets.save(random_ticket(1), path)
+    change_metadata(path, lambda m: m["layers"][number].update({key: value}))
+    refused(path, message)
+
+
+def change_metadata(path: Path, change) -> None:
+    content = json.loads(str(np.load(path)["metadata"]))
+    change(content)
+    changed(path, "metadata", json.dumps(content))
+
+
+@pytest.mark.parametrize("share", [0, 0.1, 0.5, 0.9, 0.9999])
+def test_truncated_files_are_refused(path, share):
+    tickets.save(random_ticket(1), path)
+    data = path.read_bytes()
+    path.write_bytes(data[: int(share * len(data))])
+    refused(path, "not a ticket file, or a damaged one")
+
+
+def test_flipped_bytes_never_pass_unnoticed(path):
+    ticket = random_ticket(1)
+    tickets.save(ticket, path)
+    data = path.read_bytes()
+    for position in np.random.default_rng(0).integers(0, len(data), 60):
+        flipped = bytearray(data)
+        flipped[position] ^= 0x10
+        path.write_bytes(bytes(flipped))
+        try:
+            found = tickets.load(path)
+        except ValueError:
+            continue
+        assert_equal(ticket, found)  # a field of the zip that says nothing of the content
+
+
+def test_other_files_are_refused(path):
+    with pytest.raises(ValueError, match="no such file"):
+        tickets.load(path)
+    with pytest.raises(ValueError, match="a folder"):
+        tickets.load(path.parent)
+    path.write_text("not a zip")
+    refused(path, "not a ticket file")
+    with path.open("wb") as f:
+        np.save(f, np.zeros(3))
+    refused(path, "not a ticket file")
+    np.savez(path, metadata=np.array([{}], dtype=object))
+    refused(path, "not a ticket file")
+    with zipfile.ZipFile(path, "w") as z:
+        z.writestr("metadata", "text")
+    refused(path, "not a ticket file")
+
+
+def test_a_ticket_is_plain_numpy(path):
+    """The recipe of docs/formats.md, without this project: arrays back to weights."""
+    ticket = random_ticket(1)
+    tickets.save(ticket, path)
+    file = np.load(path, allow_pickle=False)
+    metadata = json.loads(str(file["metadata"]))
+    layers = {row["name"]: row for row in metadata["layers"]}
+    row = layers["conv2"]
+    shape = (row["out_channels"], row["in_channels"], row["kernel"], row["kernel"])
+    weight = np.zeros(shape, np.float32)
+    weight.flat[file["conv2.index"]] = file["conv2.value"]
+    assert np.array_equal(weight, ticket.parameters[1].weight)
+    assert metadata["nnz"] == sum(len(file[f"{n}.index"]) for n in list(layers)[1:])
