@@ -86,6 +86,8 @@ def build_once(
     recipe: all else that decides the result, as JSON can write it. Two processes may build at once.
     """
     environment()  # a missing tool is named here, before any work
+    if " " in str(out.resolve()):
+        raise BadInput(f"{out.resolve()}: GNU make cannot build in a path with a space")
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out, prefix="building-") as folder:
         work, result = Path(folder, "work"), Path(folder, "result")

@@ -101,6 +101,11 @@ def test_filter_that_cannot_run(counter, tmp_path, monkeypatch, command):
         build(counter, tmp_path / "out")
 
 
+def test_path_with_a_space(counter, tmp_path):
+    with pytest.raises(BadInput, match="cannot build in a path with a space"):
+        build(counter, tmp_path / "a folder")
+
+
 def test_missing_tool_is_named(monkeypatch, tmp_path):
     for tool in ("make", "perl"):
         (tmp_path / tool).touch(mode=0o755)
