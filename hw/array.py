@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from amaranth import Cat, Module, Mux, Signal, signed
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
@@ -13,7 +15,7 @@ from hw.pe import PE
 from hw.program import FILTER_HEADER, LAYER
 from hw.spike_buffer import SpikeBuffer, write_layout
 from hw.window import LATENCY, WindowReader
-from hw.writer import Writer, row_layout, word_layout
+from hw.writer import Writer, row_layout
 
 
 class Array(wiring.Component):
@@ -90,7 +92,7 @@ class Array(wiring.Component):
             queue = SyncFIFOBuffered(width=FILTER_HEADER.size, depth=config.queue_depth)
             m.submodules[f"headers_{i}"] = queue
             granted = [Signal(name=f"granted_{i}_{k}") for k in range(LATENCY + 1)]
-            for before, after in zip(granted, granted[1:], strict=False):
+            for before, after in pairwise(granted):
                 m.d.sync += after.eq(before)
             mine = Mux(self.layer.fast, phase == i // BANKS, slot == i)
             m.d.comb += [

@@ -60,6 +60,8 @@ class Counters(wiring.Component):
             with m.If(self.capture):
                 m.d.sync += [chain.word_select(k, COUNTER_BITS).eq(total), count.eq(0)]
         with m.If(self.shift):
-            m.d.sync += chain.eq((chain >> STREAM_BITS) | (self.chain_in << (BEATS - 1) * STREAM_BITS))
+            m.d.sync += chain.eq(
+                (chain >> STREAM_BITS) | (self.chain_in << (BEATS - 1) * STREAM_BITS)
+            )
         m.d.comb += self.chain_out.eq(chain[:STREAM_BITS])
         return m

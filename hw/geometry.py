@@ -74,7 +74,7 @@ def tiles_per_bank(config: Config, side: Value) -> Value:
 
 
 def square(value: Value) -> Value:
-    """value * value by table, for the few values that tiles_per_bank takes."""
+    """The square of a value by table, for the few values that tiles_per_bank takes."""
     result = Const(0, 8)
     for n in range(1 << len(value)):
         result = Mux(value == n, n * n, result)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from amaranth import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
@@ -115,7 +117,7 @@ class PE(wiring.Component):
         tile, leaving = Signal(tile_layout(config)), Signal(tile_layout(config))
         opened = Signal()  # `tile` holds sums that are not yet drained
         draining = Signal()  # this sweep also reads the finished sums of `leaving`
-        leaving_busy = Signal()  # until the output of `leaving` is gathered, and written if complete
+        leaving_busy = Signal()  # until `leaving` is gathered, and written if complete
         flushing, ending = Signal(), Signal()
         height, width = Signal.like(sweep.height), Signal.like(sweep.width)
         take, flush, blocked = Signal(), Signal(), Signal()
@@ -195,9 +197,7 @@ class PE(wiring.Component):
         m.d.comb += [
             in_tile.eq(sweep.valid & (sweep.y < tile.height) & (sweep.x < tile.width) & ~flushing),
             active.eq(in_tile & ~current.empty),
-            spikes.eq(
-                Mux(active, window.word_select(Cat(sweep.x, sweep.y), config.ticks), 0)
-            ),
+            spikes.eq(Mux(active, window.word_select(Cat(sweep.x, sweep.y), config.ticks), 0)),
             lanes.valid.eq(sweep.valid),
             step.y.eq(sweep.y),
             step.x.eq(sweep.x),
@@ -225,7 +225,7 @@ class PE(wiring.Component):
             lif.sums.eq(lanes.sums),
             lif.threshold.eq(leaving.threshold),
         ]
-        for before, after in zip(passing, passing[1:], strict=False):
+        for before, after in pairwise(passing):
             m.d.sync += after.eq(before)
         out, sums_out = passing[-1], passing[1]
         output = self.output.payload

@@ -72,6 +72,4 @@ def pack(layout: data.StructLayout, **values: int | dict) -> int:
 
 def unpack(layout: data.StructLayout, bits: int) -> dict[str, int]:
     """The unsigned fields of a layout that hold no other layout (of those, the bits)."""
-    return {
-        name: (bits >> field.offset) & ((1 << field.width) - 1) for name, field in layout
-    }
+    return {name: (bits >> field.offset) & ((1 << field.width) - 1) for name, field in layout}

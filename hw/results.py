@@ -69,7 +69,10 @@ class Results(wiring.Component):
             self.idle.eq(~input_waiting & (chain_left == 0) & (queue.level == 0)),
         ]
         with m.If(self.input_valid):
-            m.d.sync += [input_waiting.eq(1), input_beat.eq(Cat(self.input_spikes, self.input_cycles))]
+            m.d.sync += [
+                input_waiting.eq(1),
+                input_beat.eq(Cat(self.input_spikes, self.input_cycles)),
+            ]
         with m.If(self.capture):
             m.d.sync += [chain_left.eq(BEATS * config.n_pe), ends.eq(self.last_layer)]
 
@@ -94,7 +97,6 @@ class Results(wiring.Component):
                     m.d.sync += part.eq(0)
                     m.d.comb += queue.r_en.eq(1)
         return m
-
 
 
 def _extend(value: Value) -> Value:

@@ -152,8 +152,10 @@ def lowest_bit(pattern: Value) -> Value:
 
 
 class TileCounter(wiring.Component):
-    """The tiles of a map in the order in which output words complete: word after word, each word's
-    tiles row by row. `step` moves on; after the last tile comes the first again.
+    """The tiles of a map in the order in which output words complete.
+
+    Word after word, each word's tiles row by row. `step` moves on; after the last tile comes the
+    first again.
     """
 
     def __init__(self, config: Config) -> None:
