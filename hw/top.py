@@ -8,11 +8,11 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from hw.apu import Apu
 from hw.array import Array
-from hw.config import Config
+from hw.config import BANKS, Config
 from hw.loader import Error, Loader, beat_layout
 from hw.program import LAYER
 from hw.results import Results
-from hw.spike_buffer import write_layout
+from hw.spike_buffer import granules
 
 
 class Top(wiring.Component):
@@ -21,7 +21,8 @@ class Top(wiring.Component):
     program, results: streams with `last`; results are in the order of results.py.
     error: sticky, see loader.Error; a reset and a new program get on.
     layer_end: a pulse in the last cycle of each layer; all its writes are done.
-    written: a tap of every write to the spike buffer. It has no flow control: it only watches.
+    written_*: a tap of every write to the spike buffer: which banks take it, the address, the
+    granules, and the word for even and odd banks. It has no flow control: it only watches.
     """
 
     def __init__(self, config: Config) -> None:
@@ -32,7 +33,11 @@ class Top(wiring.Component):
                 "results": Out(stream.Signature(beat_layout())),
                 "error": Out(Error),
                 "layer_end": Out(1),
-                "written": Out(write_layout(config)),
+                "written_banks": Out(BANKS),
+                "written_address": Out(12),
+                "written_enable": Out(granules(config)),
+                "written_even": Out(config.word_bits),
+                "written_odd": Out(config.word_bits),
             }
         )
 
@@ -51,7 +56,11 @@ class Top(wiring.Component):
         m.d.comb += [
             self.error.eq(loader.error),
             self.layer_end.eq(sequencer.capture),
-            self.written.eq(array.written),
+            self.written_banks.eq(array.written.banks),
+            self.written_address.eq(array.written.address),
+            self.written_enable.eq(array.written.enable),
+            self.written_even.eq(array.written.data[0]),
+            self.written_odd.eq(array.written.data[1]),
             apu.start.eq(loader.input_start),
             apu.header.eq(loader.input_header),
             loader.input_done.eq(apu.done),

@@ -261,18 +261,16 @@ class AssembleTile(wiring.Component):
         kept = [Signal(side * ticks, name=f"row_{r}") for r in range(side)]
         for r in range(side):
             m.d.comb += kept[r].eq(Mux(self.rows[r], rows[r], 0))
-        half = side // 2
-        with m.If(self.shift.strided):
-            for r in range(half):
-                every_other = Cat(split_rows(kept[2 * r], side)[0::2])
-                m.d.comb += self.window.word_select(r, side * ticks).eq(every_other)
-        with m.Elif(self.split):
-            for r in range(half):
-                row = Mux(self.quarter[1], kept[half + r], kept[r])
-                part = Mux(self.quarter[0], row[half * ticks :], row[: half * ticks])
-                m.d.comb += self.window.word_select(r, side * ticks).eq(part)
-        with m.Else():
-            m.d.comb += self.window.eq(Cat(kept))
+        every_other = [Cat(split_rows(row, side)[0::2]) for row in kept[0::2]]
+        half, middle = side // 2, side * ticks // 2
+        quarter = []
+        for r in range(half):
+            row = Mux(self.quarter[1], kept[half + r], kept[r])
+            quarter.append(Mux(self.quarter[0], row[middle:], row[:middle]))
+        part = Mux(
+            self.shift.strided, corner(every_other, side * ticks), corner(quarter, side * ticks)
+        )
+        m.d.comb += self.window.eq(Mux(self.shift.strided | self.split, part, Cat(kept)))
         return m
 
 
@@ -307,12 +305,14 @@ class AssembleSmall(wiring.Component):
             m.d.comb += moved.eq(Cat(columns))
             rows.append(moved)
         rows = shift_rows(rows, [zero_row] * side, self.shift.dy)
+        every_other = [Cat(split_rows(row, side)[0::2]) for row in rows[0::2]]
         width = self.config.tile_side * ticks
-        with m.If(self.shift.strided):
-            for r in range(side // 2):
-                every_other = Cat(split_rows(rows[2 * r], side)[0::2])
-                m.d.comb += self.window.word_select(r, width).eq(every_other)
-        with m.Else():
-            for r in range(side):
-                m.d.comb += self.window.word_select(r, width).eq(rows[r])
+        m.d.comb += self.window.eq(
+            Mux(self.shift.strided, corner(every_other, width), corner(rows, width))
+        )
         return m
+
+
+def corner(rows: list[Value], width: int) -> Value:
+    """Rows put into the top left corner of a square of rows of `width` bits."""
+    return Cat(Cat(row, Const(0, width - len(row))) for row in rows)

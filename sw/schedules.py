@@ -57,13 +57,16 @@ SCHEDULES = {
     # A day's budget cut to about an hour and a half of two CPU cores: ticks grow from one to four,
     # pruning is gradual and nothing is rewound.
     "cpu": Schedule(
-        dense=(Round(keep=1.0, images=160_000, ticks=1, learning_rate=0.1),),
+        dense=(
+            Round(keep=1.0, images=160_000, ticks=1, learning_rate=0.1),
+            Round(keep=1.0, images=32_000, ticks=2, learning_rate=0.08),
+        ),
         pruned=(
-            Round(keep=0.30, images=12_800, ticks=1, learning_rate=0.05),
-            Round(keep=0.12, images=12_800, ticks=1, learning_rate=0.05),
-            Round(keep=0.05, images=12_800, ticks=2, learning_rate=0.05),
-            Round(keep=0.019, images=38_400, ticks=2, learning_rate=0.05),
-            Round(keep=0.019, images=12_800, ticks=4, learning_rate=0.02),
+            Round(keep=0.30, images=16_000, ticks=1, learning_rate=0.05),
+            Round(keep=0.12, images=16_000, ticks=1, learning_rate=0.05),
+            Round(keep=0.05, images=12_000, ticks=1, learning_rate=0.05),
+            Round(keep=0.019, images=14_000, ticks=2, learning_rate=0.05),
+            Round(keep=0.019, images=3_000, ticks=4, learning_rate=0.02),
         ),
     ),
     # A few batches, to see that everything works.

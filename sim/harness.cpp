@@ -1,0 +1,184 @@
+// Drives the Verilated top in bulk: a program in, its results and the spike buffer after each layer
+// out. Python calls `uticket_run` once an image, so that it stays out of the cycle loop.
+
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <string>
+
+#include "Vtop.h"
+#include "verilated.h"
+#ifdef UTICKET_TRACE
+#include "verilated_fst_c.h"
+#endif
+
+namespace {
+
+struct Model {
+    VerilatedContext context;
+    Vtop top{&context};
+};
+
+// xorshift64*: whether a stream stalls in this cycle, with probability `threshold` / 2^16.
+bool stalls(uint64_t& state, uint32_t threshold) {
+    if (!threshold) return false;
+    state ^= state >> 12;
+    state ^= state << 25;
+    state ^= state >> 27;
+    return ((state * 0x2545F4914F6CDD1DULL) >> 48) < threshold;
+}
+
+template <typename Port>
+const uint8_t* bytes(const Port& port) {
+    return reinterpret_cast<const uint8_t*>(&port);
+}
+
+void write_word(uint8_t* word, const uint8_t* data, uint32_t enable, uint32_t granules, uint32_t bits) {
+    for (uint32_t i = 0; i < granules * bits; i++) {
+        if (!(enable >> (i / bits) & 1)) continue;
+        uint8_t mask = 1 << (i % 8);
+        word[i / 8] = (word[i / 8] & ~mask) | (data[i / 8] & mask);
+    }
+}
+
+}  // namespace
+
+extern "C" {
+
+struct Run {
+    const uint64_t* program;
+    uint64_t beats;
+    uint64_t last_at;       // index of the beat that carries `last`
+    uint64_t max_cycles;    // of the program, from its first beat on
+    uint64_t reset_at;      // assert reset in this cycle and stop (0: never)
+    uint64_t stall_seed;
+    uint32_t program_stall;  // of 65536
+    uint32_t result_stall;
+    uint64_t* results;
+    uint64_t max_results;
+    uint8_t* buffers;        // the spike buffer after the input and after each layer
+    uint64_t max_buffers;
+    uint32_t word_bits, word_bytes, banks, depth, granules;
+    const char* trace_path;  // FST, or null
+    uint64_t trace_layer;    // its number
+    // out
+    uint64_t cycles, result_count, buffer_count, beats_taken;
+    uint32_t error;
+    uint32_t finished;
+};
+
+void* uticket_new() {
+    auto* model = new Model;
+    model->context.traceEverOn(true);
+    model->top.clk = 0;
+    model->top.rst = 1;
+    for (int i = 0; i < 4; i++) {
+        model->top.clk = i & 1;
+        model->top.eval();
+    }
+    model->top.rst = 0;
+    return model;
+}
+
+void uticket_delete(void* model) { delete static_cast<Model*>(model); }
+
+void uticket_run(void* handle, Run* run) {
+    auto* model = static_cast<Model*>(handle);
+    Vtop& top = model->top;
+    const uint64_t bank_bytes = uint64_t(run->word_bytes) * run->depth;
+    const uint64_t buffer_bytes = bank_bytes * run->banks;
+    const uint32_t granule_bits = run->word_bits / run->granules;
+    std::unique_ptr<uint8_t[]> buffer(new uint8_t[buffer_bytes]());
+    uint64_t stall_state = run->stall_seed * 2 + 1;
+    uint64_t at = 0, count = 0, captured = 0, cycle = 0;
+    bool last_seen = false, input_captured = false, offered = false;
+#ifdef UTICKET_TRACE
+    std::unique_ptr<VerilatedFstC> trace;
+#endif
+
+    for (; cycle < run->max_cycles; cycle++) {
+        if (run->reset_at && cycle == run->reset_at) top.rst = 1;
+        // once a beat is offered it stays, as AXI4-Stream demands
+        offered = at < run->beats && (offered || !stalls(stall_state, run->program_stall));
+        top.program___05Fvalid = offered;
+        if (offered) {
+            uint64_t beat = run->program[at];
+            top.program___05Fpayload[0] = uint32_t(beat);
+            top.program___05Fpayload[1] = uint32_t(beat >> 32);
+            top.program___05Fpayload[2] = at == run->last_at;
+        }
+        top.results___05Fready = !stalls(stall_state, run->result_stall);
+        top.clk = 0;
+        top.eval();
+#ifdef UTICKET_TRACE
+        if (run->trace_path && captured == run->trace_layer + 1) {
+            if (!trace) {
+                trace.reset(new VerilatedFstC);
+                top.trace(trace.get(), 99);
+                trace->open(run->trace_path);
+            }
+            trace->dump(cycle * 10);
+        }
+#endif
+        if (top.program___05Fvalid && top.program___05Fready) {
+            at++;
+            offered = false;
+        }
+        if (top.written_banks) {
+            for (uint32_t b = 0; b < run->banks; b++)
+                if (top.written_banks >> b & 1)
+                    write_word(
+                        buffer.get() + b * bank_bytes + uint64_t(top.written_address) * run->word_bytes,
+                        b & 1 ? bytes(top.written_odd) : bytes(top.written_even),
+                        top.written_enable, run->granules, granule_bits);
+        }
+        if (top.results___05Fvalid && top.results___05Fready) {
+            if (!input_captured) {  // the first result: the input is loaded
+                input_captured = true;
+                if (captured < run->max_buffers)
+                    std::memcpy(run->buffers + captured++ * buffer_bytes, buffer.get(), buffer_bytes);
+            }
+            if (count < run->max_results)
+                run->results[count] =
+                    uint64_t(top.results___05Fpayload[0]) | uint64_t(top.results___05Fpayload[1]) << 32;
+            count++;
+            last_seen = top.results___05Fpayload[2] & 1;
+        }
+        bool layer_end = top.layer_end;
+        if (layer_end && captured < run->max_buffers)
+            std::memcpy(run->buffers + captured++ * buffer_bytes, buffer.get(), buffer_bytes);
+        bool stop = last_seen || top.error || top.rst;
+        top.clk = 1;
+        top.eval();
+#ifdef UTICKET_TRACE
+        if (trace) {
+            trace->dump(cycle * 10 + 5);
+            if (layer_end && captured > run->trace_layer + 1) {
+                trace->close();
+                trace.reset();
+                run->trace_path = nullptr;
+            }
+        }
+#endif
+        if (stop) {
+            cycle++;
+            break;
+        }
+    }
+    run->error = top.error;
+    if (top.rst || top.error) {
+        top.program___05Fvalid = 0;
+        top.rst = 1;
+        for (int i = 0; i < 4; i++) {
+            top.clk = i & 1;
+            top.eval();
+        }
+    }
+    run->cycles = cycle;
+    run->result_count = count;
+    run->buffer_count = captured;
+    run->beats_taken = at;
+    run->finished = last_seen;
+}
+
+}  // extern "C"

@@ -1,0 +1,296 @@
+"""Runs programs on the Verilated array: the fast harness (harness.cpp), driven through ctypes."""
+
+from __future__ import annotations
+
+import ctypes
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+from hw.config import BANKS, Config
+from hw.counters import BEATS, COUNTERS, CYCLES
+from hw.export import export_top
+from hw.loader import Error
+from hw.results import beats_a_result
+from hw.spike_buffer import granules
+from sim.errors import BadInput
+from sim.verilator import build_shared_library
+from sw.compile import CompiledLayer, Program, Region
+
+HARNESS = Path(__file__).with_name("harness.cpp")
+BUILD = Path(__file__).resolve().parent.parent / "build"
+
+
+class _Run(ctypes.Structure):
+    _fields_ = [
+        ("program", ctypes.c_void_p),
+        ("beats", ctypes.c_uint64),
+        ("last_at", ctypes.c_uint64),
+        ("max_cycles", ctypes.c_uint64),
+        ("reset_at", ctypes.c_uint64),
+        ("stall_seed", ctypes.c_uint64),
+        ("program_stall", ctypes.c_uint32),
+        ("result_stall", ctypes.c_uint32),
+        ("results", ctypes.c_void_p),
+        ("max_results", ctypes.c_uint64),
+        ("buffers", ctypes.c_void_p),
+        ("max_buffers", ctypes.c_uint64),
+        ("word_bits", ctypes.c_uint32),
+        ("word_bytes", ctypes.c_uint32),
+        ("banks", ctypes.c_uint32),
+        ("depth", ctypes.c_uint32),
+        ("granules", ctypes.c_uint32),
+        ("trace_path", ctypes.c_char_p),
+        ("trace_layer", ctypes.c_uint64),
+        ("cycles", ctypes.c_uint64),
+        ("result_count", ctypes.c_uint64),
+        ("buffer_count", ctypes.c_uint64),
+        ("beats_taken", ctypes.c_uint64),
+        ("error", ctypes.c_uint32),
+        ("finished", ctypes.c_uint32),
+    ]
+
+
+class RtlError(Exception):
+    """The RTL raised `error`, or neither finished nor erred: one line."""
+
+
+@dataclass(frozen=True)
+class Stalls:
+    """Random stalls of the streams, as probabilities a cycle."""
+
+    seed: int = 0
+    program: float = 0.0
+    results: float = 0.0
+
+
+@dataclass(frozen=True)
+class LayerRun:
+    """What the RTL did in one layer, in the network's own channel order."""
+
+    output: np.ndarray  # uint8 (T, K, H, W) after pooling; of a classifier int32 (T, K)
+    counters: dict[str, np.ndarray]  # int64 (n_pe,) each, hw.counters.COUNTERS
+    cycles: int
+
+
+@dataclass(frozen=True)
+class RtlRun:
+    """One image through the array."""
+
+    input: np.ndarray  # uint8 (T, C, H, W), as the APU stored it
+    input_spikes: int
+    input_cycles: int
+    layers: tuple[LayerRun, ...]
+
+    @property
+    def cycles(self) -> int:
+        """Of the whole program, the input included."""
+        return self.input_cycles + sum(layer.cycles for layer in self.layers)
+
+
+class Rtl:
+    """A Verilated array, built for a configuration, or taken from the cache. A context manager."""
+
+    def __init__(self, config: Config, *, build: Path = BUILD, trace: bool = False) -> None:
+        """Raises BadInput where a tool is missing or the Verilog does not build."""
+        self.config = config
+        started = time.perf_counter()
+        verilog = _exported(config, build / "rtl")
+        flags = ("--trace-fst", "-CFLAGS", "-DUTICKET_TRACE") if trace else ()
+        library = build_shared_library([verilog], "top", [HARNESS], build / "verilator", flags)
+        self._library = ctypes.CDLL(str(library))
+        self._library.uticket_new.restype = ctypes.c_void_p
+        self._library.uticket_run.argtypes = [ctypes.c_void_p, ctypes.POINTER(_Run)]
+        self._library.uticket_delete.argtypes = [ctypes.c_void_p]
+        self._model = self._library.uticket_new()
+        self.build_s = time.perf_counter() - started
+
+    def __enter__(self) -> Rtl:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._library.uticket_delete(self._model)
+
+    def run(
+        self,
+        program: Program,
+        spikes: np.ndarray,
+        *,
+        max_cycles: int,
+        stalls: Stalls | None = None,
+        trace: tuple[Path, int] | None = None,
+    ) -> RtlRun:
+        """Run a program on one image's input spikes, uint8 (T, C, H, W).
+
+        max_cycles: the bound after which the RTL is taken to hang. trace: file and layer number of
+        an FST waveform. Raises RtlError if the RTL errs, hangs, or says more or less than it should.
+        """
+        beats = program.beats(spikes)
+        expected = 1 + len(program.layers) * self.config.n_pe * BEATS
+        for layer in program.layers:
+            if layer.output is None:
+                expected += layer.integer.layer.out_channels * beats_a_result(self.config)
+        results, buffers, _ = self.run_beats(
+            beats,
+            len(beats) - 1,
+            max_cycles=max_cycles,
+            max_results=expected + 1,
+            max_buffers=len(program.layers) + 1,
+            stalls=stalls,
+            trace=trace,
+        )
+        if len(results) != expected or len(buffers) != len(program.layers) + 1:
+            raise RtlError(
+                f"the RTL sent {len(results)} results and ended {len(buffers) - 1} layers, "
+                f"expected {expected} and {len(program.layers)}"
+            )
+        return self._decode(program, results, buffers)
+
+    def run_beats(
+        self,
+        beats: np.ndarray,
+        last_at: int,
+        *,
+        max_cycles: int,
+        max_results: int,
+        max_buffers: int,
+        stalls: Stalls | None = None,
+        reset_at: int = 0,
+        trace: tuple[Path, int] | None = None,
+    ) -> tuple[np.ndarray, np.ndarray, int]:
+        """Send raw beats, uint64, `last` on number `last_at`; results and spike buffers come back.
+
+        reset_at: pull reset in that cycle, and come back. Raises RtlError if the RTL errs or hangs.
+        """
+        config, stalls = self.config, stalls or Stalls()
+        results = np.zeros(max_results, np.uint64)
+        word_bytes = -(-config.word_bits // 8)
+        buffers = np.zeros((max_buffers, BANKS, config.buffer_depth, word_bytes), np.uint8)
+        beats = np.ascontiguousarray(beats, np.uint64)
+        run = _Run(
+            program=beats.ctypes.data,
+            beats=len(beats),
+            last_at=last_at,
+            max_cycles=max_cycles,
+            reset_at=reset_at,
+            stall_seed=stalls.seed,
+            program_stall=round(stalls.program * 65536),
+            result_stall=round(stalls.results * 65536),
+            results=results.ctypes.data,
+            max_results=max_results,
+            buffers=buffers.ctypes.data,
+            max_buffers=max_buffers,
+            word_bits=config.word_bits,
+            word_bytes=word_bytes,
+            banks=BANKS,
+            depth=config.buffer_depth,
+            granules=granules(config),
+            trace_path=str(trace[0]).encode() if trace else None,
+            trace_layer=trace[1] if trace else 0,
+        )
+        self._library.uticket_run(self._model, ctypes.byref(run))
+        if run.error:
+            raise RtlError(
+                f"the RTL raised error {Error(run.error).name} after {run.beats_taken} of "
+                f"{len(beats)} beats"
+            )
+        if not run.finished and not reset_at:
+            raise RtlError(
+                f"the RTL neither finished nor raised an error within {max_cycles} cycles; it took "
+                f"{run.beats_taken} of {len(beats)} beats"
+            )
+        return results[: run.result_count], buffers[: run.buffer_count], int(run.cycles)
+
+    def _decode(self, program: Program, results: np.ndarray, buffers: np.ndarray) -> RtlRun:
+        config = self.config
+        at = 1
+        layers = []
+        for number, layer in enumerate(program.layers):
+            if layer.output is None:
+                filters = layer.integer.layer.out_channels
+                size = beats_a_result(config)
+                raw = results[at : at + filters * size].view("<i4").reshape(filters, -1)
+                at += filters * size
+                output = _unsort(raw[:, : config.ticks].T, layer)
+            else:
+                words = read_map(buffers[number + 1], layer.output, config)
+                output = _unsort(words, layer)
+            block = results[at : at + BEATS * config.n_pe]
+            at += BEATS * config.n_pe
+            values = block.view("<u4").reshape(config.n_pe, len(COUNTERS)).astype(np.int64)
+            counters = {name: values[:, k] for k, name in enumerate(COUNTERS)}
+            cycles = sum(counters[name] for name in CYCLES)
+            if len(set(cycles.tolist())) != 1:
+                raise RtlError(
+                    f"layer {layer.integer.layer.name}: the cycles that PEs account for differ: "
+                    f"{sorted(set(cycles.tolist()))}"
+                )
+            layers.append(LayerRun(output, counters, int(cycles[0])))
+        return RtlRun(
+            input=read_map(buffers[0], program.input, config),
+            input_spikes=int(results[0] & 0xFFFFFFFF),
+            input_cycles=int(results[0] >> 32),
+            layers=tuple(layers),
+        )
+
+
+def read_map(buffer: np.ndarray, region: Region, config: Config) -> np.ndarray:
+    """A map out of a spike buffer's content (banks, depth, bytes): uint8 (T, C, H, W)."""
+    side, tile = region.side, config.tile_side
+    bits = np.unpackbits(buffer, axis=-1, bitorder="little")[..., : config.word_bits]
+    channel = np.arange(region.channels)
+    if side <= config.small_side:
+        small = config.small_side
+        cells = bits[0, region.base + channel // BANKS].reshape(len(channel), BANKS, -1)
+        block = cells[channel, channel % BANKS].reshape(-1, small, small, config.ticks)
+        return block[:, :side, :side].transpose(3, 0, 1, 2).copy()
+    words = bits.reshape(*bits.shape[:2], tile, tile, config.ticks)
+    if side <= tile:
+        block = words[channel % BANKS, region.base + channel // BANKS]
+        return block[:, :side, :side].transpose(3, 0, 1, 2).copy()
+    across = -(-side // (2 * tile))
+    n = -(-side // tile)
+    y, x = np.divmod(np.arange(n * n), n)
+    bank = 2 * (y % 2) + x % 2
+    address = region.base + channel[:, None] * across**2 + (y // 2 * across + x // 2)[None]
+    block = words[bank[None].repeat(len(channel), 0), address]
+    block = block.reshape(-1, n, n, tile, tile, config.ticks)
+    whole = block.transpose(5, 0, 1, 3, 2, 4).reshape(config.ticks, -1, n * tile, n * tile)
+    return whole[:, :, :side, :side].copy()
+
+
+def _unsort(values: np.ndarray, layer: CompiledLayer) -> np.ndarray:
+    """(T, K, ...) from the loaded order to the network's own."""
+    result = np.empty_like(values)
+    result[:, layer.order] = values
+    return result
+
+
+def _exported(config: Config, folder: Path) -> Path:
+    """The top's Verilog for a configuration; exported again only when the RTL's source changed."""
+    import hashlib
+    import json
+    import os
+
+    import amaranth
+
+    source = b"".join(path.read_bytes() for path in sorted(Path(export_top.__code__.co_filename).parent.glob("*.py")))
+    key = json.dumps([config.to_dict(), amaranth.__version__]).encode() + source
+    final = folder / hashlib.sha256(key).hexdigest()[:16]
+    if not (final / "top.v").is_file():
+        partial = folder / f".{final.name}.{os.getpid()}"
+        export_top(config, partial)
+        try:
+            partial.rename(final)
+        except OSError:
+            if not (final / "top.v").is_file():
+                raise
+    return final / "top.v"

@@ -1,0 +1,364 @@
+"""The compiler: from an integer network to the program stream of hw/program.py.
+
+A program is the same for every image but for its input; `Program.beats` puts the two together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from hw.config import BANKS, MAX_SIDE, STREAM_WORDS, Config
+from hw.program import (
+    FILTER_HEADER,
+    INPUT_HEADER,
+    LAYER,
+    MAGIC,
+    PROGRAM_HEADER,
+    VERSION,
+    pack,
+)
+from sw import csr, wsp
+from sw.quantize import IntegerLayer, IntegerNetwork
+
+MAX_CHANNELS = 1024
+MAX_LAYERS = 255
+
+
+class DoesNotFit(ValueError):
+    """A network that the hardware cannot run: which layer, what it needs, what there is."""
+
+
+@dataclass(frozen=True)
+class Region:
+    """A map in the spike buffer: `words` of each bank from address `base` on."""
+
+    base: int
+    words: int
+    side: int
+    channels: int
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One part of the filters of a group, PE by PE: their WSP words."""
+
+    group: int
+    words: tuple[np.ndarray, ...]  # uint16, n_pe of them
+    nnz: tuple[int, ...]
+    open: bool
+    close: bool
+    all_tiles: bool
+    end: bool
+
+
+@dataclass(frozen=True)
+class CompiledLayer:
+    """A layer as the array runs it, its filters and input channels in their loaded order."""
+
+    integer: IntegerLayer
+    order: np.ndarray  # position -> output channel of the network
+    fields: dict  # of the descriptor
+    input: Region
+    output: Region | None  # None: raw results
+    segments: tuple[Segment, ...]
+
+    @property
+    def side(self) -> int:
+        """Of the map of neurons, before pooling."""
+        return self.fields["side"]
+
+
+@dataclass(frozen=True)
+class Program:
+    """A compiled network."""
+
+    config: Config
+    input: Region
+    layers: tuple[CompiledLayer, ...]
+    layer_beats: np.ndarray  # uint64, everything after the input
+
+    def beats(self, spikes: np.ndarray) -> np.ndarray:
+        """The whole stream, uint64, for input spikes uint8 (T, C, H, W); `last` is on its last beat.
+
+        Raises ValueError for spikes of another shape.
+        """
+        shape = (self.config.ticks, self.input.channels, self.input.side, self.input.side)
+        if spikes.shape != shape:
+            raise ValueError(f"input spikes are {spikes.shape}, the program needs {shape}")
+        head = [
+            pack(
+                PROGRAM_HEADER,
+                magic=MAGIC,
+                version=VERSION,
+                n_pe=self.config.n_pe,
+                layers=len(self.layers),
+                ticks=self.config.ticks,
+                tile_side=self.config.tile_side,
+            ),
+            pack(
+                INPUT_HEADER,
+                base=self.input.base,
+                side=self.input.side,
+                channels=self.input.channels,
+            ),
+        ]
+        activations = [_channel_beats(spikes[:, c]) for c in range(spikes.shape[1])]
+        return np.concatenate([np.array(head, np.uint64), *activations, self.layer_beats])
+
+
+def compile_network(
+    network: IntegerNetwork,
+    config: Config,
+    *,
+    input_side: int,
+    orders: dict[str, np.ndarray] | None = None,
+) -> Program:
+    """Compile everything after the first layer.
+
+    input_side: of the first layer's output map. orders: by layer, position -> output channel, where
+    the filters are loaded in another order than the network's (policy `sort`).
+    Raises DoesNotFit for what the hardware cannot run.
+    """
+    if network.ticks != config.ticks:
+        raise DoesNotFit(f"the network has {network.ticks} ticks, the hardware {config.ticks}")
+    if len(network.array) > MAX_LAYERS:
+        raise DoesNotFit(f"the network has {len(network.array)} layers; allowed: {MAX_LAYERS}")
+    first = network.layers[0]
+    sides, channels = {first.name: input_side}, {first.name: first.out_channels}
+    for integer in network.array:
+        layer = integer.layer
+        _check(integer, sides[layer.input], channels[layer.input])
+        sides[layer.name] = layer.pooled_side(sides[layer.input])
+        channels[layer.name] = layer.out_channels
+    regions = _allocate(network, config, sides, channels)
+    orders = orders or {}
+    compiled, beats = [], []
+    for integer in network.array:
+        layer = integer.layer
+        order = orders.get(layer.name, np.arange(layer.out_channels))
+        before = orders.get(layer.input)
+        weight, mask = integer.weight[order], integer.mask[order]
+        if before is not None:
+            weight, mask = weight[:, before], mask[:, before]
+        source, output = regions[layer.input], regions.get(layer.name)
+        small = config.small_side
+        fields = {
+            "filters": layer.out_channels,
+            "channels": layer.in_channels,
+            "side": layer.output_side(source.side),
+            "half": int(layer.stride == 2),
+            "pool": int(layer.pool == "max2"),
+            "raw": int(output is None),
+            "fast": int(source.side <= small),
+            "padded": int(layer.padding == 1 or layer.kernel == 1),
+            "output_base": output.base if output else 0,
+            "output_side": output.side if output else 1,
+            "input": {
+                "base": source.base,
+                "side": source.side,
+                "strided": int(layer.stride == 2),
+            },
+        }
+        segments = _segments(weight, mask, config, tiles=_tiles(fields, config))
+        thresholds = integer.threshold
+        if thresholds is None:
+            thresholds = np.zeros(layer.out_channels, np.int64)
+        beats.append(_layer_beats(fields))
+        beats += _segment_beats(segments, integer.bias[order], thresholds[order], config)
+        compiled.append(CompiledLayer(integer, order, fields, source, output, tuple(segments)))
+    return Program(config, regions[first.name], tuple(compiled), np.concatenate(beats))
+
+
+def sort_orders(network: IntegerNetwork) -> dict[str, np.ndarray]:
+    """Policy `sort`: each layer's output channels in descending order of nnz, ties by index."""
+    from sw.balance import filter_nnz, sort_order
+
+    return {i.layer.name: sort_order(filter_nnz(i.mask)) for i in network.array}
+
+
+def map_words(side: int, channels: int, config: Config) -> int:
+    """Words of each bank that a map takes in the spike buffer."""
+    if side <= config.tile_side:
+        return -(-channels // BANKS)
+    across = -(-side // (2 * config.tile_side))
+    return channels * across * across
+
+
+def _check(integer: IntegerLayer, side: int, channels: int) -> None:
+    layer = integer.layer
+    name = f"layer {layer.name}"
+    out = layer.output_side(side)
+
+    def need(allowed: bool, what: str) -> None:
+        if not allowed:
+            raise DoesNotFit(f"{name}: {what}")
+
+    need(layer.kernel in (1, 3), f"a kernel of {layer.kernel}; the array has 1 and 3")
+    need(layer.stride in (1, 2), f"a stride of {layer.stride}; the array has 1 and 2")
+    pads = (0, 1) if layer.kernel == 3 else (0,)
+    need(layer.padding in pads, f"a padding of {layer.padding}; allowed here: {pads}")
+    need(layer.pool in (None, "max2"), f"a pool of {layer.pool!r}; the array has 2x2 max")
+    need(layer.shortcut is None, f"a shortcut ({layer.shortcut}); not supported yet")
+    need(1 <= side <= MAX_SIDE, f"an input map of side {side}; the array has 1 to {MAX_SIDE}")
+    need(out >= 1, f"an output map of side {out}")
+    need(layer.pooled_side(side) >= 1, f"pools a map of side {out} to nothing")
+    for what, count in (("input", layer.in_channels), ("output", layer.out_channels)):
+        text = f"{count} {what} channels; the array has up to {MAX_CHANNELS}"
+        need(1 <= count <= MAX_CHANNELS, text)
+    if layer.kind == "linear":
+        need(side == 1, f"a linear layer on a map of side {side}; the array needs side 1")
+    if integer.threshold is None:
+        text = f"raw results of a map of side {out}; the array has them of side 1"
+        need(out == 1 and layer.pool is None, text)
+    need(layer.in_channels == channels, f"{layer.in_channels} input channels, there are {channels}")
+
+
+def _allocate(
+    network: IntegerNetwork, config: Config, sides: dict[str, int], channels: dict[str, int]
+) -> dict[str, Region]:
+    """A region for every map, first fit, none overlapping another that lives at the same time."""
+    born = {network.layers[0].name: -1}
+    dies: dict[str, int] = {}
+    for step, integer in enumerate(network.array):
+        if integer.threshold is not None:
+            born[integer.layer.name] = step
+        for source in (integer.layer.input, integer.layer.shortcut_input):
+            if source is not None:
+                dies[source] = step
+    regions: dict[str, Region] = {}
+    for name, birth in born.items():
+        words = map_words(sides[name], channels[name], config)
+        alive = sorted(
+            (regions[other] for other in regions if dies.get(other, born[other]) >= birth),
+            key=lambda region: region.base,
+        )
+        base = 0
+        for region in alive:
+            if base + words <= region.base:
+                break
+            base = max(base, region.base + region.words)
+        if base + words > config.buffer_depth:
+            bits = BANKS * config.word_bits
+            used = sum(region.words for region in alive)
+            raise DoesNotFit(
+                f"layer {name}: its map of {channels[name]} channels of {sides[name]}x{sides[name]} "
+                f"needs {words * bits} bits of the spike buffer beside {used * bits} in use; "
+                f"there are {config.buffer_depth * bits}"
+            )
+        regions[name] = Region(base, words, sides[name], channels[name])
+    return regions
+
+
+def _tiles(fields: dict, config: Config) -> int:
+    block = config.tile_side // 2 if fields["half"] else config.tile_side
+    return (-(-fields["side"] // block)) ** 2
+
+
+def _segments(
+    weight: np.ndarray, mask: np.ndarray, config: Config, *, tiles: int
+) -> list[Segment]:
+    """Groups of n_pe filters; a group with a filter that exceeds the ring is cut into parts.
+
+    Parts are repeated for every tile, so they are loaded again for each.
+    """
+    n_pe = config.n_pe
+    segments: list[Segment] = []
+    streams = [(wsp.encode(w, m), int(m.sum())) for w, m in zip(weight, mask, strict=True)]
+    none = (np.zeros(0, np.uint16), 0)
+    for start in range(0, len(weight), n_pe):
+        group = streams[start : start + n_pe]
+        longest = max(len(words) for words, _ in group)
+        if longest <= config.scratchpad_depth:
+            group += [none] * (n_pe - len(group))
+            words, nnz = zip(*group, strict=True)
+            segments.append(Segment(start // n_pe, words, nnz, True, True, True, False))
+            continue
+        # Half a ring each, so that the next part loads while this one sweeps.
+        limit = config.scratchpad_depth // 2
+        filters = range(start, min(start + n_pe, len(weight)))
+        cut = [_parts(weight[k], mask[k], limit) for k in filters]
+        count = max(len(parts) for parts in cut)
+        cut = [parts + [none] * (count - len(parts)) for parts in cut]
+        cut += [[none] * count] * (n_pe - len(cut))
+        for _ in range(tiles):
+            for p in range(count):
+                words, nnz = zip(*(parts[p] for parts in cut), strict=True)
+                closes = p == count - 1
+                segments.append(
+                    Segment(start // n_pe, words, nnz, p == 0, closes, False, False)
+                )
+    segments[-1] = replace(segments[-1], end=True)
+    return segments
+
+
+def _parts(weight: np.ndarray, mask: np.ndarray, limit: int) -> list[tuple[np.ndarray, int]]:
+    """A filter as WSP streams of at most `limit` words, whole input channels each."""
+    per_channel = mask.reshape(len(mask), -1).sum(axis=1)
+    parts: list[tuple[np.ndarray, int]] = []
+    start = 0
+    while start < len(mask):
+        end = start
+        size = -(-start // wsp.MAX_SKIP)
+        while end < len(mask):
+            size += int(per_channel[end]) + 1
+            if size > limit and end > start:
+                break
+            end += 1
+        part = np.zeros_like(mask)
+        part[start:end] = mask[start:end]
+        parts.append((wsp.encode(weight, part), int(part.sum())))
+        start = end
+    return parts
+
+
+def _layer_beats(fields: dict) -> np.ndarray:
+    bits = pack(LAYER, **fields)
+    return np.array([bits & (1 << 64) - 1, bits >> 64], np.uint64)
+
+
+def _segment_beats(
+    segments: list[Segment], bias: np.ndarray, threshold: np.ndarray, config: Config
+) -> list[np.ndarray]:
+    beats: list[np.ndarray] = []
+    for segment in segments:
+        for i, words in enumerate(segment.words):
+            k = segment.group * config.n_pe + i
+            present = k < len(bias)
+            header = pack(
+                FILTER_HEADER,
+                length=len(words),
+                open=segment.open,
+                close=segment.close,
+                all_tiles=segment.all_tiles,
+                end=segment.end,
+                bias=int(bias[k]) if present else 0,
+                threshold=int(threshold[k]) if present else 0,
+            )
+            beats.append(np.array([header], np.uint64))
+            beats.append(_words_to_beats(words))
+    return beats
+
+
+def _words_to_beats(words: np.ndarray) -> np.ndarray:
+    padded = np.zeros(-(-len(words) // STREAM_WORDS) * STREAM_WORDS, "<u2")
+    padded[: len(words)] = words
+    return padded.view("<u8").astype(np.uint64)
+
+
+def _channel_beats(spikes: np.ndarray) -> np.ndarray:
+    """CSR of one channel, (T, H, W), as the APU reads it."""
+    channel = csr.encode(spikes)
+    count = len(channel.columns)
+    beats = -(-count // 4)
+    packed = np.zeros((beats, 8), np.uint8)
+    columns = np.zeros(beats * 4, np.uint8)
+    columns[:count] = channel.columns
+    ticks = np.zeros(beats * 2, np.uint8)
+    ticks[: len(channel.ticks)] = channel.ticks
+    packed[:, :4] = columns.reshape(-1, 4)
+    packed[:, 4:6] = ticks.reshape(-1, 2)
+    return np.concatenate(
+        [_words_to_beats(channel.row_pointers), packed.reshape(-1).view("<u8").astype(np.uint64)]
+    )
