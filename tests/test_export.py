@@ -10,8 +10,8 @@ from hw.config import Config
 from sim import golden
 from sw import export, networks, ticket, train
 from sw.balance import filter_nnz
-from sw.datasets import STATISTICS, Dataset
-from sw.model import SpikingNetwork, input_sparsity
+from sw.datasets import STATISTICS, Dataset, normalize
+from sw.model import SpikingNetwork, input_sparsity, predict
 from sw.quantize import quantize
 from sw.schedules import SCHEDULES
 from sw.ticket import NOT_MEASURED
@@ -51,6 +51,13 @@ def checkpoint(dataset, tmp_path_factory):
         )
         trainer.run("uticket")
     return folder / "uticket.pt"
+
+
+def lively(network: SpikingNetwork) -> SpikingNetwork:
+    """Untrained, but with biases that make its neurons fire."""
+    for norm in network.norms.values():
+        torch.nn.init.ones_(norm.bias)
+    return network
 
 
 def exported(checkpoint, dataset, monkeypatch) -> ticket.Ticket:
@@ -120,6 +127,19 @@ def test_integer_accuracy_is_the_golden_models(dataset, monkeypatch):
     assert export.integer_accuracy(network, dataset.test_images, labels + 1) == 0
 
 
+def test_float_accuracy_does_not_depend_on_batches(dataset, monkeypatch):
+    torch.manual_seed(1)
+    network = lively(SpikingNetwork(SMALL)).eval()
+    images = dataset.test_images
+    with torch.no_grad():
+        outputs = network(torch.from_numpy(normalize(images, "cifar10")).float(), 4)
+    labels = predict(outputs).numpy()
+    assert len(set(labels)) > 1
+    monkeypatch.setattr(export, "BATCH", 5)
+    assert export.float_accuracy(network, dataset, images, labels, 4) == 1
+    assert export.float_accuracy(network, dataset, images, labels + 1, 4) == 0
+
+
 def test_old_history_is_not_measured_but_the_last_round(checkpoint, dataset, monkeypatch, tmp_path):
     state = torch.load(checkpoint, weights_only=True)
     recorded = state["progress"]["history"][-1]["input_sparsity"]
@@ -142,9 +162,7 @@ def test_a_checkpoint_inside_a_round_is_refused(checkpoint, dataset, monkeypatch
 
 def test_input_sparsity_counts_zeros():
     torch.manual_seed(0)
-    network = SpikingNetwork(SMALL)
-    for norm in network.norms.values():
-        torch.nn.init.ones_(norm.bias)
+    network = lively(SpikingNetwork(SMALL))
     seen = {}
     network.weights["conv3"].register_forward_hook(lambda _, x, y: seen.update(x=x[0]))
     shares = input_sparsity(network, torch.randn(2, 3, 32, 32), 3)

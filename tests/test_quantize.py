@@ -156,6 +156,30 @@ def test_each_constraint_can_be_the_one_that_binds():
     assert integer.weight[2, 0] == 8
 
 
+@pytest.mark.parametrize("mode", LEAK_MODES)
+@pytest.mark.parametrize("ticks", [1, 2, 3, 4])
+def test_the_bound_is_met_to_the_last_bit(mode, ticks):
+    """A filter of a bias of 1 alone: its integer is the largest A that (b) lets pass.
+
+    Found by brute force. (Flooring makes the lower extreme larger by at most one, which two's
+    complement has to spare: the upper one always binds.)
+    """
+    layer = conv("bias", (1, 1), "image")
+    for shift in range(1, 9):
+        config = Config(leak_mode=mode, leak_shift=shift, ticks=ticks, accumulator_bits=16)
+
+        def inside(extent: int, config: Config = config) -> bool:
+            hi = lo = 0
+            for _ in range(config.ticks):
+                hi, lo = config.leak(hi) + extent, config.leak(lo) - extent
+            return hi <= 32767 and lo >= -32768
+
+        largest = next(a for a in range(32767, 0, -1) if inside(a))
+        weight = np.zeros(layer.weight_shape)
+        integer = quantize_layer(layer, weight, weight != 0, np.ones(1), config)
+        assert integer.bias[0] == largest, config
+
+
 def test_too_many_weights_for_the_accumulator_is_an_error():
     layer = conv("wide", (3641, 1), "image")
     mask = np.ones(layer.weight_shape, bool)
@@ -181,10 +205,11 @@ def test_folding_keeps_the_neurons_spikes(leak):
 
 
 def test_classifier_has_no_gain():
-    p = random_ticket(3).parameters[-1]
-    weight, bias = fold(p, leak=None)
-    assert np.array_equal(weight, p.weight)
-    assert np.array_equal(bias, p.bias)
+    ticket = random_ticket(3)
+    p, integer = ticket.parameters[-1], quantize(ticket, Config()).array[-1]
+    assert np.array_equal(integer.float_weight, p.weight)
+    assert np.array_equal(integer.float_bias, p.bias)
+    assert integer.threshold is None
 
 
 def test_integer_network_follows_the_float_network():
