@@ -228,6 +228,7 @@ class PE(wiring.Component):
         for before, after in pairwise(passing):
             m.d.sync += after.eq(before)
         out, sums_out = passing[-1], passing[1]
+        dropped = Signal()  # a word of a missing filter, or one that pooling leaves outside
         output = self.output.payload
         m.d.comb += [
             word.valid.eq(out.valid),
@@ -237,7 +238,7 @@ class PE(wiring.Component):
             word.pool.eq(layer.pool),
             word.row.eq((leaving.block_y & geometry.sub_mask) << geometry.pooled_shift),
             word.column.eq((leaving.block_x & geometry.sub_mask) << geometry.pooled_shift),
-            word.clear.eq(self.output.valid & self.output.ready),
+            word.clear.eq((self.output.valid & self.output.ready) | dropped),
             output.word.eq(word.word),
             output.filter.eq(leaving.group * config.n_pe + self.index),
             output.word_y.eq(leaving.block_y >> geometry.sub_shift),
@@ -251,6 +252,7 @@ class PE(wiring.Component):
             & (output.word_y <= geometry.words)
             & (output.word_x <= geometry.words)
         )
+        m.d.comb += dropped.eq(out.last & leaving.word_last & ~stored)
         with m.If(out.last):
             m.d.sync += [self.output.valid.eq(stored), leaving_busy.eq(stored)]
         with m.If(self.output.valid & self.output.ready):
