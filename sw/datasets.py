@@ -49,6 +49,13 @@ def load(name: str, folder: Path | None = None) -> Dataset:
     return _cifar10(folder or data_folder())
 
 
+def load_test(name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Test images and labels alone. Raises FileNotFoundError where they are not there: no fetching."""
+    if name != "cifar10":
+        raise ValueError(f"unknown data set {name!r}; known: {', '.join(STATISTICS)}")
+    return _batch(data_folder() / "cifar-10-batches-py" / "test_batch")
+
+
 def normalize(images: np.ndarray, name: str) -> np.ndarray:
     """uint8 images (N, C, H, W) as float64 with zero mean and unit deviation per channel."""
     mean, std = (np.array(s).reshape(1, -1, 1, 1) for s in STATISTICS[name])
