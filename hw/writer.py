@@ -95,7 +95,10 @@ class Writer(wiring.Component):
             m.d.comb += [d.eq(first.replicate(2 * side)) for d in (write.data[0], write.data[1])]
         with m.Elif(is_row):
             m.d.comb += write.enable.eq(0b11 << (row.row[:log_side] << 1))
-            m.d.comb += [write.data[k].eq(row.spikes[k].replicate(side)) for k in range(2)]
+            # A map of one tile lies in any bank, the odd ones too; of two tiles, in both.
+            second = Mux(row.side > side, row.spikes[1], row.spikes[0])
+            m.d.comb += write.data[0].eq(row.spikes[0].replicate(side))
+            m.d.comb += write.data[1].eq(second.replicate(side))
         with m.Elif(place.small):
             m.d.comb += write.enable.eq(((1 << half) - 1) << (place.quarter * half))
             m.d.comb += [d.eq(packed.replicate(4)) for d in (write.data[0], write.data[1])]
