@@ -172,7 +172,9 @@ class TileCounter(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        mask, blocks = self.geometry.sub_mask, self.geometry.blocks
+        blocks = self.geometry.blocks
+        mask = Signal(BLOCK_BITS)
+        m.d.comb += mask.eq(self.geometry.sub_mask)
         more_x = ((self.x & mask) != mask) & (self.x != blocks)  # in this word
         more_y = ((self.y & mask) != mask) & (self.y != blocks)
         word_row, word_column = Signal(BLOCK_BITS), Signal(BLOCK_BITS)  # the word's first tile
