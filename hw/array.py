@@ -23,6 +23,7 @@ class Array(wiring.Component):
 
     PE i reads in cycles congruent to i modulo n_pe (to i // 4 modulo n_pe / 4 where maps are small)
     and writes in cycles congruent to i modulo n_pe, counted from the start of the layer: no arbiter.
+    A classifier's results leave in the order of the filters instead.
     header, weights: from the loader. row: from the APU. layer, layer_start, layer_active, counting,
     capture, shift: from the sequencer. all_done: every PE's output of the layer is out.
     results: raw accumulators of a classifier; room: it takes one more. written: the buffer's writes.
@@ -72,6 +73,14 @@ class Array(wiring.Component):
         with m.If(self.layer_start):
             m.d.sync += [slot.eq(0), phase.eq(0)]
 
+        # Results have no address: they leave in the order of the filters.
+        turn, writer_pe = Signal.like(slot), Signal.like(slot)
+        m.d.comb += writer_pe.eq(Mux(self.layer.raw, turn, slot))
+        with m.If(self.result_valid):
+            m.d.sync += turn.eq(Mux(turn == config.n_pe - 1, 0, turn + 1))
+        with m.If(self.layer_start):
+            m.d.sync += turn.eq(0)
+
         m.d.comb += [
             geometry.layer.eq(self.layer),
             windows.layer.eq(self.layer),
@@ -114,7 +123,7 @@ class Array(wiring.Component):
                 pe.window_valid.eq(granted[-1]),
                 pe.window.eq(windows.windows[i % BANKS]),
                 pe.release.eq(release),
-                pe.output.ready.eq((slot == i) & (self.result_room | ~self.layer.raw)),
+                pe.output.ready.eq((writer_pe == i) & (self.result_room | ~self.layer.raw)),
                 pe.counting.eq(self.counting),
                 pe.capture.eq(self.capture),
                 pe.shift.eq(self.shift),
@@ -127,7 +136,7 @@ class Array(wiring.Component):
         m.d.comb += self.chain.eq(chain)
 
         output_valid = Signal()
-        with m.Switch(slot):
+        with m.Switch(writer_pe):
             for i, pe in enumerate(pes):
                 with m.Case(i):
                     output = pe.output.payload

@@ -1,9 +1,8 @@
 """The result stream: what the array counted and what its classifier computed, in a fixed order.
 
 One beat of the input: its spikes (low 32 bits) and the cycles it took. Then for each layer: for a
-raw layer first the accumulators, a neuron after the other in the order in which PEs finish them
-(PE by PE within a group), each tick sign-extended to 32 bits, two a beat, padded with zeros; then
-each PE's counters (counters.py). `last` is on the last beat of the program.
+raw layer first the accumulators, filter after filter, each tick sign-extended to 32 bits, two a
+beat, padded with zeros; then each PE's counters (counters.py). `last` is on the last beat of the program.
 """
 
 from __future__ import annotations
