@@ -1,0 +1,144 @@
+"""Random small networks for the array, compiled: layers of every shape, drawn from a seed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hw.config import Config
+from sw.compile import DoesNotFit, Program, compile_network
+from sw.networks import Layer
+from sw.quantize import IntegerNetwork, quantize_layer
+from tests.random_networks import conv, random_spikes
+
+
+@dataclass(frozen=True)
+class Case:
+    """A compiled network and one image's input spikes."""
+
+    name: str
+    network: IntegerNetwork
+    program: Program
+    spikes: np.ndarray  # uint8 (T, C, H, W)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """One layer: what `tests.random_networks.conv` takes, and how dense its weights are."""
+
+    filters: int
+    kernel: int = 3
+    stride: int = 1
+    padding: int = 1
+    pool: str | None = None
+    density: float = 0.3
+    empty: tuple[int, ...] = ()  # filters without weights
+
+    def __str__(self) -> str:
+        pool = "p" if self.pool else ""
+        return f"{self.filters}k{self.kernel}s{self.stride}p{self.padding}{pool}d{self.density:g}"
+
+
+def build(
+    config: Config,
+    shapes: tuple[Shape, ...],
+    *,
+    side: int,
+    channels: int,
+    classes: int = 0,
+    seed: int = 0,
+    rate: float = 0.2,
+) -> Case:
+    """A case: `shapes` in a row on a map of `channels` and `side`, a classifier behind if `classes`.
+
+    Raises DoesNotFit where the array cannot hold it.
+    """
+    rng = np.random.default_rng(seed)
+    first = conv("first", (3, channels), "image")
+    layers, array = [first], []
+    before, width = "first", channels
+    map_side = side
+    for k, shape in enumerate(shapes):
+        layer = conv(
+            f"layer{k}",
+            (width, shape.filters),
+            before,
+            kernel=shape.kernel,
+            stride=shape.stride,
+            padding=shape.padding,
+            pool=shape.pool,
+        )
+        mask = rng.random(layer.weight_shape) < shape.density
+        mask[list(shape.empty)] = False
+        # Sums of a few weights reach the threshold of 1, so that some neurons fire and some do not.
+        fan_in = max(1.0, mask.sum() / len(mask) * rate)
+        weight = rng.normal(0.05, 1 / np.sqrt(fan_in), mask.shape) * mask
+        bias = rng.normal(0.1, 0.4, len(mask))
+        array.append(quantize_layer(layer, weight, mask, bias, config))
+        layers.append(layer)
+        before, width = layer.name, shape.filters
+        if layer.output_side(map_side) < 1:
+            raise DoesNotFit(f"{layer.name}: no output")
+        map_side = layer.pooled_side(map_side)
+    if classes:
+        fc = Layer(
+            name="fc",
+            kind="linear",
+            in_channels=width,
+            out_channels=classes,
+            kernel=1,
+            input=before,
+        )
+        mask = rng.random(fc.weight_shape) < 0.5
+        weight, bias = rng.normal(0, 1, mask.shape) * mask, rng.normal(0, 1, classes)
+        array.append(quantize_layer(fc, weight, mask, bias, config, classifier=True))
+        layers.append(fc)
+    network = IntegerNetwork(
+        layers=tuple(layers),
+        first_weight=np.zeros(first.weight_shape),
+        first_bias=np.zeros(channels),
+        array=tuple(array),
+        dataset="cifar10",
+        ticks=config.ticks,
+        leak_mode=config.leak_mode,
+        leak_shift=config.leak_shift,
+    )
+    program = compile_network(network, config, input_side=side)
+    spikes = random_spikes(rng, (config.ticks, channels, side, side), rate)
+    name = f"{channels}c{side}-" + "-".join(map(str, shapes)) + (f"-fc{classes}" if classes else "")
+    return Case(name, network, program, spikes)
+
+
+def random_case(config: Config, seed: int, *, max_side: int = 64, max_layers: int = 4) -> Case:
+    """A random case that fits, all from the seed."""
+    rng = np.random.default_rng(seed)
+    while True:
+        side = int(rng.choice([rng.integers(1, 9), rng.integers(1, max_side + 1)]))
+        channels = int(rng.integers(1, 2 * config.n_pe + 3))
+        shapes = []
+        for _ in range(rng.integers(1, max_layers + 1)):
+            filters = int(rng.integers(1, 2 * config.n_pe + 3))
+            kernel = int(rng.choice([1, 3], p=[0.3, 0.7]))
+            shapes.append(
+                Shape(
+                    filters=filters,
+                    kernel=kernel,
+                    stride=int(rng.choice([1, 2], p=[0.7, 0.3])),
+                    padding=int(rng.integers(0, 2)) if kernel == 3 else 0,
+                    pool=str(rng.choice(["max2", ""], p=[0.3, 0.7])) or None,
+                    density=float(rng.choice([0.0, 0.02, 0.1, 0.4, 1.0])),
+                    empty=tuple(np.flatnonzero(rng.random(filters) < 0.1).tolist()),
+                )
+            )
+        try:
+            return build(
+                config,
+                tuple(shapes),
+                side=side,
+                channels=channels,
+                seed=int(rng.integers(1 << 31)),
+                rate=float(rng.choice([0.0, 0.1, 0.3, 1.0], p=[0.1, 0.4, 0.4, 0.1])),
+            )
+        except DoesNotFit:
+            continue
