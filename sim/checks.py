@@ -1,0 +1,111 @@
+"""Whether the RTL did what the golden and the cycle model say, and the first place where it did not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hw.counters import CYCLES
+from sim.cycles import LayerCycles
+from sim.golden import LayerResult
+from sim.rtl import RtlRun
+from sw.balance import filter_nnz
+from sw.compile import CompiledLayer, Program
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Of one image: the first mismatch of each kind in one line, or None where all agreed."""
+
+    spikes: str | None
+    counters: str | None
+    cycles: str | None
+    outputs: int
+    """Output values compared: spikes after pooling, and the classifier's accumulators."""
+
+    @property
+    def first(self) -> str | None:
+        """The mismatch that explains most: a wrong spike before a wrong count."""
+        return self.spikes or self.counters or self.cycles
+
+
+def compare(
+    program: Program,
+    golden: dict[str, LayerResult],
+    run: RtlRun,
+    model: Sequence[LayerCycles],
+    *,
+    input_cycles: int,
+) -> Comparison:
+    """Compare one image's run with the golden model, and with the cycle model's prediction."""
+    first = program.layers[0].integer.layer
+    spikes = [
+        difference(f"input of {first.name} as stored", run.input, golden[first.name].input),
+        _number("input", "spikes", run.input_spikes, int(golden[first.name].input.sum())),
+    ]
+    counters: list[str | None] = []
+    cycles = [_number("input", "cycles", run.input_cycles, input_cycles)]
+    outputs = 0
+    stored = {first.input: run.input}
+    for layer, done, predicted in zip(program.layers, run.layers, model, strict=True):
+        name = layer.integer.layer.name
+        expected = golden[name]
+        source = stored[layer.integer.layer.input]
+        spikes.append(difference(f"input of {name} as stored", source, expected.input))
+        spikes.append(difference(name, done.output, expected.output))
+        outputs += expected.output.size
+        stored[name] = done.output
+        counts = {**expected_steps(layer, expected, program), **predicted.counters}
+        counters += [_per_pe(name, c, done.counters[c], want) for c, want in counts.items()]
+        total = np.sum([done.counters[c] for c in CYCLES], axis=0)
+        counters.append(_per_pe(name, "cycles", total, np.full_like(total, done.cycles)))
+        cycles.append(_number(name, "cycles", done.cycles, predicted.cycles))
+    return Comparison(
+        spikes=next(filter(None, spikes), None),
+        counters=next(filter(None, counters), None),
+        cycles=next(filter(None, cycles), None),
+        outputs=outputs,
+    )
+
+
+def expected_steps(
+    layer: CompiledLayer, golden: LayerResult, program: Program
+) -> dict[str, np.ndarray]:
+    """`steps` and `accumulates` of each PE, (n_pe,): filter k of the loaded order sits on PE k mod n_pe."""
+    n_pe, ticks = program.config.n_pe, program.config.ticks
+    pe = np.arange(len(layer.order)) % n_pe
+    steps, accumulates = np.zeros((2, n_pe), np.int64)
+    np.add.at(steps, pe, ticks * layer.side**2 * filter_nnz(layer.integer.mask)[layer.order])
+    np.add.at(accumulates, pe, golden.filter_accumulates[layer.order])
+    return {"steps": steps, "accumulates": accumulates}
+
+
+def difference(what: str, rtl: np.ndarray, golden: np.ndarray) -> str | None:
+    """The first value in which two maps (T, C, H, W), or results (T, K), differ."""
+    if rtl.shape != golden.shape:
+        return f"{what}: RTL has the shape {rtl.shape}, golden {golden.shape}"
+    if np.array_equal(rtl, golden):
+        return None
+    unequal = np.argwhere(rtl != golden)
+    at = tuple(int(i) for i in unequal[0])
+    place = ", ".join(
+        f"{axis} {i}" for axis, i in zip(("tick", "channel", "y", "x"), at, strict=False)
+    )
+    return (
+        f"{what}, {place}: RTL {int(rtl[at])}, golden {int(golden[at])} "
+        f"({len(unequal)} of {golden.size} values differ)"
+    )
+
+
+def _per_pe(layer: str, counter: str, rtl: np.ndarray, model: np.ndarray) -> str | None:
+    unequal = np.flatnonzero(rtl != model)
+    if not len(unequal):
+        return None
+    pe = unequal[0]
+    return f"{layer}, PE {pe}, {counter}: RTL {int(rtl[pe])}, model {int(model[pe])}"
+
+
+def _number(what: str, quantity: str, rtl: int, model: int) -> str | None:
+    return None if rtl == model else f"{what}, {quantity}: RTL {rtl}, model {model}"

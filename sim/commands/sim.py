@@ -1,0 +1,131 @@
+"""`uticket sim`: a ticket's network through the Verilated RTL, checked, and the report of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command(short_help="Run a ticket through the RTL, check it, report.")
+@click.argument("model")
+@click.option("--method", help="The ticket: uticket, lth, sort, ... [default: the model's first]")
+@click.option(
+    "--images", default=1, show_default=True, type=click.IntRange(min=1), help="Test images."
+)
+@click.option("--n-pe", type=int, help="PEs, instead of the model's.")
+@click.option(
+    "--hardware",
+    type=click.Path(path_type=Path),
+    help="YAML of hardware fields that replace the model's.",
+)
+@click.option(
+    "--json", "json_path", type=click.Path(path_type=Path), help="Write the report here, too."
+)
+@click.option(
+    "--dump", type=click.Path(path_type=Path), help="Keep the maps of every image in this folder."
+)
+@click.option(
+    "--trace", metavar="LAYER", help="Write build/sim/MODEL/LAYER.fst, of the first image."
+)
+def command(
+    model: str,
+    method: str | None,
+    images: int,
+    n_pe: int | None,
+    hardware: Path | None,
+    json_path: Path | None,
+    dump: Path | None,
+    trace: str | None,
+) -> int:
+    """Run MODEL (a name of tickets/, a YAML or a ticket) and its baseline through the RTL.
+
+    Every spike is compared with the golden model, every PE's counters with the cycle model. The
+    report goes to build/sim/MODEL/: report.json, report.html, counters.csv (docs/report.md). Exit
+    status: 0 if all agreed, 1 if not, 2 for bad input.
+    """
+    from dataclasses import replace
+
+    from sim import cycles, report, simulate
+    from sim.errors import BadInput
+    from sim.images import first_images
+    from sim.model import load_hardware, load_model
+    from sim.progress import Steps
+    from sim.rtl import BUILD, Rtl, RtlError
+    from sim.table import print_table
+
+    chosen = load_model(model)
+    methods = [chosen.method(method)]
+    if chosen.baseline not in (None, methods[0].name):
+        methods.append(chosen.method(chosen.baseline))
+    config = chosen.hardware
+    if hardware is not None:
+        config = load_hardware(hardware, config)
+    if n_pe is not None:
+        config = replace(config, n_pe=n_pe)
+    for path in (json_path, dump):
+        if path is not None and not path.absolute().parent.is_dir():
+            raise BadInput(f"{path}: there is no folder {path.absolute().parent}")
+    folder = BUILD / "sim" / chosen.name
+
+    names = " and ".join(m.name for m in methods)
+    count = 7 + any(m.sort for m in methods) + (trace is not None)
+    try:
+        with Steps(count) as steps:
+            steps.step(f"load ticket: {names}")
+            tickets = simulate.load_tickets(chosen, methods)
+            pixels, labels = first_images(tickets[0].metadata["dataset"], images)
+            steps.step(f"quantize to {config.weight_bits} bits")
+            networks = simulate.quantize_tickets(tickets, config)
+            if trace is not None and trace not in (layer.layer.name for layer in networks[0].array):
+                known = ", ".join(layer.layer.name for layer in networks[0].array)
+                raise BadInput(f"--trace {trace}: no layer of the array; allowed: {known}")
+            if any(m.sort for m in methods):
+                steps.step("sort filters by non-zero weights")
+            orders = simulate.sort_networks(methods, networks)
+            steps.step("compile")
+            programs = simulate.compile_programs(
+                networks, orders, config, image_side=pixels.shape[-1]
+            )
+            steps.step("build the RTL, or take it from the cache")
+            with Rtl(config) as rtl:
+                steps.step("cycle model")
+                prepared = [
+                    simulate.Prepared(
+                        method=m,
+                        metadata=ticket.metadata,
+                        network=network,
+                        program=program,
+                        cycles=cycles.predict(program),
+                    )
+                    for m, ticket, network, program in zip(
+                        methods, tickets, networks, programs, strict=True
+                    )
+                ]
+                runs = images * len(methods)
+                steps.step(f"golden model, RTL and comparison: {images} x {names}", runs)
+                results = simulate.run_images(rtl, prepared, pixels, dump=dump, done=steps.part)
+                build_s = rtl.build_s
+            if trace is not None:
+                path = folder / f"{trace}.fst"
+                steps.step(f"waveform: {path}")
+                folder.mkdir(parents=True, exist_ok=True)
+                simulate.trace_layer(config, prepared[0], pixels[0], trace, path)
+            steps.step(f"report: {folder}")
+            run, *baseline = results
+            result = report.build(
+                chosen.name,
+                config,
+                run,
+                baseline[0] if baseline else None,
+                labels,
+                build_s=build_s,
+            )
+            report.write(result, folder, json_path)
+    except RtlError as error:
+        click.echo(f"uticket: error: {error}", err=True)
+        return 1
+    columns, rows, last = report.table_rows(result)
+    print_table(f"{chosen.name}: {config.n_pe} PEs, per image", columns, rows, last)
+    click.echo(result.verdict)
+    return 0 if result.mismatch is None else 1

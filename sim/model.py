@@ -1,0 +1,182 @@
+"""A MODEL: network, data set, tickets by METHOD and hardware, from `tickets/MODEL.yaml`.
+
+MODEL may also be a path to such a YAML, or to a ticket, which then runs on the hardware it was trained for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hw.config import PRESETS, Config
+from sim.errors import BadInput
+from sw.datasets import STATISTICS
+from sw.networks import NETWORKS
+from sw.quantize import ticket_config
+from sw.ticket import Ticket, load
+
+TICKETS = Path(__file__).resolve().parent.parent / "tickets"
+SORT = "sort"
+KEYS = ("network", "dataset", "methods", "baseline", "hardware")
+FIELDS = tuple(field.name for field in fields(Config))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """A way to sparsify: a ticket, and whether its filters are loaded in order of their nnz."""
+
+    name: str
+    ticket: Path
+    sort: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """What `uticket sim` can run under one name."""
+
+    name: str
+    methods: dict[str, Method]
+    """By name, the first is the default."""
+    baseline: str | None
+    """The method that the others are compared with."""
+    hardware: Config
+    network: str | None = None
+    """What the tickets must say, as `dataset`; None: whatever they say."""
+    dataset: str | None = None
+
+    def method(self, name: str | None) -> Method:
+        """A method by name, None for the default. Raises BadInput for an unknown one."""
+        if name is None:
+            return next(iter(self.methods.values()))
+        if name not in self.methods:
+            raise BadInput(
+                f"unknown METHOD {name!r}; allowed for {self.name}: {', '.join(self.methods)}"
+            )
+        return self.methods[name]
+
+    def ticket(self, method: Method) -> Ticket:
+        """A method's ticket. Raises ValueError for a damaged one, or one of another network."""
+        ticket = load(method.ticket)
+        for what, wanted in (("network", self.network), ("dataset", self.dataset)):
+            if wanted not in (None, ticket.metadata[what]):
+                raise BadInput(
+                    f"{method.ticket}: {what} = {ticket.metadata[what]!r}; "
+                    f"allowed for {self.name}: {wanted!r}"
+                )
+        return ticket
+
+
+def known_models() -> list[str]:
+    """Names of the models in `tickets/`, sorted."""
+    return sorted(path.stem for path in TICKETS.glob("*.yaml"))
+
+
+def load_model(text: str) -> Model:
+    """The model of a name, or of a path to a YAML or ticket. Raises BadInput for anything else."""
+    path = Path(text)
+    if path.suffix not in (".yaml", ".yml", ".npz"):
+        if text not in known_models():
+            raise BadInput(
+                f"unknown MODEL {text!r}; allowed: {', '.join(known_models())}, "
+                "or a path to a .yaml or to a ticket (.npz)"
+            )
+        path = TICKETS / f"{text}.yaml"
+    return _of_ticket(path) if path.suffix == ".npz" else _of_yaml(path)
+
+
+def load_hardware(path: Path, base: Config) -> Config:
+    """`base` with the fields that a YAML file sets. Raises BadInput for unknown ones and values."""
+    return _config(_mapping(path, _read(path), "the file"), base, str(path))
+
+
+def _of_ticket(path: Path) -> Model:
+    ticket = load(path)
+    name = ticket.metadata["method"]
+    methods = {SORT: Method(name=SORT, ticket=path, sort=True)}
+    return Model(
+        name=path.stem,
+        methods={name: Method(name=name, ticket=path), **methods} if name != SORT else methods,
+        baseline=None,
+        hardware=replace(ticket_config(ticket), n_pe=ticket.metadata["n_pe"]),
+    )
+
+
+def _of_yaml(path: Path) -> Model:
+    content = _mapping(path, _read(path), "the file")
+    for key in content:
+        if key not in KEYS:
+            raise BadInput(f"{path}: unknown key {key!r}; allowed: {', '.join(KEYS)}")
+    for key in ("network", "dataset", "methods"):
+        if key not in content:
+            raise BadInput(f"{path}: {key} is missing")
+    for key, known in (("network", NETWORKS), ("dataset", STATISTICS)):
+        if not isinstance(content[key], str) or content[key] not in known:
+            raise BadInput(f"{path}: {key} = {content[key]!r}; allowed: {', '.join(known)}")
+    methods = {}
+    for name, row in _mapping(path, content["methods"], "methods").items():
+        methods[str(name)] = _method(path, str(name), row)
+    if not methods:
+        raise BadInput(f"{path}: methods: none; allowed: one or more")
+    baseline = content.get("baseline")
+    if baseline is not None and baseline not in methods:
+        raise BadInput(f"{path}: baseline = {baseline!r}; allowed: {', '.join(methods)}")
+    hardware = _mapping(path, content.get("hardware") or {}, "hardware")
+    return Model(
+        name=path.stem,
+        network=content["network"],
+        dataset=content["dataset"],
+        methods=methods,
+        baseline=baseline,
+        hardware=_config(hardware, Config(), str(path)),
+    )
+
+
+def _method(path: Path, name: str, row: Any) -> Method:
+    """`uticket: FILE` or `sort: {ticket: FILE, policy: sort}`; FILE is relative to the YAML."""
+    if isinstance(row, str):
+        row = {"ticket": row}
+    allowed = "a ticket file, or {ticket: FILE, policy: sort}"
+    if not isinstance(row, dict) or set(row) - {"ticket", "policy"}:
+        raise BadInput(f"{path}: methods.{name} = {row!r}; allowed: {allowed}")
+    ticket, policy = row.get("ticket"), row.get("policy")
+    if not isinstance(ticket, str) or policy not in (None, SORT):
+        raise BadInput(f"{path}: methods.{name} = {row!r}; allowed: {allowed}")
+    return Method(name=name, ticket=path.parent / ticket, sort=policy == SORT)
+
+
+def _config(content: dict, base: Config, source: str) -> Config:
+    content = dict(content)
+    preset = content.pop("preset", None)
+    if preset is not None:
+        if not isinstance(preset, str) or preset not in PRESETS:
+            raise BadInput(
+                f"{source}: hardware: preset = {preset!r}, allowed: {', '.join(PRESETS)}"
+            )
+        base = PRESETS[preset]
+    for key in content:
+        if key not in FIELDS:
+            raise BadInput(
+                f"{source}: hardware: unknown field {key!r}; allowed: preset, {', '.join(FIELDS)}"
+            )
+    try:
+        return replace(base, **content)
+    except ValueError as error:
+        raise BadInput(f"{source}: {error}") from None
+
+
+def _read(path: Path) -> Any:
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BadInput(f"{path}: no such file") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path}: not YAML ({error})") from None
+
+
+def _mapping(path: Path, content: Any, what: str) -> dict:
+    if not isinstance(content, dict):
+        raise BadInput(f"{path}: {what} holds {content!r}; allowed: names with values")
+    return content

@@ -1,0 +1,126 @@
+"""Plots of the HTML report, as SVG to put into the page."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+Row = dict[str, Any]
+Methods = Sequence[tuple[str, list[Row], Row]]  # name, layers, totals
+COLORS = ("#8f8f8f", "#1f6fb4")  # the baseline, the method
+CATEGORIES = {  # of cycles: label and color
+    "work_cycles": ("work", "#1f6fb4"),
+    "idle_cycles": ("idle at the barrier", "#d0d0d0"),
+    "stall_load": ("waiting for weights", "#e08214"),
+    "stall_window": ("waiting for a window", "#7b3294"),
+    "stall_lif": ("LIF", "#35978f"),
+    "stall_output": ("output", "#c51b7d"),
+}
+
+
+def plots(methods: Methods, categories: dict[str, dict[str, np.ndarray]]) -> dict[str, str]:
+    """Title: SVG. `categories`: of each method the cycles by category, (layers,)."""
+    drawn: dict[str, Callable[[Any], None]] = {
+        "Work and idle steps by layer (millions, all PEs)": lambda axes: _work(axes, methods),
+        "Utilization (Eq. 2) and occupancy by layer": lambda axes: _shares(axes, methods),
+        "RTL cycles by layer and category (thousands, mean of the PEs)": lambda axes: _cycles(
+            axes, methods, categories
+        ),
+    }
+    if len(methods) == 2:
+        title = f"{methods[1][0]}, {methods[0][0]} = 1"
+        drawn[title] = lambda axes: _totals(axes, methods)
+    return {title: _svg(draw) for title, draw in drawn.items()}
+
+
+def _svg(draw: Callable[[Any], None]) -> str:
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    settings = {"svg.fonttype": "none", "svg.hashsalt": "uticket", "font.size": 9}
+    with matplotlib.rc_context(settings):
+        figure = Figure(figsize=(9, 3), layout="constrained")
+        axes = figure.subplots()
+        axes.spines[["top", "right"]].set_visible(False)
+        draw(axes)
+        text = io.StringIO()
+        figure.savefig(text, format="svg", metadata={"Date": None})
+    return text.getvalue().partition("<svg")[1] + text.getvalue().partition("<svg")[2]
+
+
+def _places(axes: Any, methods: Methods) -> tuple[list[np.ndarray], float]:
+    """Where each method's bars stand, and how wide they are."""
+    names = [row["name"] for row in methods[0][1]]
+    axes.set_xticks(range(len(names)), names)
+    width = 0.8 / len(methods)
+    left = np.arange(len(names)) - 0.4 + width / 2
+    return [left + i * width for i in range(len(methods))], width * 0.92
+
+
+def _legend(axes: Any) -> None:
+    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+
+
+def _colors(methods: Methods) -> tuple[str, ...]:
+    return COLORS[-len(methods) :]
+
+
+def _work(axes: Any, methods: Methods) -> None:
+    places, width = _places(axes, methods)
+    for x, (name, layers, _), color in zip(places, methods, _colors(methods), strict=True):
+        work = np.array([row["work"] for row in layers]) / 1e6
+        idle = np.array([row["idle"] for row in layers]) / 1e6
+        axes.bar(x, work, width, color=color, label=f"{name}, work")
+        axes.bar(
+            x, idle, width, bottom=work, color="white", edgecolor=color, hatch="////", linewidth=0.6,
+            label=f"{name}, idle",
+        )  # fmt: skip
+    axes.set_ylabel("million steps")
+    _legend(axes)
+
+
+def _shares(axes: Any, methods: Methods) -> None:
+    x = np.arange(len(methods[0][1]))
+    axes.set_xticks(x, [row["name"] for row in methods[0][1]])
+    for (name, layers, _), color in zip(methods, _colors(methods), strict=True):
+        for field, style in (("utilization", "o-"), ("occupancy", "s--")):
+            values = [np.nan if row[field] is None else row[field] for row in layers]
+            axes.plot(x, values, style, color=color, markersize=4, label=f"{name}, {field}")
+    axes.set_ylim(0, 1.05)
+    axes.set_ylabel("share")
+    _legend(axes)
+
+
+def _cycles(axes: Any, methods: Methods, categories: dict[str, dict[str, np.ndarray]]) -> None:
+    places, width = _places(axes, methods)
+    for number, (x, (name, _, _)) in enumerate(zip(places, methods, strict=True)):
+        bottom = np.zeros(len(x))
+        for category, (label, color) in CATEGORIES.items():
+            values = categories[name][category] / 1e3
+            axes.bar(
+                x, values, width, bottom=bottom, color=color, label=label if number == 0 else None
+            )
+            bottom += values
+    axes.set_ylabel("thousand cycles")
+    if len(methods) == 2:
+        axes.set_xlabel(f"left: {methods[0][0]}, right: {methods[1][0]}")
+    _legend(axes)
+
+
+def _totals(axes: Any, methods: Methods) -> None:
+    (_, _, baseline), (_, _, mine) = methods
+    fields = {
+        "energy": "energy (Eq. 3)",
+        "rtl_cycles": "RTL cycles",
+        "latency": "latency (steps)",
+        "idle": "idle (steps)",
+        "work": "work (steps)",
+    }
+    shares = [mine[f] / baseline[f] if baseline[f] else np.nan for f in fields]
+    bars = axes.barh(list(fields.values()), shares, color=COLORS[1])
+    axes.bar_label(bars, fmt="%.3f", padding=3)
+    axes.axvline(1, color=COLORS[0])
+    axes.set_xlim(0, max(1.15, *(1.1 * s for s in shares if s == s)))
