@@ -42,12 +42,14 @@ class Geometry(wiring.Component):
         log_tile = tile.bit_length() - 1
         block_side = Mux(layer.half, tile // 2, tile)
         pooled_shift, stored_shift = Signal(2), Signal(2)  # log2 of a tile after pooling, of a word
+        sub_shift = Signal(2)
         m.d.comb += [
             pooled_shift.eq(log_tile - layer.half - layer.pool),
             stored_shift.eq(log_tile - is_small(self.config, layer.output_side)),
             self.o.pooled_shift.eq(pooled_shift),
-            self.o.sub_shift.eq(Mux(stored_shift > pooled_shift, stored_shift - pooled_shift, 0)),
-            self.o.sub_mask.eq((1 << self.o.sub_shift) - 1),
+            sub_shift.eq(Mux(stored_shift > pooled_shift, stored_shift - pooled_shift, 0)),
+            self.o.sub_shift.eq(sub_shift),
+            self.o.sub_mask.eq((1 << sub_shift) - 1),
             self.o.words.eq((layer.output_side - 1) >> stored_shift),
             self.o.block_side.eq(block_side),
             self.o.block_shift.eq(log_tile - layer.half),
@@ -107,10 +109,11 @@ class Place(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self.config
-        across = Signal(3)
+        per_bank = tiles_per_bank(config, self.side)
+        across = Signal(len(per_bank))
         bank = Signal(2)
         m.d.comb += [
-            across.eq(tiles_per_bank(config, self.side)),
+            across.eq(per_bank),
             self.small.eq(is_small(config, self.side)),
             self.quarter.eq(self.channel[:2]),
         ]

@@ -102,10 +102,11 @@ class TileAddress(wiring.Component):
             here, there = tile >> 1, neighbour[1:BLOCK_BITS]
             halves.append((Mux(tile[0], there, here), Mux(tile[0], here, there), tile[0]))
             m.d.comb += self.quarter["xy".index(axis)].eq(block[0])
-        across = Signal(3)
+        per_bank = tiles_per_bank(self.config, source.side)
+        across = Signal(len(per_bank))
         m.submodules.place = place = Place(self.config)
         m.d.comb += [
-            across.eq(tiles_per_bank(self.config, source.side)),
+            across.eq(per_bank),
             place.base.eq(source.base),
             place.side.eq(source.side),
             place.channel.eq(self.i.channel),
