@@ -40,15 +40,20 @@ def run(
     name: str,
     test: str,
     case: str = "random",
+    *,
+    file: str | None = None,
     **values: Any,
 ) -> None:
-    """Export a component and run one cocotb test of tb.test_NAME on it.
+    """Export a component and run one cocotb test of tb.test_FILE on it.
 
-    name: the Verilog module's. case: names the folder of results. values: for `parameters()`.
+    name: the Verilog module's, and the test file's if that is left out. case: names the folder of
+    results. values: for `parameters()`.
     """
     folder = BUILD / "verilog" / f"{name}-{case}"
     path: Path = export(component, name, folder)
-    simulate(path, name, f"tb.test_{name}", {"seed": 1, **values}, f"{test}-{case}", test=test)
+    simulate(
+        path, name, f"tb.test_{file or name}", {"seed": 1, **values}, f"{test}-{case}", test=test
+    )
 
 
 def config_of(preset: str) -> Config:
