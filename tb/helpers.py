@@ -12,7 +12,7 @@ So a lockstep checks value and latency at once: an output a cycle early or late 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -61,12 +61,24 @@ def config_of(preset: str) -> Config:
     return PRESETS[preset]
 
 
-async def lockstep(dut: Any, model: Model, cycles: int, *, clocked: bool = True) -> None:
-    """Drive and compare for some cycles. clocked: False for a combinational component."""
+async def lockstep(
+    dut: Any,
+    model: Model,
+    cycles: int,
+    *,
+    clocked: bool = True,
+    done: Callable[[], bool] | None = None,
+) -> None:
+    """Drive and compare for some cycles. clocked: False for a combinational component.
+
+    done: ends it before; that it never does is a failure.
+    """
     rng = random.Random(parameters()["seed"])
     if clocked:
         await start(dut)
     for cycle in range(cycles):
+        if done and done():
+            return
         inputs = model.inputs(rng)
         for port, value in inputs.items():
             getattr(dut, port).value = value
@@ -79,6 +91,7 @@ async def lockstep(dut: Any, model: Model, cycles: int, *, clocked: bool = True)
         model.edge(inputs)
         if clocked:
             await FallingEdge(dut.clk)
+    assert done is None or done(), f"not done after {cycles} cycles"
 
 
 def bits(layout: Any, value: Any) -> int:

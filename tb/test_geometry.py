@@ -3,9 +3,10 @@
 import cocotb
 import pytest
 
-from hw.config import BANKS, MAX_SIDE
+from hw.config import MAX_SIDE
 from hw.geometry import Geometry, Place, geometry_layout
 from hw.program import LAYER
+from tb import maps
 from tb.helpers import bits, config_of, fields, lockstep, parameters, run
 
 
@@ -31,36 +32,12 @@ class Tiles:
 
     def outputs(self, i):
         config, layer = self.config, self.layer
-        tile = config.tile_side // 2 if layer["half"] else config.tile_side
-        pooled = tile // 2 if layer["pool"] else tile
-        small = layer["output_side"] <= config.small_side
-        word = config.small_side if small else config.tile_side
-        along = max(1, word // pooled)  # tiles along a side of an output word
-        expected = {
-            "block_side": tile,
-            "block_shift": tile.bit_length() - 1,
-            "sweep_side": min(tile, layer["side"]),
-            "blocks": -(-layer["side"] // tile) - 1,
-            "sub_mask": along - 1,
-            "sub_shift": along.bit_length() - 1,
-            "pooled_shift": pooled.bit_length() - 1,
-            "words": -(-layer["output_side"] // word) - 1,
-        }
+        half, pool = layer["half"], layer["pool"]
+        expected = maps.geometry(config, side=layer["side"], half=half, pool=pool)
         return {"o": bits(geometry_layout(config), expected)}
 
     def edge(self, i):
         pass
-
-
-def place_of(config, *, base, side, channel, tile_y, tile_x):
-    """(banks, address, quarter or None) of a word of a map."""
-    if side <= config.small_side:
-        return set(range(BANKS)), base + channel // BANKS, channel % BANKS
-    if side <= config.tile_side:
-        return {channel % BANKS}, base + channel // BANKS, None
-    pairs = -(-side // (2 * config.tile_side))  # of tiles along a side: one tile in each bank
-    address = base + (channel * pairs + tile_y // 2) * pairs + tile_x // 2
-    return {2 * (tile_y % 2) + tile_x % 2}, address, None
 
 
 class Places:
@@ -84,7 +61,7 @@ class Places:
         return self.word
 
     def outputs(self, i):
-        banks, address, quarter = place_of(self.config, **self.word)
+        banks, address, quarter = maps.place(self.config, **self.word)
         return {
             "banks": sum(1 << b for b in banks),
             "address": address,
@@ -125,7 +102,7 @@ def test_no_two_words_share_a_place():
             for channel in range(9):
                 for word in range(n * n):
                     y, x = divmod(word, n)
-                    banks, address, quarter = place_of(
+                    banks, address, quarter = maps.place(
                         config, base=0, side=side, channel=channel, tile_y=y, tile_x=x
                     )
                     places = {(bank, address, quarter) for bank in banks}
