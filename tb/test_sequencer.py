@@ -1,0 +1,80 @@
+"""The sequencer against a list of what it waits for."""
+
+import cocotb
+
+from hw.config import PRESETS
+from hw.program import LAYER
+from hw.top import Sequencer
+from tb.helpers import lockstep, run
+
+
+class Steps:
+    """Programs one after the other; every output in every cycle."""
+
+    def __init__(self):
+        self.state, self.left, self.layer, self.start = "INPUT", 0, 0, 0
+        self.since = None  # cycles since the program's first beat
+        self.offered = None
+        self.programs = 0
+
+    def inputs(self, rng):
+        first = self.state == "INPUT" and self.since is None and rng.random() < 0.3
+        done = self.state == "INPUT" and (self.since or 0) > 3 and rng.random() < 0.3
+        if self.offered is None and rng.random() < 0.2:
+            self.offered = rng.getrandbits(LAYER.size)
+        self.count = rng.randint(1, 4)
+        return {
+            "i__valid": self.offered is not None,
+            "i__payload": self.offered or 0,
+            "first": first,
+            "layers": self.count,
+            "input_done": done,
+            "all_done": rng.random() < 0.3,
+            "results_idle": rng.random() < 0.5,
+        }
+
+    def _ends(self, i):
+        return self.state == "RUN" and i["all_done"] and i["results_idle"]
+
+    def outputs(self, i):
+        ends = self._ends(i)
+        return {
+            "i__ready": self.state == "WAIT",
+            "layer": self.layer if self.state in ("START", "RUN") else None,
+            "layer_start": self.state == "START",
+            "layer_active": self.state == "RUN",
+            "counting": self.left > 0,
+            "capture": ends,
+            "last_layer": self.left == 1,
+            "finished": ends and self.left == 1,
+            "input_cycles": self.since + 1 if i["input_done"] else None,
+        }
+
+    def edge(self, i):
+        if self.since is not None:
+            self.since += 1
+        if i["first"]:
+            self.since = 1
+        if self._ends(i):
+            self.left -= 1
+            self.state = "WAIT" if self.left else "INPUT"
+            if not self.left:
+                self.since = None
+                self.programs += 1
+        elif self.state == "START":
+            self.state = "RUN"
+        elif self.state == "WAIT" and i["i__valid"]:
+            self.layer, self.offered, self.state = self.offered, None, "START"
+        elif i["input_done"]:
+            self.left, self.state = self.count, "WAIT"
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms")
+async def steps(dut):
+    model = Steps()
+    await lockstep(dut, model, 4000)
+    assert model.programs > 20
+
+
+def test_sequencer():
+    run(Sequencer(PRESETS["tiny"]), "sequencer", "steps")
