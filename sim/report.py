@@ -273,9 +273,8 @@ def table_rows(report: Report) -> tuple[list[str], list[list[object]], list[obje
     methods = report.methods
 
     def cells(name: str, method: str, row: dict[str, Any]) -> list[object]:
-        values = [row[field] for field in COLUMNS]
-        values[-1] = f"{row['energy']:,.0f}"
-        return [name, method, *values]
+        whole = {field: f"{row[field]:,.0f}" for field in ("rtl_cycles", "energy")}
+        return [name, method, *((row | whole)[field] for field in COLUMNS)]
 
     lines = [
         cells(row["name"], method, row)
