@@ -28,6 +28,20 @@ bool stalls(uint64_t& state, uint32_t threshold) {
     return ((state * 0x2545F4914F6CDD1DULL) >> 48) < threshold;
 }
 
+void edge(Vtop& top) {
+    top.clk = 0;
+    top.eval();
+    top.clk = 1;
+    top.eval();
+}
+
+// Leaves the first cycle without reset to come.
+void reset(Vtop& top) {
+    top.rst = 1;
+    for (int i = 0; i < 3; i++) edge(top);
+    top.rst = 0;
+}
+
 template <typename Port>
 const uint8_t* bytes(const Port& port) {
     return reinterpret_cast<const uint8_t*>(&port);
@@ -70,13 +84,7 @@ struct Run {
 void* uticket_new() {
     auto* model = new Model;
     model->context.traceEverOn(true);
-    model->top.clk = 0;
-    model->top.rst = 1;
-    for (int i = 0; i < 4; i++) {
-        model->top.clk = i & 1;
-        model->top.eval();
-    }
-    model->top.rst = 0;
+    reset(model->top);
     return model;
 }
 
@@ -92,24 +100,30 @@ void uticket_run(void* handle, Run* run) {
     uint64_t stall_state = run->stall_seed * 2 + 1;
     uint64_t at = 0, count = 0, captured = 0, cycle = 0;
     bool last_seen = false, input_captured = false, offered = false;
+    auto capture = [&] {
+        if (captured < run->max_buffers)
+            std::memcpy(run->buffers + captured++ * buffer_bytes, buffer.get(), buffer_bytes);
+    };
 #ifdef UTICKET_TRACE
     std::unique_ptr<VerilatedFstC> trace;
 #endif
 
-    for (; cycle < run->max_cycles; cycle++) {
-        if (run->reset_at && cycle == run->reset_at) top.rst = 1;
+    // Inputs are registered (harness.v): what is set before an edge is offered in the cycle after it.
+    auto offer = [&] {
         // once a beat is offered it stays, as AXI4-Stream demands
         offered = at < run->beats && (offered || !stalls(stall_state, run->program_stall));
-        top.program___05Fvalid = offered;
+        top.program_valid = offered;
         if (offered) {
-            uint64_t beat = run->program[at];
-            top.program___05Fpayload[0] = uint32_t(beat);
-            top.program___05Fpayload[1] = uint32_t(beat >> 32);
-            top.program___05Fpayload[2] = at == run->last_at;
+            top.program_payload[0] = uint32_t(run->program[at]);
+            top.program_payload[1] = uint32_t(run->program[at] >> 32);
+            top.program_payload[2] = at == run->last_at;
         }
-        top.results___05Fready = !stalls(stall_state, run->result_stall);
-        top.clk = 0;
-        top.eval();
+        top.results_ready = !stalls(stall_state, run->result_stall);
+    };
+    offer();
+    for (; cycle < run->max_cycles; cycle++) {
+        edge(top);
+        if (run->reset_at && cycle == run->reset_at) break;
 #ifdef UTICKET_TRACE
         if (run->trace_path && captured == run->trace_layer + 1) {
             if (!trace) {
@@ -120,7 +134,7 @@ void uticket_run(void* handle, Run* run) {
             trace->dump(cycle * 10);
         }
 #endif
-        if (top.program___05Fvalid && top.program___05Fready) {
+        if (top.program_taken) {
             at++;
             offered = false;
         }
@@ -132,48 +146,34 @@ void uticket_run(void* handle, Run* run) {
                         b & 1 ? bytes(top.written_odd) : bytes(top.written_even),
                         top.written_enable, run->granules, granule_bits);
         }
-        if (top.results___05Fvalid && top.results___05Fready) {
+        if (top.results_taken) {
             if (!input_captured) {  // the first result: the input is loaded
                 input_captured = true;
-                if (captured < run->max_buffers)
-                    std::memcpy(run->buffers + captured++ * buffer_bytes, buffer.get(), buffer_bytes);
+                capture();
             }
             if (count < run->max_results)
                 run->results[count] =
-                    uint64_t(top.results___05Fpayload[0]) | uint64_t(top.results___05Fpayload[1]) << 32;
+                    uint64_t(top.results_payload[0]) | uint64_t(top.results_payload[1]) << 32;
             count++;
-            last_seen = top.results___05Fpayload[2] & 1;
+            last_seen = top.results_payload[2] & 1;
         }
-        bool layer_end = top.layer_end;
-        if (layer_end && captured < run->max_buffers)
-            std::memcpy(run->buffers + captured++ * buffer_bytes, buffer.get(), buffer_bytes);
-        bool stop = last_seen || top.error || top.rst;
-        top.clk = 1;
-        top.eval();
+        if (top.layer_end) capture();
 #ifdef UTICKET_TRACE
-        if (trace) {
-            trace->dump(cycle * 10 + 5);
-            if (layer_end && captured > run->trace_layer + 1) {
-                trace->close();
-                trace.reset();
-                run->trace_path = nullptr;
-            }
+        if (trace && captured > run->trace_layer + 1) {
+            trace->close();
+            trace.reset();
+            run->trace_path = nullptr;
         }
 #endif
-        if (stop) {
+        run->error = top.error;
+        if (last_seen || run->error) {
             cycle++;
             break;
         }
+        offer();
     }
-    run->error = top.error;
-    if (top.rst || top.error) {
-        top.program___05Fvalid = 0;
-        top.rst = 1;
-        for (int i = 0; i < 4; i++) {
-            top.clk = i & 1;
-            top.eval();
-        }
-    }
+    top.program_valid = 0;
+    if (!last_seen) reset(top);
     run->cycles = cycle;
     run->result_count = count;
     run->buffer_count = captured;

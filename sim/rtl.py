@@ -20,7 +20,7 @@ from sim.errors import BadInput
 from sim.verilator import build_shared_library
 from sw.compile import CompiledLayer, Program, Region
 
-HARNESS = Path(__file__).with_name("harness.cpp")
+HARNESS = [Path(__file__).with_name(name) for name in ("harness.cpp", "harness.v")]
 BUILD = Path(__file__).resolve().parent.parent / "build"
 
 
@@ -99,8 +99,10 @@ class Rtl:
         self.config = config
         started = time.perf_counter()
         verilog = _exported(config, build / "rtl")
-        flags = ("--trace-fst", "-CFLAGS", "-DUTICKET_TRACE") if trace else ()
-        library = build_shared_library([verilog], "top", [HARNESS], build / "verilator", flags)
+        flags = [f"-GWORD={config.word_bits}", f"-GGRANULES={granules(config)}"]
+        if trace:
+            flags += ["--trace-fst", "-CFLAGS", "-DUTICKET_TRACE"]
+        library = build_shared_library([verilog], "harness", HARNESS, build / "verilator", flags)
         self._library = ctypes.CDLL(str(library))
         self._library.uticket_new.restype = ctypes.c_void_p
         self._library.uticket_run.argtypes = [ctypes.c_void_p, ctypes.POINTER(_Run)]

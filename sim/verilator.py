@@ -52,11 +52,12 @@ def build_shared_library(
 ) -> Path:
     """Path of a shared library, for ctypes, of module `top` and the C++ that drives it.
 
-    verilog: exported files. cpp: C++ files, which see the model as `Vtop` in "Vtop.h", and headers.
+    verilog: exported files. cpp: C++ files, which see the model as `Vtop` in "Vtop.h", headers, and
+    Verilog of our own around the exported, which no filter is for.
     out: the cache, a folder; what is in it already is not built again. flags: more for Verilator.
     Raises BadInput where a tool is missing or fails.
     """
-    sources = [path.name for path in cpp if path.suffix == ".cpp"]
+    sources = [path.name for path in cpp if path.suffix in (".cpp", ".v")]
     recipe = [
         *("verilator", "--cc", "--exe", "--build", "--prefix", "Vtop", "--top-module", top),
         *("--build-jobs", str(min(4, os.cpu_count() or 1)), "-MAKEFLAGS", "OPT_FAST=-O2"),
