@@ -1,0 +1,79 @@
+"""`uticket train`: train, prune, balance and write a model's tickets."""
+
+from __future__ import annotations
+
+import click
+
+from sim.errors import BadInput
+
+POLICIES = {"lth": "none", "uticket": "magnitude"}
+"""Balancing policy of each method that is trained; other methods are made from its ticket."""
+SEED = 1  # of the tickets that ship
+
+
+@click.command()
+@click.argument("model")
+@click.option("--method", help=f"One of {', '.join(POLICIES)}; all of them if left out.")
+@click.option("--schedule", default="cpu", show_default=True, help="A name of sw/schedules.py.")
+@click.option("--seed", default=SEED, show_default=True)
+@click.option("--threads", type=click.IntRange(min=1), help="CPU threads; all if left out.")
+@click.option("--images", default=10_000, show_default=True, help="Test images for the accuracy.")
+def command(
+    model: str, method: str | None, schedule: str, seed: int, threads: int | None, images: int
+) -> None:
+    """Train MODEL's tickets from nothing, or go on where a run stopped (build/train)."""
+    from pathlib import Path
+
+    from sim.model import load_model
+    from sw.schedules import SCHEDULES
+
+    chosen = load_model(model)
+    if schedule not in SCHEDULES:
+        raise BadInput(f"unknown schedule {schedule!r}; allowed: {', '.join(SCHEDULES)}")
+    trained = [name for name in chosen.methods if name in POLICIES]
+    if method is not None and method not in trained:
+        raise BadInput(f"METHOD {method!r} is not trained; allowed: {', '.join(trained)}")
+    if chosen.network is None or chosen.dataset is None:
+        raise BadInput(f"{model} is a single ticket; allowed: a MODEL that names its network")
+    try:
+        import torch
+    except ImportError:
+        raise BadInput("PyTorch is missing; `make train` installs it") from None
+    from sw import datasets, networks, ticket
+    from sw.export import export
+    from sw.train import Trainer
+
+    if threads:
+        torch.set_num_threads(threads)
+    layers = networks.build(chosen.network)
+    dataset = datasets.load(chosen.dataset)
+    folder = Path("build") / "train" / chosen.name / schedule
+    for name in [method] if method else trained:
+        click.echo(f"training {chosen.name} {name}, schedule {schedule}, seed {seed}")
+        trainer = Trainer(
+            layers,
+            dataset,
+            SCHEDULES[schedule],
+            policy=POLICIES[name],
+            n_pe=chosen.hardware.n_pe,
+            seed=seed,
+            folder=folder,
+            log=click.echo,
+        )
+        trainer.run(name)
+        result = export(
+            folder / f"{name}.pt",
+            dataset,
+            network=chosen.network,
+            method=name,
+            schedule=schedule,
+            policy=POLICIES[name],
+            n_pe=chosen.hardware.n_pe,
+            seed=seed,
+            config=chosen.hardware,
+            images=images,
+            log=click.echo,
+        )
+        out = chosen.methods[name].ticket
+        ticket.save(result, out)
+        click.echo(f"wrote {out}")
