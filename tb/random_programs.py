@@ -116,7 +116,7 @@ def random_case(config: Config, seed: int, *, max_side: int = 64, max_layers: in
     while True:
         side = int(rng.choice([rng.integers(1, 9), rng.integers(1, max_side + 1)]))
         channels = int(rng.integers(1, 2 * config.n_pe + 3))
-        shapes = []
+        shapes: list[Shape] = []
         for _ in range(rng.integers(1, max_layers + 1)):
             filters = int(rng.integers(1, 2 * config.n_pe + 3))
             kernel = int(rng.choice([1, 3], p=[0.3, 0.7]))
@@ -137,8 +137,17 @@ def random_case(config: Config, seed: int, *, max_side: int = 64, max_layers: in
                 tuple(shapes),
                 side=side,
                 channels=channels,
+                classes=int(rng.integers(1, 2 * config.n_pe)) if _ends_in_one(side, shapes) else 0,
                 seed=int(rng.integers(1 << 31)),
                 rate=float(rng.choice([0.0, 0.1, 0.3, 1.0], p=[0.1, 0.4, 0.4, 0.1])),
             )
         except DoesNotFit:
             continue
+
+
+def _ends_in_one(side: int, shapes: list[Shape]) -> bool:
+    """Whether the last map is of one position: a classifier can follow."""
+    for s in shapes:
+        side = (side + 2 * s.padding - s.kernel) // s.stride + 1
+        side = side // 2 if s.pool else side
+    return side == 1
