@@ -26,8 +26,8 @@ CASES = {
         (16, 2, (Shape(filters=4, stride=2, pool="max2"), Shape(filters=3, padding=0)), 0),
         (17, 2, (Shape(filters=5, stride=2, padding=0, pool="max2"),), 0),
         (20, 4, (Shape(filters=3, density=1.0), Shape(filters=3, density=0.0)), 0),  # 5x5 tiles
-        (31, 1, (Shape(filters=4), Shape(filters=5, density=0.02)), 0),
-        (63, 1, (Shape(filters=1, stride=2), Shape(filters=5)), 0),
+        (31, 1, (Shape(filters=3), Shape(filters=4, density=0.02)), 0),
+        (63, 1, (Shape(filters=1, stride=2), Shape(filters=3)), 0),
         (64, 1, (ONE, Shape(filters=2, pool="max2", stride=2)), 0),
         (4, 24, (Shape(filters=6, density=1.0), Shape(filters=5, density=1.0)), 0),  # in chunks
         (1, 600, (Shape(filters=9, density=0.02),), 23),  # skips of more than 127 channels

@@ -1,5 +1,7 @@
 """The fetch stage against a queue of one: values, and when each handshake may happen."""
 
+from typing import Any
+
 import cocotb
 
 from hw.config import PRESETS
@@ -14,8 +16,8 @@ class Slot:
 
     def __init__(self, config):
         self.config, self.layout = config, weight_layout(config)
-        self.offered = None
-        self.held = None  # the weight
+        self.offered: Any = None
+        self.held: Any = None  # the weight
         self.window = None
         self.coming = [None] * LATENCY  # windows on the way
         self.passed = 0

@@ -7,7 +7,7 @@ from hw.config import MAX_SIDE
 from hw.geometry import Geometry, Place, geometry_layout
 from hw.program import LAYER
 from tb import maps
-from tb.helpers import bits, config_of, fields, lockstep, parameters, run
+from tb.helpers import bits, config_of, lockstep, parameters, run
 
 
 class Tiles:
@@ -98,7 +98,8 @@ def test_no_two_words_share_a_place():
     for preset in ("tiny", "paper"):
         config = config_of(preset)
         for side in range(1, MAX_SIDE + 1):
-            n, seen = -(-side // config.tile_side), set()
+            n = -(-side // config.tile_side)
+            seen: set[tuple] = set()
             for channel in range(9):
                 for word in range(n * n):
                     y, x = divmod(word, n)

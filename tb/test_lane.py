@@ -15,7 +15,7 @@ class Sums:
         self.config = config
         self.layout = step_layout(config)
         self.sums = {}
-        self.recent = [None] * (MINIMUM_CYCLES - 1)
+        self.recent: list = [None] * (MINIMUM_CYCLES - 1)
         self.expected = None
         self.opened = set()
 

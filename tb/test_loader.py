@@ -100,7 +100,7 @@ class Receivers:
     def inputs(self, rng):
         if not self.active and self.programs:
             self.beats, expected, self.layers = self.programs.pop(0)
-            self.queues = {}
+            self.queues: dict[str, list] = {}
             for name, value in expected:
                 self.queues.setdefault(name, []).append(value)
             self.active, self.finish = True, False

@@ -35,7 +35,9 @@ class Surroundings:
         self.rng = np.random.default_rng(seed)
         self.layers = deque(zip(case.program.layers, case.network.array, strict=True))
         self.results = golden.run(case.network, case.spikes)
-        self.headers, self.words, self.offers = deque(), deque(), {}
+        self.headers: deque[int] = deque()
+        self.words: deque[int] = deque()
+        self.offers: dict[str, int] = {}
         for layer, integer in self.layers:
             self._load(layer, integer)
         self.state, self.layer, self.geometry = "next", 0, 0

@@ -1,5 +1,7 @@
 """The sequencer against a list of what it waits for."""
 
+from typing import Any
+
 import cocotb
 
 from hw.config import PRESETS
@@ -13,8 +15,8 @@ class Steps:
 
     def __init__(self):
         self.state, self.left, self.layer, self.start = "INPUT", 0, 0, 0
-        self.since = None  # cycles since the program's first beat
-        self.offered = None
+        self.since: Any = None  # cycles since the program's first beat
+        self.offered: Any = None
         self.programs = 0
 
     def inputs(self, rng):

@@ -18,10 +18,10 @@ class Shifted:
     def __init__(self, dut, config, seed):
         self.dut, self.config = dut, config
         self.rng = np.random.default_rng(seed)
-        self.coming = [{} for _ in range(LATENCY + 1)]
+        self.coming: list[dict] = [{} for _ in range(LATENCY + 1)]
         self.addresses = [0] * BANKS
         self.checked = self.age = 0
-        self.banks = [{} for _ in range(BANKS)]
+        self.banks: list[dict] = [{} for _ in range(BANKS)]
 
     def _map(self, side, channels):
         shape = (channels, side, side, self.config.ticks)

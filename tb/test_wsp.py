@@ -25,8 +25,10 @@ class Decoder:
         self.rng = np.random.default_rng(seed)
         self.memory = [0] * self.rows
         self.head = self.tail = self.read = 0
-        self.loading = deque()  # rows to come
-        self.headers, self.expected, self.layers = deque(), deque(), deque()
+        self.loading: deque[int] = deque()  # rows to come
+        self.headers: deque[dict] = deque()
+        self.expected: deque[dict] = deque()
+        self.layers: deque[tuple] = deque()
         self.offered = self.held = None
         self.geometry = 0
         self.taken_at, self.cycle = [], 0
