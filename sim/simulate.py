@@ -21,7 +21,7 @@ from sim.cycles import LayerCycles
 from sim.errors import BadInput
 from sim.files import write_npz
 from sim.model import Method, Model
-from sim.rtl import BUILD, Rtl, RtlError, RtlRun
+from sim.rtl import Rtl, RtlError, RtlRun
 from sw.compile import Program, compile_network, sort_orders
 from sw.quantize import IntegerNetwork, quantize
 from sw.ticket import Ticket
@@ -92,10 +92,16 @@ def load_tickets(model: Model, methods: Sequence[Method]) -> list[Ticket]:
 
 
 def quantize_tickets(tickets: Sequence[Ticket], config: Config) -> list[IntegerNetwork]:
-    """Their integer networks, without the float weights, which the array does not see."""
+    """Their integer networks, without the float weights, which the array does not see.
+
+    Raises ValueError for a ticket that the hardware cannot run.
+    """
     done: dict[int, IntegerNetwork] = {}
     nothing = np.zeros(0)
     for ticket in tickets:
+        ticks = ticket.metadata["ticks"]
+        if ticks != config.ticks:
+            raise BadInput(f"the ticket has {ticks} ticks, the hardware {config.ticks}")
         if id(ticket) not in done:
             network = quantize(ticket, config)
             lean = (replace(i, float_weight=nothing, float_bias=nothing) for i in network.array)
@@ -216,28 +222,26 @@ def run_images(
     ]
 
 
-def trace_layer(
-    config: Config, prepared: Prepared, image: np.ndarray, layer: str, path: Path
-) -> None:
-    """Write the FST waveform of one layer of one image. Raises BadInput where it cannot be built."""
-    number = [c.integer.layer.name for c in prepared.program.layers].index(layer)
-    spikes = golden.first_layer_spikes(prepared.network, image[None])[0]
-    limit = max_cycles(prepared, cycles.input_cycles(prepared.program, spikes))
+def tracing_rtl(config: Config) -> Rtl:
+    """The array with waveforms. Raises BadInput, naming the package, where a header is missing."""
     try:
-        rtl = Rtl(config, build=BUILD, trace=True)
+        return Rtl(config, trace=True)
     except BadInput as error:
-        for header, package in (
-            ("lz4", "liblz4-dev"),
-            ("zlib.h", "zlib1g-dev"),
-            ("-lz", "zlib1g-dev"),
-        ):
+        for header, package in (("lz4", "liblz4-dev"), ("zlib", "zlib1g-dev")):
             if header in str(error):
                 raise BadInput(
                     f"--trace: {header} is missing; on Debian: apt-get install {package}"
                 ) from None
         raise
-    with rtl:
-        rtl.run(prepared.program, spikes, max_cycles=limit, trace=(path, number))
+
+
+def trace_layer(rtl: Rtl, prepared: Prepared, image: np.ndarray, layer: str, path: Path) -> None:
+    """Write the FST waveform of one layer of one image; `rtl` is from `tracing_rtl`."""
+    names = [compiled.integer.layer.name for compiled in prepared.program.layers]
+    spikes = golden.first_layer_spikes(prepared.network, image[None])[0]
+    limit = max_cycles(prepared, cycles.input_cycles(prepared.program, spikes))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rtl.run(prepared.program, spikes, max_cycles=limit, trace=(path, names.index(layer)))
 
 
 def _dumped(program: Program, sources: Sequence[np.ndarray], run: RtlRun) -> dict[str, np.ndarray]:
@@ -276,7 +280,7 @@ def _workers(rtl: Rtl, methods: Sequence[Prepared], jobs: int) -> Iterator[Proce
 
 def _open(config: Config, methods: Sequence[Prepared]) -> None:
     global _worker
-    _worker = Rtl(config, build=BUILD), methods
+    _worker = Rtl(config), methods
 
 
 def _work(method: int, image: np.ndarray, dump: Path | None) -> ImageResult:

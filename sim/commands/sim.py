@@ -44,6 +44,7 @@ def command(
     report goes to build/sim/MODEL/: report.json, report.html, counters.csv (docs/report.md). Exit
     status: 0 if all agreed, 1 if not, 2 for bad input.
     """
+    from contextlib import ExitStack
     from dataclasses import replace
 
     from sim import cycles, report, simulate
@@ -69,7 +70,7 @@ def command(
     folder = BUILD / "sim" / chosen.name
 
     names = " and ".join(m.name for m in methods)
-    count = 7 + any(m.sort for m in methods) + (trace is not None)
+    count = 7 + any(m.sort for m in methods) + 2 * (trace is not None)
     try:
         with Steps(count) as steps:
             steps.step(f"load ticket: {names}")
@@ -88,7 +89,11 @@ def command(
                 networks, orders, config, image_side=pixels.shape[-1]
             )
             steps.step("build the RTL, or take it from the cache")
-            with Rtl(config) as rtl:
+            with ExitStack() as stack:
+                rtl = stack.enter_context(Rtl(config))
+                if trace is not None:
+                    steps.step("build the RTL with waveforms, or take it from the cache")
+                    tracer = stack.enter_context(simulate.tracing_rtl(config))
                 steps.step("cycle model")
                 prepared = [
                     simulate.Prepared(
@@ -106,11 +111,10 @@ def command(
                 steps.step(f"golden model, RTL and comparison: {images} x {names}", runs)
                 results = simulate.run_images(rtl, prepared, pixels, dump=dump, done=steps.part)
                 build_s = rtl.build_s
-            if trace is not None:
-                path = folder / f"{trace}.fst"
-                steps.step(f"waveform: {path}")
-                folder.mkdir(parents=True, exist_ok=True)
-                simulate.trace_layer(config, prepared[0], pixels[0], trace, path)
+                if trace is not None:
+                    path = folder / f"{trace}.fst"
+                    steps.step(f"waveform: {path}")
+                    simulate.trace_layer(tracer, prepared[0], pixels[0], trace, path)
             steps.step(f"report: {folder}")
             run, *baseline = results
             result = report.build(

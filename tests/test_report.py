@@ -1,0 +1,205 @@
+"""The report: its fields, exactly as design.md section 7 has them, and what their values mean."""
+
+import re
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from hw.config import PRESETS
+from hw.counters import COUNTERS, CYCLES
+from sim import report, simulate
+from sim.checks import Comparison
+from sim.cycles import LayerCycles
+from sim.model import Method
+from sw.quantize import quantize
+from sw.ticket import Parameters
+from tests.random_networks import random_ticket
+from tests.test_sim_command import NETWORK
+
+CONFIG = PRESETS["tiny"]
+LABELS = np.array([7, 3])
+LAYER = [
+    "name", "filters", "parameters", "positions", "nnz", "spike_sparsity", "input_sparsity", "work",
+    "idle", "latency", "utilization", "occupancy", "accumulates", "rtl_cycles", "model_cycles",
+    "rtl_bound_cycles", "energy",
+]  # fmt: skip
+ADDED = ["input_cycles", "rtl_efficiency", "rtl_accuracy", "predictions", "labels"]
+
+
+def made_ticket(empty=None):
+    """A random ticket, the layer `empty` without weights."""
+    made = random_ticket(layers=NETWORK, ticks=2, n_pe=4)
+    if empty is None:
+        return made
+    parameters = tuple(
+        Parameters(p.layer, p.weight * 0, p.mask & False, p.bias, p.norm)
+        if p.layer.name == empty
+        else p
+        for p in made.parameters
+    )
+    return replace(made, parameters=parameters)
+
+
+def made_run(name="uticket", empty=None):
+    """Two images' counts, made up: image i has 10 + i accumulates on every PE that works."""
+    made = made_ticket(empty)
+    network = quantize(made, CONFIG)
+    (program,) = simulate.compile_programs([network], [None], CONFIG, image_side=32)
+    layers = len(program.layers)
+    counters = {c: np.full(4, k + 1) for k, c in enumerate(CYCLES)}
+    cycles = sum(range(1, len(CYCLES) + 1))
+    prepared = simulate.Prepared(
+        method=Method(name=name, ticket=None),
+        metadata=made.metadata,
+        network=network,
+        program=program,
+        cycles=[LayerCycles(cycles, counters)] * layers,
+    )
+    images = tuple(
+        simulate.ImageResult(
+            comparison=Comparison(spikes=None, counters=None, cycles=None, outputs=50),
+            prediction=prediction,
+            input_cycles=100 + i,
+            model_input_cycles=100 + i,
+            cycles=(cycles,) * layers,
+            counters=tuple(
+                {
+                    "steps": np.zeros(4, int),
+                    "accumulates": np.full(4, 0 if layer.integer.layer.name == empty else 10 + i),
+                    **counters,
+                }
+                for layer in program.layers
+            ),
+            input_zeros=(90 - 10 * i,) * layers,
+            inputs=(100,) * layers,
+            rtl_s=0.25,
+        )
+        for i, prediction in enumerate((7, 8))
+    )
+    return simulate.MethodRun(prepared=prepared, images=images)
+
+
+def made_report(run=None, baseline=None):
+    return report.build("mine", CONFIG, run or made_run(), baseline, LABELS, build_s=1.5)
+
+
+def test_the_fields_are_those_of_the_contract():
+    content = made_report(baseline=made_run("lth")).content
+    assert list(content) == [
+        "schema", "model", "method", "images", "ticket", "hardware", "layers", "totals", "checks",
+        "baseline", "reduction", "timing",
+    ]  # fmt: skip
+    assert list(content["ticket"]) == [
+        "network", "dataset", "accuracy", "accuracy_quantized", "weight_sparsity", "policy", "n_pe",
+    ]  # fmt: skip
+    assert {
+        "n_pe", "lanes", "accumulators", "scratchpad_depth", "weight_bits", "accumulator_bits", "ticks",
+    } <= set(content["hardware"])  # fmt: skip
+    for layer in content["layers"]:
+        assert list(layer) == LAYER
+    assert list(content["totals"]) == LAYER[1:] + ADDED
+    assert list(content["checks"]) == [
+        "spikes_match", "cycles_match", "counters_match", "outputs_compared",
+    ]  # fmt: skip
+    assert list(content["baseline"]) == ["method", "totals"]
+    assert list(content["baseline"]["totals"]) == LAYER[1:] + ADDED
+    assert list(content["reduction"]) == ["latency", "energy"]
+    assert list(content["timing"]) == ["build_s", "rtl_s", "rtl_cycles_per_s"]
+
+
+def test_everything_is_per_image():
+    content = made_report().content
+    layer, total = content["layers"][0], content["totals"]
+    assert layer["accumulates"] == 4 * 10.5
+    assert layer["rtl_cycles"] == layer["model_cycles"] == 21
+    assert layer["input_sparsity"] == pytest.approx(0.85)
+    assert layer["spike_sparsity"] == pytest.approx(1 - 42 / layer["work"])
+    assert layer["rtl_bound_cycles"] == -(-layer["work"] // (CONFIG.lanes * CONFIG.n_pe))
+    energy = 42 + (layer["work"] + layer["idle"]) * 0.21
+    assert layer["energy"] == pytest.approx(energy)
+    assert layer["idle"] == 4 * layer["latency"] - layer["work"]
+    assert total["input_cycles"] == 100.5
+    assert total["rtl_cycles"] == total["model_cycles"] == 5 * 21 + 100.5
+    assert total["accumulates"] == 5 * 42
+    for name in ("work", "idle", "latency", "energy", "nnz", "rtl_bound_cycles", "positions"):
+        assert total[name] == pytest.approx(sum(row[name] for row in content["layers"]))
+    assert total["spike_sparsity"] == pytest.approx(1 - 210 / total["work"])
+    assert total["rtl_efficiency"] == total["rtl_bound_cycles"] / total["rtl_cycles"]
+    assert (total["predictions"], total["labels"]) == ([7, 8], [7, 3])
+    assert total["rtl_accuracy"] == 0.5
+    assert content["checks"]["outputs_compared"] == 100
+    assert content["timing"] == {
+        "build_s": 1.5,
+        "rtl_s": 0.5,
+        "rtl_cycles_per_s": 2 * total["rtl_cycles"] / 0.5,
+    }
+
+
+def test_a_layer_without_weights_has_null_not_nan(tmp_path):
+    result = made_report(made_run(empty="conv3"))
+    layer = result.content["layers"][1]
+    for name in ("work", "idle", "latency", "energy", "accumulates", "rtl_bound_cycles", "nnz"):
+        assert layer[name] == 0
+    for name in ("utilization", "occupancy", "spike_sparsity"):
+        assert layer[name] is None
+    assert result.content["totals"]["utilization"] > 0
+    report.write(result, tmp_path)
+    assert "NaN" not in (tmp_path / "report.json").read_text()
+
+
+@pytest.mark.parametrize("kind", ["spikes", "counters", "cycles"])
+@pytest.mark.parametrize("in_baseline", [False, True])
+def test_one_mismatch_anywhere_is_told(kind, in_baseline):
+    run = made_run("lth" if in_baseline else "uticket")
+    second = run.images[1]
+    wrong = replace(second, comparison=replace(second.comparison, **{kind: "conv3 is wrong"}))
+    bad = replace(run, images=(run.images[0], wrong))
+    result = made_report(baseline=bad) if in_baseline else made_report(bad, made_run("lth"))
+    checked = result.content["checks"]
+    assert [name for name, value in checked.items() if value is False] == [f"{kind}_match"]
+    assert result.verdict == f"mismatch: {run.prepared.method.name}, image 1: conv3 is wrong"
+
+
+def test_more_accumulates_than_steps_are_reported_all_the_same():
+    run = made_run()
+    image = run.images[0]
+    many = {**image.counters[0], "accumulates": np.full(4, 1 << 31)}
+    bad = replace(run, images=(replace(image, counters=(many, *image.counters[1:])), image))
+    layer = made_report(bad).content["layers"][0]
+    assert layer["accumulates"] > layer["work"]
+    assert layer["spike_sparsity"] >= 0
+
+
+def test_the_page_is_complete_in_itself():
+    text = report.page(made_report(baseline=made_run("lth")))
+    assert "<link" not in text
+    assert "<script" not in text
+    assert 'src="' not in text
+    assert len(re.findall("<svg", text)) == 4
+    for svg in re.findall(r"<svg.*?</svg>", text, re.DOTALL):
+        ET.fromstring(svg)  # noqa: S314 - our own
+    for unit in ("steps", "cycles", "E_dyn"):
+        assert unit in text
+    for name in ("conv2", "fc", "lth", "uticket", "accumulator_bits", "rtl_cycles_per_s"):
+        assert name in text
+
+
+def test_names_are_escaped_in_the_page():
+    run = made_run("<script>x")
+    assert "<script" not in report.page(made_report(run))
+
+
+def test_the_table_has_the_baseline_before_the_method():
+    header, rows, last = report.table_rows(made_report(baseline=made_run("lth")))
+    assert header[:3] == ["layer", "method", "work (steps)"]
+    assert [row[1] for row in rows] == ["lth", "uticket"] * 5 + ["lth"]
+    assert last[:2] == ["total", "uticket"]
+    assert all(len(row) == len(header) for row in [*rows, last])
+
+
+def test_counters_are_per_image():
+    lines = report.counters_csv(made_report()).splitlines()
+    assert lines[0] == ",".join(["model", "method", "layer", "pe", *COUNTERS])
+    assert lines[1] == "mine,uticket,conv2,0,0,10.5,1,2,3,4,5,6"

@@ -1,0 +1,429 @@
+"""`uticket sim`, as a user calls it, on a small network and the tiny array."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import sim.rtl
+from hw.config import PRESETS
+from hw.counters import COUNTERS, CYCLES
+from sim import checks, cycles, golden, simulate
+from sim.cli import main
+from sim.energy import load_technology
+from sim.errors import BadInput
+from sim.images import first_images
+from sim.rtl import RtlError
+from sw import ticket
+from sw.networks import Layer
+from sw.quantize import quantize
+from tests.random_networks import conv, random_ticket
+
+NETWORK = (
+    conv("conv1", (3, 8), "image", pool="max2"),
+    conv("conv2", (8, 6), "conv1", pool="max2"),
+    conv("conv3", (6, 5), "conv2", stride=2),
+    conv("conv4", (5, 9), "conv3", pool="max2"),
+    conv("conv5", (9, 7), "conv4", pool="max2"),
+    Layer(name="fc", kind="linear", in_channels=7, out_channels=10, kernel=1, input="conv5"),
+)
+ARRAY = [layer.name for layer in NETWORK[1:]]
+YAML = """
+network: small
+dataset: cifar10
+methods: {uticket: uticket.npz, lth: lth.npz, sort: {ticket: lth.npz, policy: sort}}
+baseline: lth
+hardware: {preset: tiny}
+"""
+
+
+@pytest.fixture(scope="module")
+def tickets(tmp_path_factory):
+    """A folder with small.yaml and its tickets."""
+    folder = tmp_path_factory.mktemp("tickets")
+    for method, policy in (("uticket", "random"), ("lth", "none")):
+        made = random_ticket(
+            3, layers=NETWORK, policy=policy, method=method, n_pe=4, ticks=2, density=0.3
+        )
+        ticket.save(made, folder / f"{method}.npz")
+    (folder / "small.yaml").write_text(YAML)
+    return folder
+
+
+@pytest.fixture
+def uticket(tickets, tmp_path, monkeypatch, capsys):
+    """Run `uticket sim` in this process, reports below tmp_path: (status, stdout, stderr)."""
+    monkeypatch.setattr(sim.rtl, "BUILD", tmp_path)
+
+    def run(*arguments, model=tickets / "small.yaml"):
+        with pytest.raises(SystemExit) as exit_:
+            main(["sim", str(model), *map(str, arguments)])
+        captured = capsys.readouterr()
+        return exit_.value.code or 0, captured.out, captured.err
+
+    return run
+
+
+def report(tmp_path):
+    return json.loads((tmp_path / "sim" / "small" / "report.json").read_text())
+
+
+def reports_there(tmp_path):
+    return [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def refused(result, *parts, status=2):
+    """The status, and one line on stderr that holds every part."""
+    code, _, err = result
+    assert code == status
+    assert err.startswith("uticket: error: ")
+    assert err.count("\n") == 1
+    for part in parts:
+        assert part in err
+    return True
+
+
+def test_a_run_proves_reports_and_dumps(uticket, tmp_path, tickets):
+    status, out, err = uticket("--json", tmp_path / "copy.json", "--dump", tmp_path / "maps")
+    assert (status, err) == (0, "")
+    lines = out.splitlines()
+    assert [line.split()[1] for line in lines[:7]] == [f"{k}/7" for k in range(1, 8)]
+    assert len(lines) == 7 + 2 + 2 * len(ARRAY) + 2 + 1  # steps, title and header, layers, totals
+    content = report(tmp_path)
+    assert json.loads((tmp_path / "copy.json").read_text()) == content
+    assert (content["model"], content["method"], content["images"]) == ("small", "uticket", 1)
+    assert [layer["name"] for layer in content["layers"]] == ARRAY
+    checked = content["checks"]
+    outputs = 2 * (6 * 8 * 8 + 5 * 4 * 4 + 9 * 2 * 2 + 7 + 10)
+    assert checked == {
+        "spikes_match": True,
+        "cycles_match": True,
+        "counters_match": True,
+        "outputs_compared": 2 * outputs,  # of both methods
+    }
+    counters = 2 * len(ARRAY) * 4 * len(COUNTERS)
+    assert lines[-1].startswith(
+        f"proven: {2 * outputs:,} output values (lth, uticket; 1 image) equal the golden model's, "
+        f"{counters} counters of 4 PEs"
+    )
+    assert content["baseline"]["method"] == "lth"
+    total, other = content["totals"], content["baseline"]["totals"]
+    assert content["reduction"]["latency"] == pytest.approx(1 - total["latency"] / other["latency"])
+    assert content["reduction"]["energy"] == pytest.approx(1 - total["energy"] / other["energy"])
+    assert total["predictions"] != []
+    assert total["labels"] == [1]
+
+    # The maps are what the golden model computes from the ticket, in the network's own order.
+    network = quantize(ticket.load(tickets / "uticket.npz"), PRESETS["tiny"])
+    spikes = golden.first_layer_spikes(network, first_images("cifar10", 1)[0])[0]
+    with np.load(tmp_path / "maps" / "image_000.npz") as maps:
+        assert maps.files == [f"{name}.{what}" for name in ARRAY for what in ("input", "output")]
+        for name, expected in golden.run(network, spikes).items():
+            assert maps[f"{name}.input"].dtype == np.uint8
+            assert maps[f"{name}.output"].dtype == (np.int32 if name == "fc" else np.uint8)
+            assert np.array_equal(maps[f"{name}.input"], expected.input)
+            assert np.array_equal(maps[f"{name}.output"], expected.output)
+        assert golden.predict(maps["fc.output"]) == total["predictions"][0]
+
+
+def test_several_images_run_in_processes(uticket, tmp_path):
+    assert uticket("--images", 3, "--method", "sort", "--dump", tmp_path / "maps")[0] == 0
+    content = report(tmp_path)
+    assert content["ticket"]["policy"] == "sort"
+    assert len(content["totals"]["predictions"]) == 3
+    assert content["totals"]["labels"] == [1, 5, 2]
+    assert sorted(p.name for p in (tmp_path / "maps").iterdir()) == [
+        f"image_00{i}.npz" for i in range(3)
+    ]
+    right = np.equal(content["totals"]["predictions"], content["totals"]["labels"]).mean()
+    assert content["totals"]["rtl_accuracy"] == pytest.approx(right)
+    # sort reorders the baseline: the same weights, the same outputs, never slower
+    other = content["baseline"]["totals"]
+    for name in ("work", "nnz", "accumulates", "predictions"):
+        assert content["totals"][name] == other[name]
+    assert content["totals"]["latency"] <= other["latency"]
+
+
+def test_the_baseline_itself_has_no_baseline(uticket, tmp_path):
+    assert uticket("--method", "lth")[0] == 0
+    content = report(tmp_path)
+    assert content["baseline"] is None
+    assert content["reduction"] == {"latency": None, "energy": None}
+
+
+def test_a_ticket_runs_by_itself(uticket, tmp_path, tickets):
+    hardware = tmp_path / "tiny.yaml"
+    hardware.write_text("preset: tiny\n")
+    status, _, err = uticket("--hardware", hardware, model=tickets / "lth.npz")
+    assert (status, err) == (0, "")
+    content = json.loads((tmp_path / "sim" / "lth" / "report.json").read_text())
+    assert (content["model"], content["method"], content["baseline"]) == ("lth", "lth", None)
+
+
+def wrong_spike(layer, place, monkeypatch):
+    """The golden model, one output value of a layer flipped."""
+    right = golden.run
+
+    def wrong(network, spikes):
+        results = right(network, spikes)
+        output = results[layer].output.copy()
+        output[place] ^= 1
+        return {**results, layer: replace(results[layer], output=output)}
+
+    monkeypatch.setattr(golden, "run", wrong)
+
+
+def test_a_wrong_spike_fails_the_run_and_is_named(uticket, tmp_path, monkeypatch):
+    wrong_spike("conv3", (1, 2, 3, 0), monkeypatch)
+    status, out, _ = uticket()
+    assert status == 1
+    last = out.splitlines()[-1]
+    assert last.startswith("mismatch: uticket, image 0: conv3, tick 1, channel 2, y 3, x 0: RTL ")
+    assert last.endswith("(1 of 160 values differ)")
+    checked = report(tmp_path)["checks"]
+    assert checked["spikes_match"] is False
+    assert checked["cycles_match"] is True
+    assert "mismatch" in (tmp_path / "sim" / "small" / "report.html").read_text()
+
+
+def test_a_wrong_result_of_the_classifier_fails_the_run(uticket, monkeypatch):
+    wrong_spike("fc", (1, 9), monkeypatch)
+    status, out, _ = uticket("--method", "lth")
+    assert status == 1
+    assert "mismatch: lth, image 0: fc, tick 1, channel 9: RTL " in out
+
+
+@pytest.mark.parametrize("counter", CYCLES)
+def test_a_wrong_category_fails_the_run(uticket, tmp_path, monkeypatch, counter):
+    right = cycles.predict
+
+    def wrong(program):
+        layers = right(program)
+        layers[1].counters[counter][2] += 1
+        return layers
+
+    monkeypatch.setattr(cycles, "predict", wrong)
+    status, out, _ = uticket("--method", "lth")
+    assert status == 1
+    assert f"mismatch: lth, image 0: conv3, PE 2, {counter}: RTL " in out
+    checked = report(tmp_path)["checks"]
+    assert (checked["spikes_match"], checked["counters_match"]) == (True, False)
+
+
+@pytest.mark.parametrize("name", ["steps", "accumulates"])
+def test_a_wrong_count_of_steps_fails_the_run(uticket, tmp_path, monkeypatch, name):
+    right = checks.expected_steps
+
+    def wrong(*arguments):
+        counts = right(*arguments)
+        counts[name][3] -= 1
+        return counts
+
+    monkeypatch.setattr(checks, "expected_steps", wrong)
+    status, out, _ = uticket("--method", "lth")
+    assert status == 1
+    assert f"conv2, PE 3, {name}: RTL " in out
+    assert report(tmp_path)["checks"]["counters_match"] is False
+
+
+def test_wrong_cycles_of_a_layer_fail_the_run(uticket, tmp_path, monkeypatch):
+    right = cycles.predict
+
+    def wrong(program):
+        layers = right(program)
+        return [*layers[:-1], replace(layers[-1], cycles=layers[-1].cycles + 1)]
+
+    monkeypatch.setattr(cycles, "predict", wrong)
+    status, out, _ = uticket("--method", "lth")
+    assert status == 1
+    assert "mismatch: lth, image 0: fc, cycles: RTL " in out
+    assert report(tmp_path)["checks"]["cycles_match"] is False
+
+
+def test_wrong_input_cycles_fail_the_run(uticket, tmp_path, monkeypatch):
+    right = cycles.input_cycles
+    monkeypatch.setattr(cycles, "input_cycles", lambda *arguments: right(*arguments) + 1)
+    status, out, _ = uticket("--method", "lth")
+    assert status == 1
+    assert "mismatch: lth, image 0: input, cycles: RTL " in out
+    assert report(tmp_path)["checks"]["cycles_match"] is False
+
+
+def test_images_whose_cycles_differ_fail_the_run(uticket, tmp_path, monkeypatch):
+    right = simulate.run_images
+
+    def wrong(*arguments, **options):
+        (run,) = right(*arguments, **options)
+        last = run.images[1]
+        slower = replace(last, cycles=(last.cycles[0], last.cycles[1] + 1, *last.cycles[2:]))
+        return [replace(run, images=(run.images[0], slower))]
+
+    monkeypatch.setattr(simulate, "run_images", wrong)
+    status, out, _ = uticket("--method", "lth", "--images", 2)
+    assert status == 1
+    assert "mismatch: lth: conv3, cycles: image 0 takes " in out
+    assert report(tmp_path)["checks"]["cycles_match"] is False
+
+
+def test_an_rtl_that_hangs_is_one_line_and_no_report(uticket, tmp_path, monkeypatch):
+    monkeypatch.setattr(simulate, "MARGIN", 0.5)
+    monkeypatch.setattr(simulate, "max_cycles", lambda prepared, n: prepared.cycles[0].cycles // 2)
+    result = uticket()
+    assert refused(result, "neither finished nor raised an error", status=1)
+    assert reports_there(tmp_path) == []
+
+
+def die(*_):
+    os._exit(1)
+
+
+def test_a_process_that_dies_is_one_line(uticket, tmp_path, monkeypatch):
+    monkeypatch.setattr(simulate, "_work", die)
+    assert refused(uticket("--images", 2), "a process that ran the RTL died", status=1)
+    assert reports_there(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["--method", "dense"], ["unknown METHOD 'dense'", "uticket, lth, sort"]),
+        (["--images", "0"], ["--images", "x>=1"]),
+        (["--images", "20000"], ["IMAGES = 20000"]),
+        (["--n-pe", "0"], ["n_pe = 0, allowed: 1 to 64"]),
+        (["--n-pe", "many"], ["--n-pe"]),
+        (["--trace", "conv9"], ["--trace conv9", "allowed: conv2, conv3, conv4, conv5, fc"]),
+        (["--json", "/no/such/r.json"], ["there is no folder /no/such"]),
+        (["--dump", "/no/such/folder"], ["there is no folder /no/such"]),
+        (["--hardware", "/no/such.yaml"], ["/no/such.yaml: no such file"]),
+    ],
+)
+def test_bad_options_are_one_line_and_no_report(uticket, tmp_path, monkeypatch, arguments, parts):
+    monkeypatch.setenv("UTICKET_DATA", str(tmp_path))
+    assert refused(uticket(*arguments), *parts)
+    assert reports_there(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "parts"),
+    [
+        ("buffer_depth: 16", ["layer conv1", "needs", "bits", "there are"]),
+        ("ticks: 4", ["the ticket has 2 ticks, the hardware 4"]),
+        ("leak_shift: 3", ["the ticket was trained with leak = 0.25"]),
+        ("depth: 16", ["unknown field 'depth'"]),
+    ],
+)
+def test_hardware_that_does_not_fit_is_one_line(uticket, tmp_path, fields, parts):
+    (tmp_path / "hardware").mkdir()
+    path = tmp_path / "hardware" / "h.yaml"
+    path.write_text(fields)
+    assert refused(uticket("--hardware", path), *parts)
+    assert reports_there(tmp_path) == [path]
+
+
+def test_a_damaged_ticket_is_one_line(uticket, tickets, tmp_path):
+    whole = (tickets / "lth.npz").read_bytes()
+    path = tmp_path / "cut.npz"
+    path.write_bytes(whole[: len(whole) // 2])
+    assert refused(uticket(model=path), "cut.npz: not a ticket file, or a damaged one")
+    assert refused(uticket(model="alexnet"), "unknown MODEL 'alexnet'", "vgg16_cifar10")
+
+
+def test_a_missing_header_of_waveforms_names_its_package(uticket, monkeypatch):
+    right = sim.rtl.Rtl
+
+    def missing(config, *, trace=False):
+        if trace:
+            raise BadInput("verilator failed: fatal error: lz4.h: No such file or directory")
+        return right(config)
+
+    monkeypatch.setattr(simulate, "Rtl", missing)
+    assert refused(uticket("--trace", "conv3"), "apt-get install liblz4-dev")
+
+
+def test_the_traced_layer_is_that_of_the_first_image(tickets, tmp_path):
+    """What is asked of the RTL: the program, the image's spikes, the layer's number."""
+    asked = {}
+
+    class Recorder:
+        def run(self, program, spikes, *, max_cycles, trace):
+            asked.update(program=program, spikes=spikes, trace=trace)
+
+    network = quantize(ticket.load(tickets / "lth.npz"), PRESETS["tiny"])
+    (program,) = simulate.compile_programs([network], [None], PRESETS["tiny"], image_side=32)
+    prepared = simulate.Prepared(
+        method=None, metadata={}, network=network, program=program, cycles=cycles.predict(program)
+    )
+    image = first_images("cifar10", 1)[0][0]
+    simulate.trace_layer(Recorder(), prepared, image, "conv4", tmp_path / "new" / "conv4.fst")
+    assert asked["trace"] == (tmp_path / "new" / "conv4.fst", 2)
+    assert np.array_equal(asked["spikes"], golden.first_layer_spikes(network, image[None])[0])
+    assert (tmp_path / "new").is_dir()
+
+
+def test_a_fault_in_the_verilog_is_caught(tickets, tmp_path):
+    """Through the filter, in a process of its own: accumulates are counted backwards."""
+    code = (
+        "import sys, pathlib\n"
+        "path = pathlib.Path(sys.argv[1])\n"
+        "path.write_text(path.read_text().replace(' = accumulates + ', ' = accumulates - '))\n"
+    )
+    (tmp_path / "filter.py").write_text(code)
+    done = run_command(tickets, tmp_path, f"{sys.executable} {tmp_path / 'filter.py'}")
+    assert done.returncode == 1, done.stderr
+    assert "accumulates: RTL" in done.stdout.splitlines()[-1]
+
+
+def run_command(tickets: Path, tmp_path: Path, filter_: str) -> subprocess.CompletedProcess:
+    code = (
+        "import pathlib, sys, sim.rtl\n"
+        "sim.rtl.BUILD = pathlib.Path(sys.argv.pop(1))\n"
+        "from sim.cli import main\n"
+        "main(sys.argv[1:])\n"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", code, tmp_path, "sim", tickets / "small.yaml", "--method", "lth"],
+        env={
+            **os.environ,
+            "UTICKET_VERILOG_FILTER": filter_,
+            "PYTHONPATH": str(Path(__file__).parent.parent),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_counters_are_in_the_table(uticket, tmp_path):
+    assert uticket()[0] == 0
+    content = report(tmp_path)
+    with (tmp_path / "sim" / "small" / "counters.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["model", "method", "layer", "pe", *COUNTERS]
+    assert len(rows) == 2 * len(ARRAY) * 4
+    for layer in content["layers"]:
+        mine = [r for r in rows if (r["method"], r["layer"]) == ("uticket", layer["name"])]
+        assert sum(int(r["steps"]) for r in mine) == layer["work"]
+        assert sum(int(r["accumulates"]) for r in mine) == layer["accumulates"]
+        for row in mine:
+            assert sum(int(row[c]) for c in CYCLES) == layer["rtl_cycles"]
+
+
+def test_the_technology_is_the_papers(uticket, tmp_path):
+    assert uticket("--method", "lth")[0] == 0
+    leak = load_technology().leak
+    for layer in report(tmp_path)["layers"]:
+        energy = layer["accumulates"] + (layer["work"] + layer["idle"]) * leak
+        assert layer["energy"] == pytest.approx(energy)
+
+
+def test_rtl_errors_travel_between_processes():
+    import pickle
+
+    error = pickle.loads(pickle.dumps(RtlError("one line")))  # noqa: S301 - our own bytes
+    assert str(error) == "one line"
