@@ -30,7 +30,7 @@ CASES = {
         (63, 1, (Shape(filters=1, stride=2), Shape(filters=3)), 0),
         (64, 1, (ONE, Shape(filters=2, pool="max2", stride=2)), 0),
         (4, 24, (Shape(filters=6, density=1.0), Shape(filters=5, density=1.0)), 0),  # in chunks
-        (1, 600, (Shape(filters=9, density=0.02),), 23),  # skips of more than 127 channels
+        (1, 400, (Shape(filters=9, density=0.02),), 23),  # skips of more than 127 channels
         (1, 30, (), 9),  # a classifier alone
         (7, 30, (Shape(filters=2, density=1.0, empty=(1,)), Shape(filters=9)), 0),
         (8, 6, (Shape(filters=8, density=0.0), Shape(filters=8, density=0.0)), 0),  # no weights
