@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import ctypes
+import hashlib
+import json
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+import amaranth
 import numpy as np
 
+import hw
 from hw.config import BANKS, Config
 from hw.counters import BEATS, COUNTERS, CYCLES
 from hw.export import export_top
 from hw.loader import Error
 from hw.results import beats_a_result
 from hw.spike_buffer import granules
-from sim.errors import BadInput
 from sim.verilator import build_shared_library
 from sw.compile import CompiledLayer, Program, Region
 
@@ -229,7 +233,7 @@ class Rtl:
             at += BEATS * config.n_pe
             values = block.view("<u4").reshape(config.n_pe, len(COUNTERS)).astype(np.int64)
             counters = {name: values[:, k] for k, name in enumerate(COUNTERS)}
-            cycles = sum(counters[name] for name in CYCLES)
+            cycles = np.sum([counters[name] for name in CYCLES], axis=0)
             if len(set(cycles.tolist())) != 1:
                 raise RtlError(
                     f"layer {layer.integer.layer.name}: the cycles that PEs account for differ: "
@@ -278,21 +282,16 @@ def _unsort(values: np.ndarray, layer: CompiledLayer) -> np.ndarray:
 
 def _exported(config: Config, folder: Path) -> Path:
     """The top's Verilog for a configuration; exported again only when the RTL's source changed."""
-    import hashlib
-    import json
-    import os
-
-    import amaranth
-
-    source = b"".join(path.read_bytes() for path in sorted(Path(export_top.__code__.co_filename).parent.glob("*.py")))
-    key = json.dumps([config.to_dict(), amaranth.__version__]).encode() + source
+    sources = b"".join(path.read_bytes() for path in sorted(Path(hw.__file__).parent.glob("*.py")))
+    key = json.dumps([config.to_dict(), amaranth.__version__]).encode() + sources
     final = folder / hashlib.sha256(key).hexdigest()[:16]
-    if not (final / "top.v").is_file():
-        partial = folder / f".{final.name}.{os.getpid()}"
-        export_top(config, partial)
-        try:
-            partial.rename(final)
-        except OSError:
-            if not (final / "top.v").is_file():
-                raise
+    if not final.is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder, prefix="exporting-") as partial:
+            export_top(config, Path(partial, "top"))
+            try:
+                Path(partial, "top").rename(final)
+            except OSError:  # another process was faster
+                if not final.is_dir():
+                    raise
     return final / "top.v"

@@ -20,13 +20,14 @@ from hw.program import (
     pack,
 )
 from sw import csr, wsp
+from sw.balance import filter_nnz, sort_order
 from sw.quantize import IntegerLayer, IntegerNetwork
 
 MAX_CHANNELS = 1024
 MAX_LAYERS = 255
 
 
-class DoesNotFit(ValueError):
+class DoesNotFit(ValueError):  # noqa: N818 - reads as what it says
     """A network that the hardware cannot run: which layer, what it needs, what there is."""
 
 
@@ -173,8 +174,6 @@ def compile_network(
 
 def sort_orders(network: IntegerNetwork) -> dict[str, np.ndarray]:
     """Policy `sort`: each layer's output channels in descending order of nnz, ties by index."""
-    from sw.balance import filter_nnz, sort_order
-
     return {i.layer.name: sort_order(filter_nnz(i.mask)) for i in network.array}
 
 
@@ -256,9 +255,7 @@ def _tiles(fields: dict, config: Config) -> int:
     return (-(-fields["side"] // block)) ** 2
 
 
-def _segments(
-    weight: np.ndarray, mask: np.ndarray, config: Config, *, tiles: int
-) -> list[Segment]:
+def _segments(weight: np.ndarray, mask: np.ndarray, config: Config, *, tiles: int) -> list[Segment]:
     """Groups of n_pe filters; a group with a filter that exceeds the ring is cut into parts.
 
     Parts are repeated for every tile, so they are loaded again for each.
@@ -286,9 +283,7 @@ def _segments(
             for p in range(count):
                 words, nnz = zip(*(parts[p] for parts in cut), strict=True)
                 closes = p == count - 1
-                segments.append(
-                    Segment(start // n_pe, words, nnz, p == 0, closes, False, False)
-                )
+                segments.append(Segment(start // n_pe, words, nnz, p == 0, closes, False, False))
     segments[-1] = replace(segments[-1], end=True)
     return segments
 
