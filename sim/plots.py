@@ -40,7 +40,12 @@ def _svg(draw: Callable[[Any], None]) -> str:
     import matplotlib
     from matplotlib.figure import Figure
 
-    settings = {"svg.fonttype": "none", "svg.hashsalt": "uticket", "font.size": 9, "xtick.labelsize": 8}
+    settings = {
+        "svg.fonttype": "none",
+        "svg.hashsalt": "uticket",
+        "font.size": 9,
+        "xtick.labelsize": 8,
+    }
     with matplotlib.rc_context(settings):
         figure = Figure(figsize=(9, 3), layout="constrained")
         axes = figure.subplots()
