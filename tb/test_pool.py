@@ -50,4 +50,5 @@ async def square(dut):
 
 @pytest.mark.parametrize("preset", ["tiny", "paper"])
 def test_pool(preset):
-    run(OutputWord(config_of(preset)), "pool", "square", preset, preset=preset)
+    component = OutputWord(config_of(preset))
+    run(component, "output_word", "square", preset, file="pool", preset=preset)
