@@ -1,0 +1,109 @@
+"""The list of faults, and that a fault only counts as caught when its test sees a wrong value."""
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tb import faults
+from tb.mutate import Fault, load, main
+
+FAULT = Fault(
+    component="sweep",
+    description="test",
+    file="sweep.v",
+    find="assign row_end = x == {w} ;",
+    replace="assign row_end = y == {1};",
+    test="tb/test_sweep.py::test_sweep",
+)
+VERILOG = "  wire a;\n  assign row_end = x == \\$2 ;\n"
+COMPONENTS = {"tile counter": "wsp.py", "output word": "pool.py", "place": "geometry.py"}
+NO_COMPONENT = {"config.py", "export.py", "program.py", "__init__.py"}
+
+
+def test_every_component_has_three_faults():
+    count = Counter(fault.component for fault in load())
+    assert min(count.values()) >= 3
+    files = {COMPONENTS.get(name, name.replace(" ", "_") + ".py") for name in count}
+    files |= {"top.py"} if "sequencer.py" in files else set()
+    hw = {path.name for path in Path("hw").glob("*.py")} - NO_COMPONENT
+    assert hw <= files
+
+
+def test_every_test_is_there():
+    for fault in load():
+        path, _, name = fault.test.partition("::")
+        assert f"def {name.partition('[')[0]}(" in Path(path).read_text(), fault.test
+
+
+def test_an_edit():
+    assert FAULT.apply(VERILOG) == "  wire a;\n  assign row_end = y == \\$2 ;\n"
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        (replace(FAULT, find="assign row_begin"), "matches 0 times, not 1"),
+        (replace(FAULT, count=2), "matches 1 times, not 2"),
+        (replace(FAULT, find="wire a;", replace="wire a;"), "changes nothing"),
+    ],
+)
+def test_an_edit_that_does_not_fit(fault, message):
+    with pytest.raises(ValueError, match=message):
+        fault.apply(VERILOG)
+
+
+def test_the_filter_edits_its_file_alone(tmp_path, capsys):
+    fault = load()[0]
+    other, own, marker = tmp_path / "other.v", tmp_path / fault.file, tmp_path / "marker"
+    for path in (other, own):
+        path.write_text("nothing to find\n")
+    assert main([fault.name, str(marker), str(other)]) == 0
+    assert main([fault.name, str(marker), str(own)]) == 1
+    assert "matches 0 times" in capsys.readouterr().err
+    assert not marker.exists()
+
+
+OUTCOMES = {
+    "mismatch": ("def test(): assert 1 == 2", "mismatch"),
+    "time": (
+        "class SimTimeoutError(Exception): pass\ndef test(): raise SimTimeoutError",
+        "mismatch",
+    ),
+    "passes": ("def test(): pass", "passed"),
+    "other error": ("def test(): {}['key']", "broken"),
+    "does not import": ("import no_such_module", "broken"),
+    "no test": ("", "broken"),
+    "does not build": (
+        "def test(): raise AssertionError('top.v does not build: AssertionError')",
+        "broken",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", OUTCOMES)
+def test_outcome_of_a_test(case, tmp_path):
+    text, outcome = OUTCOMES[case]
+    path = tmp_path / "test_case.py"
+    path.write_text(text + "\n")
+    assert faults.run_test(str(path), {})[0] == outcome
+
+
+@pytest.mark.parametrize(
+    ("outcome", "touched", "good"),
+    [
+        ("mismatch", True, True),
+        ("mismatch", False, False),
+        ("passed", True, False),
+        ("broken", True, False),
+    ],
+)
+def test_what_counts_as_caught(monkeypatch, outcome, touched, good):
+    def run_test(test, variables):
+        if touched:
+            Path(variables[faults.FILTER].split()[-1]).touch()
+        return outcome, "reason"
+
+    monkeypatch.setattr(faults, "run_test", run_test)
+    assert faults.check(FAULT)[0] is good
