@@ -70,7 +70,7 @@ def run_test(test: str, variables: dict[str, str]) -> tuple[str, str]:
     reasons = [line.strip().removeprefix("E").strip() for line in found]
     if not reasons:
         return "broken", text.strip().splitlines()[0][:200]
-    return "mismatch", reasons[-1][:100]
+    return "mismatch", reasons[0][:100]
 
 
 def check(fault: Fault) -> tuple[bool, str]:
