@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 TIMEOUT_S = 900
 # What a report says where the RTL did something wrong, and not the test bench or the tools.
 MISMATCH = re.compile(
-    r"^(?:E\s+)?(?:\w+\.)*(AssertionError|SimTimeoutError|RtlError)\b", re.MULTILINE
+    r"^(?:E\s+assert|(?:E\s+)?(?:\w+\.)*(?:AssertionError|SimTimeoutError|RtlError))\b"
 )
 BROKEN = re.compile(r"does not build|BadInput")
 
