@@ -133,14 +133,19 @@ def test_a_run_proves_reports_and_dumps(uticket, tmp_path, tickets):
 
 
 def test_several_images_run_in_processes(uticket, tmp_path):
-    assert uticket("--images", 3, "--method", "sort", "--dump", tmp_path / "maps")[0] == 0
+    assert uticket("--images", 4, "--method", "sort", "--dump", tmp_path / "maps")[0] == 0
     content = report(tmp_path)
     assert content["ticket"]["policy"] == "sort"
-    assert len(content["totals"]["predictions"]) == 3
-    assert content["totals"]["labels"] == [1, 5, 2]
+    assert len(set(content["totals"]["predictions"])) > 1
+    assert content["totals"]["labels"] == [1, 5, 2, 3]
     assert sorted(p.name for p in (tmp_path / "maps").iterdir()) == [
-        f"image_00{i}.npz" for i in range(3)
+        f"image_00{i}.npz" for i in range(4)
     ]
+    predicted = []
+    for path in sorted((tmp_path / "maps").iterdir()):
+        with np.load(path) as maps:
+            predicted.append(golden.predict(maps["fc.output"]))
+    assert content["totals"]["predictions"] == predicted
     right = np.equal(content["totals"]["predictions"], content["totals"]["labels"]).mean()
     assert content["totals"]["rtl_accuracy"] == pytest.approx(right)
     # sort reorders the baseline: the same weights, the same outputs, never slower
@@ -197,6 +202,39 @@ def test_a_wrong_result_of_the_classifier_fails_the_run(uticket, monkeypatch):
     status, out, _ = uticket("--method", "lth")
     assert status == 1
     assert "mismatch: lth, image 0: fc, tick 1, channel 9: RTL " in out
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"input_spikes": -1}, "input, spikes: RTL -1, model "),
+        ({"input": np.zeros((2, 8, 16, 16), np.uint8)}, "input of conv2 as stored, tick "),
+        ({"input": np.zeros((2, 8, 8, 8), np.uint8)}, "RTL has the shape (2, 8, 8, 8), golden "),
+    ],
+)
+def test_a_wrong_input_fails_the_run(uticket, tmp_path, monkeypatch, change, message):
+    right = sim.rtl.Rtl.run
+    monkeypatch.setattr(
+        sim.rtl.Rtl, "run", lambda *a, **options: replace(right(*a, **options), **change)
+    )
+    status, out, _ = uticket("--method", "lth")
+    assert status == 1
+    assert message in out.splitlines()[-1]
+    assert report(tmp_path)["checks"]["spikes_match"] is False
+
+
+def test_categories_that_do_not_add_up_fail_the_run(uticket, monkeypatch):
+    right = sim.rtl.Rtl.run
+
+    def wrong(*arguments, **options):
+        run = right(*arguments, **options)
+        layers = [replace(layer, cycles=layer.cycles + 1) for layer in run.layers]
+        return replace(run, layers=tuple(layers))
+
+    monkeypatch.setattr(sim.rtl.Rtl, "run", wrong)
+    status, out, _ = uticket("--method", "lth")
+    assert status == 1
+    assert "conv2, PE 0, cycles: RTL " in out.splitlines()[-1]
 
 
 @pytest.mark.parametrize("counter", CYCLES)
