@@ -28,7 +28,7 @@ TIMEOUT_S = 900
 MISMATCH = re.compile(
     r"^(?:E\s+assert|(?:E\s+)?(?:\w+\.)*(?:AssertionError|SimTimeoutError|RtlError))\b"
 )
-BROKEN = re.compile(r"does not build|BadInput")
+BROKEN = re.compile(r"^E .*(?:does not build|BadInput).*", re.MULTILINE)
 
 
 def run_test(test: str, variables: dict[str, str]) -> tuple[str, str]:
@@ -64,8 +64,8 @@ def run_test(test: str, variables: dict[str, str]) -> tuple[str, str]:
     text = "\n".join(texts)
     wrong = BROKEN.search(text)
     if wrong or not texts:
-        lines = [line for line in text.splitlines() if wrong and wrong[0] in line]
-        return "broken", (lines or [f"pytest's exit status {done.returncode}"])[0].strip()[:200]
+        reason = wrong[0][1:].strip() if wrong else f"pytest's exit status {done.returncode}"
+        return "broken", reason[:200]
     found = [line for line in text.splitlines() if MISMATCH.search(line.strip())]
     reasons = [line.strip().removeprefix("E").strip() for line in found]
     if not reasons:
