@@ -24,9 +24,11 @@ from tb.mutate import Fault, load
 
 ROOT = Path(__file__).resolve().parent.parent
 TIMEOUT_S = 900
-# What a report says where the RTL did something wrong, and not the test bench or the tools.
+# What a report says where the RTL did something wrong, and not the test bench or the tools. A bare
+# assert counts where pytest itself shows it; further right stand the lines of a simulation's traceback.
 MISMATCH = re.compile(
-    r"^(?:E\s+assert|(?:E\s+)?(?:\w+\.)*(?:AssertionError|SimTimeoutError|RtlError))\b"
+    r"^E(?: {3,12}assert\b.*|\s+(?:\w+\.)*(?:AssertionError|SimTimeoutError|RtlError)\b.*)",
+    re.MULTILINE,
 )
 BROKEN = re.compile(r"^E .*(?:does not build|BadInput).*", re.MULTILINE)
 
@@ -66,11 +68,10 @@ def run_test(test: str, variables: dict[str, str]) -> tuple[str, str]:
     if wrong or not texts:
         reason = wrong[0][1:].strip() if wrong else f"pytest's exit status {done.returncode}"
         return "broken", reason[:200]
-    found = [line for line in text.splitlines() if MISMATCH.search(line.strip())]
-    reasons = [line.strip().removeprefix("E").strip() for line in found]
-    if not reasons:
+    found = MISMATCH.search(text)
+    if not found:
         return "broken", text.strip().splitlines()[0][:200]
-    return "mismatch", reasons[0][:100]
+    return "mismatch", found[0][1:].strip()[:100]
 
 
 def check(fault: Fault) -> tuple[bool, str]:
