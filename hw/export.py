@@ -55,7 +55,9 @@ def main(arguments: list[str]) -> int:
     """Write top.v and pe.v of a preset."""
     if len(arguments) not in (1, 2) or (len(arguments) == 2 and arguments[1] not in PRESETS):
         presets = ", ".join(PRESETS)
-        print(f"usage: python -m hw.export FOLDER [PRESET], PRESET one of {presets}", file=sys.stderr)
+        print(
+            f"usage: python -m hw.export FOLDER [PRESET], PRESET one of {presets}", file=sys.stderr
+        )
         return 2
     folder = Path(arguments[0])
     config = PRESETS[arguments[1] if len(arguments) == 2 else "paper"]

@@ -1,0 +1,163 @@
+"""Pruning and the trainer: what is kept, that balance survives training, and that a run resumes."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sw import prune, schedules
+from sw.balance import filter_nnz
+from sw.datasets import Dataset
+from sw.networks import Layer
+from sw.schedules import Round, Schedule
+from sw.train import Trainer
+from tests.random_networks import conv
+
+LAYERS = (
+    conv("conv1", (3, 8), "image", pool="max2"),
+    conv("conv2", (8, 12), "conv1", pool="max2"),
+    conv("conv3", (12, 16), "conv2", pool="max2"),
+)
+
+
+FC = Layer(name="fc", kind="linear", in_channels=16, out_channels=10, kernel=1, input="conv3")
+NETWORK = (*LAYERS, FC)
+SCHEDULE = Schedule(
+    dense=(Round(keep=1.0, images=64, ticks=1, learning_rate=0.05),),
+    pruned=(
+        Round(keep=0.5, images=64, ticks=2, learning_rate=0.05),
+        Round(keep=0.2, images=64, ticks=2, learning_rate=0.05),
+    ),
+    batch=16,
+)
+
+
+@pytest.fixture(autouse=True)
+def few_validation_images(monkeypatch):
+    monkeypatch.setattr("sw.train.VALIDATION_IMAGES", 50)
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    rng = np.random.default_rng(0)
+    count = 250
+    return Dataset(
+        "cifar10",
+        rng.integers(0, 256, (count, 3, 8, 8), np.uint8),
+        rng.integers(0, 10, count),
+        rng.integers(0, 256, (10, 3, 8, 8), np.uint8),
+        rng.integers(0, 10, 10),
+        mean=(0.5,) * 3,
+        std=(0.25,) * 3,
+    )
+
+
+def trainer(dataset, folder, policy="magnitude", schedule=SCHEDULE, **options):
+    return Trainer(
+        NETWORK,
+        dataset,
+        schedule,
+        policy=policy,
+        n_pe=4,
+        seed=3,
+        folder=folder,
+        log=lambda line: None,
+        **options,
+    )
+
+
+@given(seed=st.integers(0, 1000), keep=st.floats(0.05, 1.0), floor=st.floats(0.0, 0.05))
+def test_global_magnitude_keeps_the_largest(seed, keep, floor):
+    rng = np.random.default_rng(seed)
+    weights = {"a": rng.normal(0, 1, (6, 5)), "b": rng.normal(0, 0.1, (40, 3, 3, 3))}
+    masks = {name: np.ones(w.shape, bool) for name, w in weights.items()}
+    kept = prune.global_magnitude(weights, masks, keep=keep, floor=floor)
+    size = sum(w.size for w in weights.values())
+    assert sum(int(m.sum()) for m in kept.values()) == round(keep * size)
+    for name, mask in kept.items():
+        assert mask.sum() >= np.ceil(floor * mask.size) or keep == floor
+        if 0 < mask.sum() < mask.size:
+            assert np.abs(weights[name][mask]).min() >= np.abs(weights[name][~mask]).max()
+
+
+def test_pruning_never_brings_a_weight_back():
+    rng = np.random.default_rng(0)
+    weights = {"a": rng.normal(0, 1, (20, 20))}
+    masks = {"a": rng.random((20, 20)) < 0.5}
+    kept = prune.global_magnitude(weights, masks, keep=0.3, floor=0.0)["a"]
+    assert not np.any(kept & ~masks["a"])
+
+
+@pytest.mark.parametrize(("keep", "floor"), [(0.1, 0.2), (1.1, 0.0), (0.5, -0.1)])
+def test_global_magnitude_refuses(keep, floor):
+    with pytest.raises(ValueError, match="0 <= floor <= keep <= 1"):
+        prune.global_magnitude({}, {}, keep=keep, floor=floor)
+
+
+def test_a_trained_network_is_balanced_and_its_pruned_weights_are_zero(dataset, tmp_path):
+    run = trainer(dataset, tmp_path)
+    run.run("uticket")
+    for name, weight in run.network.prunable.items():
+        mask = run.masks[name].numpy()
+        assert not np.any(weight.detach().numpy()[~mask]), name
+        nnz = filter_nnz(mask)
+        for start in range(0, len(nnz), 4):
+            assert len(set(nnz[start : start + 4])) == 1, name
+    history = run.progress.history
+    assert [round(h["weight_sparsity"], 2) for h in history] == [0.0, 0.5, 0.8]
+    assert history[-1]["filter_nnz"]["conv3"] == filter_nnz(run.masks["conv3"].numpy()).tolist()
+
+
+def state(run):
+    return {**run.network.state_dict(), **{f"mask.{n}": m for n, m in run.masks.items()}}
+
+
+@pytest.mark.parametrize("stop", [1, 5, 9])
+def test_a_killed_run_resumes_to_the_same_result(dataset, tmp_path, monkeypatch, stop):
+    monkeypatch.setattr("sw.train.CHECKPOINT_SECONDS", -1.0)  # after every step
+    whole = trainer(dataset, tmp_path / "whole")
+    whole.run("uticket")
+
+    killed = trainer(dataset, tmp_path / "killed")
+    step, steps = killed._step, 0
+
+    def counted(current):
+        nonlocal steps
+        steps += 1
+        if steps > stop:
+            raise KeyboardInterrupt
+        step(current)
+
+    killed._step = counted
+    with pytest.raises(KeyboardInterrupt):
+        killed.run("uticket")
+    resumed = trainer(dataset, tmp_path / "killed")
+    resumed.run("uticket")
+    expected, found = state(whole), state(resumed)
+    assert expected.keys() == found.keys()
+    for name, value in expected.items():
+        assert torch.equal(value, found[name]), name
+
+
+def test_rewinding_restores_weights_biases_and_norms(dataset, tmp_path):
+    schedule = Schedule(
+        dense=SCHEDULE.dense,
+        pruned=(Round(keep=0.5, images=0, ticks=1, learning_rate=0.05),),
+        rewind_images=32,
+        batch=16,
+    )
+    run = trainer(dataset, tmp_path, policy="none", schedule=schedule)
+    run.run("lth")
+    assert run.rewind_state is not None
+    for name, value in run.network.state_dict().items():
+        rewound = run.rewind_state[name]
+        layer = name.split(".")[1]
+        if name.endswith("weight") and name.startswith("weights") and layer in run.masks:
+            rewound = rewound * run.masks[layer]
+        assert torch.equal(value, rewound), name
+
+
+def test_the_shipped_schedule_is_as_sparse_as_the_tickets_must_be():
+    for name in ("paper", "cpu"):
+        assert schedules.SCHEDULES[name].rounds[-1].keep <= 0.02, name
