@@ -58,20 +58,22 @@ def run_test(test: str, variables: dict[str, str]) -> tuple[str, str]:
             return "broken", (done.stdout.strip().splitlines() or ["no output"])[-1]
         # Our own report of our own tests: nothing of it comes from outside.
         tree = ElementTree.parse(report)  # noqa: S314
-    texts = [
-        f"{node.get('message', '')}\n{node.text or ''}"
-        for kind in ("failure", "error")
-        for node in tree.iter(kind)
-    ]
-    text = "\n".join(texts)
+    failures = [node for kind in ("failure", "error") for node in tree.iter(kind)]
+    if not failures:
+        return "broken", f"pytest's exit status {done.returncode}"
+    return classify("\n".join(node.text or "" for node in failures))
+
+
+def classify(text: str) -> tuple[str, str]:
+    """What pytest's report of a failure says: ("mismatch" | "broken", the reason, a line)."""
     wrong = BROKEN.search(text)
-    if wrong or not texts:
-        reason = wrong[0][1:].strip() if wrong else f"pytest's exit status {done.returncode}"
-        return "broken", reason[:200]
+    if wrong:
+        return "broken", wrong[0][1:].strip()[:200]
     found = MISMATCH.search(text)
-    if not found:
-        return "broken", text.strip().splitlines()[0][:200]
-    return "mismatch", found[0][1:].strip()[:100]
+    if found:
+        return "mismatch", found[0][1:].strip()[:100]
+    errors = [line[1:].strip() for line in text.splitlines() if line.startswith("E")]
+    return "broken", (errors or ["no reason given"])[0][:200]
 
 
 def check(fault: Fault) -> tuple[bool, str]:

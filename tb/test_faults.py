@@ -65,26 +65,37 @@ def test_the_filter_edits_its_file_alone(tmp_path, capsys):
     assert not marker.exists()
 
 
-OUTCOMES = {
-    "mismatch": ("def test(): assert 1 == 2", "mismatch"),
-    "time": (
-        "class SimTimeoutError(Exception): pass\ndef test(): raise SimTimeoutError",
-        "mismatch",
-    ),
-    "passes": ("def test(): pass", "passed"),
-    "other error": ("def test(): {}['key']", "broken"),
-    "does not import": ("import no_such_module", "broken"),
-    "no test": ("", "broken"),
-    "does not build": (
-        "def test(): raise AssertionError('top.v does not build: AssertionError')",
-        "broken",
-    ),
+FAR = "E" + " " * 60
+REPORTS = {  # what follows pytest's `E`, and what it means
+    "E   assert 1 == 2": "mismatch",
+    "E       AssertionError: tiny, layer0: spikes": "mismatch",
+    "E       sim.rtl.RtlError: the RTL neither finished nor raised an error": "mismatch",
+    f"E  SimulationError: 1 of 1 failed\n{FAR}AssertionError: cycle 3": "mismatch",
+    f"E  SimulationError: 1 of 1 failed\n{FAR}cocotb.triggers.SimTimeoutError: 1 ms": "mismatch",
+    f"E  SimulationError: 1 of 1 failed\n{FAR}assert d['x']\n{FAR}KeyError: 'x'": "broken",
+    "E  SimulationError: lif.v does not build:\nE  AssertionError": "broken",
+    "    raise SimulationError('does not build')\nE   assert 1 == 2": "mismatch",
+    "E   sim.errors.BadInput: verilator failed": "broken",
+    "E   KeyError: 'key'": "broken",
+    "": "broken",
 }
 
 
-@pytest.mark.parametrize("case", OUTCOMES)
-def test_outcome_of_a_test(case, tmp_path):
-    text, outcome = OUTCOMES[case]
+@pytest.mark.parametrize("report", REPORTS)
+def test_what_a_report_says(report):
+    assert faults.classify(report)[0] == REPORTS[report]
+
+
+@pytest.mark.parametrize(
+    ("text", "outcome"),
+    [
+        ("def test(): assert 1 == 2", "mismatch"),
+        ("def test(): pass", "passed"),
+        ("import no_such_module", "broken"),
+        ("", "broken"),
+    ],
+)
+def test_outcome_of_a_test(text, outcome, tmp_path):
     path = tmp_path / "test_case.py"
     path.write_text(text + "\n")
     assert faults.run_test(str(path), {})[0] == outcome
