@@ -31,7 +31,7 @@ CASES = {
         (64, 1, (ONE, Shape(filters=2, pool="max2", stride=2)), 0),
         (4, 24, (Shape(filters=6, density=1.0), Shape(filters=5, density=1.0)), 0),  # in chunks
         (1, 400, (Shape(filters=9, density=0.02),), 23),  # skips of more than 127 channels
-        (1, 30, (), 9),  # a classifier alone
+        (1, 2, (), 31),  # a classifier alone
         (7, 30, (Shape(filters=2, density=1.0, empty=(1,)), Shape(filters=9)), 0),
         (8, 6, (Shape(filters=8, density=0.0), Shape(filters=8, density=0.0)), 0),  # no weights
         (8, 6, (Shape(filters=9, empty=(0, 3, 8)), Shape(filters=3, empty=(0, 1, 2))), 0),
@@ -42,7 +42,7 @@ CASES = {
     "paper": [
         (1, 33, (Shape(filters=17),), 10),
         (1, 1000, (Shape(filters=33, density=0.005),), 40),  # skips of more than 127 channels
-        (1, 30, (), 19),  # a classifier alone
+        (1, 2, (), 90),  # a classifier alone
         (2, 20, (Shape(filters=33), Shape(filters=20, kernel=1, padding=0)), 0),
         (4, 40, (Shape(filters=20, pool="max2"), Shape(filters=33)), 0),
         (5, 17, (Shape(filters=7), Shape(filters=31, stride=2)), 0),
@@ -82,8 +82,8 @@ def fresh(preset):
 
 def run(rtl, case, stalls=None):
     bound = cycles.bound(case.program, case.spikes)
-    factor = 1 if stalls is None else 5
-    return rtl.run(case.program, case.spikes, max_cycles=factor * bound + 1000, stalls=stalls)
+    factor = 1 if stalls is None else 100
+    return rtl.run(case.program, case.spikes, max_cycles=factor * bound, stalls=stalls)
 
 
 def check(rtl, case, stalls=None):
@@ -138,6 +138,7 @@ def test_shapes_without_stalls(rtl, preset):
 def test_shapes_under_stalls(rtl, preset):
     for seed, case in enumerate(shaped(preset)):
         check(rtl, case, replace(STALLS, seed=seed))
+        check(rtl, case, Stalls(seed=seed, results=0.98))  # queues of results fill up
 
 
 def test_random_layers_without_stalls(rtl, preset):
