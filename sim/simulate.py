@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -278,8 +279,25 @@ def _workers(rtl: Rtl, methods: Sequence[Prepared], jobs: int) -> Iterator[Proce
             del os.environ["OPENBLAS_NUM_THREADS"]
 
 
+def end_with_parent() -> None:
+    """End this process as soon as the one that started it is gone, killed without a word or not.
+
+    A worker would wait for its next task for good: it holds both ends of the pipe that brings it.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        raise RuntimeError("this process was not started by multiprocessing")
+
+    def wait() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
 def _open(config: Config, methods: Sequence[Prepared]) -> None:
     global _worker
+    end_with_parent()
     _worker = Rtl(config), methods
 
 

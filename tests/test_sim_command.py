@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -458,6 +459,33 @@ def test_the_technology_is_the_papers(uticket, tmp_path):
     for layer in report(tmp_path)["layers"]:
         energy = layer["accumulates"] + (layer["work"] + layer["idle"]) * leak
         assert layer["energy"] == pytest.approx(energy)
+
+
+def test_a_path_of_the_wrong_kind_is_refused_before_any_run(uticket, tmp_path, monkeypatch):
+    monkeypatch.setattr(simulate, "load_tickets", None)
+    file = tmp_path / "file"
+    file.touch()
+    assert refused(uticket("--json", tmp_path), f"{tmp_path}: a folder; allowed: a file")
+    assert refused(uticket("--dump", file), f"{file}: a file; allowed: a folder")
+    assert reports_there(tmp_path) == [file]
+
+
+def test_processes_end_with_a_killed_parent():
+    code = """
+import multiprocessing, os, signal
+from concurrent.futures import ProcessPoolExecutor
+from sim.simulate import end_with_parent
+spawn = multiprocessing.get_context("spawn")
+pool = ProcessPoolExecutor(2, mp_context=spawn, initializer=end_with_parent)
+print(pool.submit(os.getpid).result(), flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    # The processes hold the same stdout: it ends when the last of them does.
+    done = subprocess.run(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, timeout=60, check=False
+    )
+    assert done.returncode == -signal.SIGKILL
+    assert int(done.stdout) > 0
 
 
 def test_rtl_errors_travel_between_processes():

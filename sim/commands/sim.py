@@ -67,6 +67,10 @@ def command(
     for path in (json_path, dump):
         if path is not None and not path.absolute().parent.is_dir():
             raise BadInput(f"{path}: there is no folder {path.absolute().parent}")
+    if json_path is not None and json_path.is_dir():
+        raise BadInput(f"{json_path}: a folder; allowed: a file to write the report to")
+    if dump is not None and dump.exists() and not dump.is_dir():
+        raise BadInput(f"{dump}: a file; allowed: a folder to keep the maps in")
     folder = BUILD / "sim" / chosen.name
 
     names = " and ".join(m.name for m in methods)
