@@ -10,6 +10,7 @@ from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
 from hw.config import BANKS, STREAM_BITS, Config
+from hw.fetch import REQUEST
 from hw.geometry import Geometry
 from hw.pe import PE
 from hw.program import FILTER_HEADER, LAYER
@@ -95,6 +96,12 @@ class Array(wiring.Component):
         release = Signal()
         m.d.comb += release.eq(Cat(pe.at_barrier for pe in pes).all())
         m.d.comb += self.all_done.eq(Cat(pe.done for pe in pes).all())
+        port_layout = data.StructLayout({"valid": 1, "request": REQUEST})
+        ports = [Signal(port_layout, name=f"port_{b}") for b in range(BANKS)]
+        m.d.comb += [
+            windows.valid.eq(Cat(port.valid for port in ports)),
+            windows.requests.eq(Cat(port.request for port in ports)),
+        ]
         chain = 0
         for i, pe in reversed(list(enumerate(pes))):
             m.submodules[f"pe_{i}"] = pe
@@ -130,9 +137,9 @@ class Array(wiring.Component):
                 pe.chain_in.eq(chain),
             ]
             chain = pe.chain_out
+            port = ports[i % BANKS]
             with m.If(granted[0]):
-                m.d.comb += windows.valid[i % BANKS].eq(1)
-                m.d.comb += windows.requests[i % BANKS].eq(pe.request.payload)
+                m.d.comb += [port.valid.eq(1), port.request.eq(pe.request.payload)]
         m.d.comb += self.chain.eq(chain)
 
         output_valid = Signal()

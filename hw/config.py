@@ -35,7 +35,7 @@ class Config:
     buffer_depth: int = 512
     """Words of each of the four spike buffer banks; a power of two. A word is one tile of all ticks."""
     queue_depth: int = 16
-    """Filter headers a PE holds ahead of its sweep; a power of two, at least 2."""
+    """Filter headers a PE holds ahead of its sweep; a power of two, 4 to 64."""
 
     def __post_init__(self) -> None:
         def require(name: str, allowed: bool, text: str) -> None:
@@ -67,8 +67,8 @@ class Config:
         )
         require(
             "queue_depth",
-            power_of_two(self.queue_depth) and 2 <= self.queue_depth <= 64,
-            "a power of two from 2 to 64",
+            power_of_two(self.queue_depth) and 4 <= self.queue_depth <= 64,
+            "a power of two from 4 to 64",
         )
 
     @property

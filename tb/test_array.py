@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hw.config import PRESETS
+from hw.config import PRESETS, Config
 from hw.counters import CYCLES
 from hw.loader import Error
 from hw.program import MAGIC
@@ -219,3 +219,39 @@ def test_a_stream_that_ends_is_noticed(fresh, preset):
         fresh.run_beats(
             beats[:-1], len(beats) - 1, max_cycles=20_000, max_results=1000, max_buffers=9
         )
+
+
+OTHERS = {
+    "six PEs, three ticks, 8-bit weights": Config(
+        n_pe=6,
+        ticks=3,
+        tile_side=4,
+        scratchpad_depth=64,
+        weight_bits=8,
+        leak_mode="complement",
+        buffer_depth=128,
+        queue_depth=4,
+    ),
+    "one PE, one tick, 4-bit weights": Config(
+        n_pe=1,
+        ticks=1,
+        scratchpad_depth=32,
+        weight_bits=4,
+        accumulator_bits=20,
+        leak_mode="none",
+        buffer_depth=64,
+        queue_depth=4,
+    ),
+    "five PEs, four ticks": Config(
+        n_pe=5, tile_side=4, scratchpad_depth=128, leak_shift=3, buffer_depth=256
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_hardware(name):
+    with Rtl(OTHERS[name]) as model:
+        for seed in range(12):
+            case = random_case(OTHERS[name], seed)
+            check(model, case)
+            check(model, case, replace(STALLS, seed=seed))
