@@ -217,7 +217,11 @@ def _check(integer: IntegerLayer, side: int, channels: int) -> None:
 def _allocate(
     network: IntegerNetwork, config: Config, sides: dict[str, int], channels: dict[str, int]
 ) -> dict[str, Region]:
-    """A region for every map, first fit, none overlapping another that lives at the same time."""
+    """A region for every map, none overlapping another that lives at the same time.
+
+    Maps take turns at both ends of the buffer, so that in a chain of layers, where only an input and
+    an output live at a time, any two that fit together find their place.
+    """
     born = {network.layers[0].name: -1}
     dies: dict[str, int] = {}
     for step, integer in enumerate(network.array):
@@ -227,18 +231,16 @@ def _allocate(
             if source is not None:
                 dies[source] = step
     regions: dict[str, Region] = {}
-    for name, birth in born.items():
+    for number, (name, birth) in enumerate(born.items()):
         words = map_words(sides[name], channels[name], config)
         alive = sorted(
             (regions[other] for other in regions if dies.get(other, born[other]) >= birth),
             key=lambda region: region.base,
         )
-        base = 0
-        for region in alive:
-            if base + words <= region.base:
-                break
-            base = max(base, region.base + region.words)
-        if base + words > config.buffer_depth:
+        ends = [0, *(region.base + region.words for region in alive)]
+        gaps = zip(ends, [*(region.base for region in alive), config.buffer_depth], strict=True)
+        fitting = [(low, high) for low, high in gaps if high - low >= words]
+        if not fitting:
             bits = BANKS * config.word_bits
             used = sum(region.words for region in alive)
             raise DoesNotFit(
@@ -246,6 +248,7 @@ def _allocate(
                 f"needs {words * bits} bits of the spike buffer beside {used * bits} in use; "
                 f"there are {config.buffer_depth * bits}"
             )
+        base = fitting[-1][1] - words if number % 2 else fitting[0][0]
         regions[name] = Region(base, words, sides[name], channels[name])
     return regions
 
