@@ -6,9 +6,11 @@ from collections.abc import Iterable, Sequence
 
 
 def cell(value: object) -> str:
-    """12,345 for an integer, four decimals for a float, a dash for what does not exist."""
+    """12,345 for an integer, four decimals for a float, true or false, a dash for what is not there."""
     if value is None:
         return "-"
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, float):
         return f"{value:.4f}"
     return f"{value:,}" if isinstance(value, int) else str(value)

@@ -186,6 +186,15 @@ def test_the_page_is_complete_in_itself():
         assert name in text
 
 
+def test_the_page_says_true_or_false_of_each_check():
+    run = made_run()
+    image = run.images[0]
+    wrong = replace(image, comparison=replace(image.comparison, spikes="conv3 is wrong"))
+    page = report.page(made_report(replace(run, images=(wrong, image))))
+    text = " ".join(re.sub("<[^>]+>", " ", page).split())
+    assert "spikes_match false cycles_match true counters_match true" in text
+
+
 def test_names_are_escaped_in_the_page():
     run = made_run("<script>x")
     assert "<script" not in report.page(made_report(run))
