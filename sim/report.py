@@ -84,14 +84,15 @@ def build(
     labels: np.ndarray,
     *,
     build_s: float,
+    view: str = "spikes",
 ) -> Report:
-    """The report of a method's run, beside that of the baseline."""
+    """The report of a method's run, beside that of the baseline. view: of energy, `energy.VIEWS`."""
     technology = load_technology()
-    layers, total = rows(run, config, technology, labels)
+    layers, total = rows(run, config, technology, labels, view)
     other_layers: list[dict[str, Any]] = []
     reference: dict[str, Any] | None = None
     if baseline is not None:
-        other_layers, other_total = rows(baseline, config, technology, labels)
+        other_layers, other_total = rows(baseline, config, technology, labels, view)
         reference = {"method": baseline.prepared.method.name, "totals": other_total}
     runs = [run] if baseline is None else [run, baseline]
     compared = [image.comparison for one in runs for image in one.images]
@@ -142,11 +143,20 @@ def build(
 
 
 def rows(
-    run: MethodRun, config: Config, technology: Technology, labels: np.ndarray
+    run: MethodRun,
+    config: Config,
+    technology: Technology,
+    labels: np.ndarray,
+    view: str = "spikes",
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """`layers` and `totals` of the report: means over the images, ratios of sums."""
     loads = workloads(run, config)
-    layers = [_layer_row(run, k, load, config, technology) for k, load in enumerate(loads)]
+    activities = [_activity(run, k, load) for k, load in enumerate(loads)]
+    energies = layer_energies(activities, technology, view=view)
+    layers = [
+        _layer_row(run, k, load, config, activity, energy / len(run.images))
+        for k, (load, activity, energy) in enumerate(zip(loads, activities, energies, strict=True))
+    ]
     return layers, _total_row(run, loads, layers, labels)
 
 
@@ -165,18 +175,28 @@ def workloads(run: MethodRun, config: Config) -> list[Workload]:
     ]
 
 
-def _layer_row(
-    run: MethodRun, k: int, load: Workload, config: Config, technology: Technology
-) -> dict[str, Any]:
-    images, count = run.images, len(run.images)
-    accumulates = sum(int(image.counters[k]["accumulates"].sum()) for image in images)
-    activity = Activity(
+def _accumulates(run: MethodRun, k: int) -> int:
+    """Of layer k, summed over images and PEs, as the RTL counted them."""
+    return sum(int(image.counters[k]["accumulates"].sum()) for image in run.images)
+
+
+def _activity(run: MethodRun, k: int, load: Workload) -> Activity:
+    """Of layer k, summed over the images."""
+    count = len(run.images)
+    return Activity(
         work=load.work * count,
         idle=load.idle * count,
-        accumulates=min(accumulates, load.work * count),  # more is a mismatch, and was told
-        input_zeros=sum(image.input_zeros[k] for image in images),
-        inputs=sum(image.inputs[k] for image in images),
+        # more is a mismatch, and was told
+        accumulates=min(_accumulates(run, k), load.work * count),
+        input_zeros=sum(image.input_zeros[k] for image in run.images),
+        inputs=sum(image.inputs[k] for image in run.images),
     )
+
+
+def _layer_row(
+    run: MethodRun, k: int, load: Workload, config: Config, activity: Activity, energy: float
+) -> dict[str, Any]:
+    images, count = run.images, len(run.images)
     return {
         "name": load.name,
         "filters": load.filters,
@@ -190,11 +210,11 @@ def _layer_row(
         "latency": load.latency,
         "utilization": load.utilization,
         "occupancy": load.occupancy,
-        "accumulates": _mean(accumulates, count),
+        "accumulates": _mean(_accumulates(run, k), count),
         "rtl_cycles": _mean(sum(image.cycles[k] for image in images), count),
         "model_cycles": run.prepared.cycles[k].cycles,
         "rtl_bound_cycles": rtl_bound_cycles(load.work, lanes=config.lanes, n_pe=config.n_pe),
-        "energy": layer_energies([activity], technology)[0] / count,
+        "energy": energy,
     }
 
 

@@ -137,6 +137,17 @@ def test_everything_is_per_image():
     }
 
 
+@pytest.mark.parametrize(("view", "zeros"), [("input_sparsity", 0.25), ("network_average", 0.73)])
+def test_energy_by_the_share_of_zeros_on_request(view, zeros):
+    run = made_run()
+    first = [replace(i, input_zeros=(25, *(85,) * 4)) for i in run.images]
+    run = replace(run, images=tuple(first))
+    content = report.build("mine", CONFIG, run, None, LABELS, build_s=1.5, view=view).content
+    layer = content["layers"][0]
+    leak = (layer["work"] + layer["idle"]) * 0.21
+    assert layer["energy"] == pytest.approx(layer["work"] * (1 - zeros) + leak)
+
+
 def test_a_layer_without_weights_has_null_not_nan(tmp_path):
     result = made_report(made_run(empty="conv3"))
     layer = result.content["layers"][1]

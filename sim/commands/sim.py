@@ -28,6 +28,13 @@ import click
 @click.option(
     "--trace", metavar="LAYER", help="Write build/sim/MODEL/LAYER.fst, of the first image."
 )
+@click.option(
+    "--energy",
+    default="spikes",
+    show_default=True,
+    type=click.Choice(["spikes", "input_sparsity", "network_average"]),
+    help="Spike sparsity in Eq. 3: counted, of each layer's input, or one average (the paper's way).",
+)
 def command(
     model: str,
     method: str | None,
@@ -37,6 +44,7 @@ def command(
     json_path: Path | None,
     dump: Path | None,
     trace: str | None,
+    energy: str,
 ) -> int:
     """Run MODEL (a name of tickets/, a YAML or a ticket) and its baseline through the RTL.
 
@@ -128,6 +136,7 @@ def command(
                 baseline[0] if baseline else None,
                 labels,
                 build_s=build_s,
+                view=energy,
             )
             report.write(result, folder, json_path)
     except RtlError as error:
