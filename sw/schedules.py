@@ -54,8 +54,8 @@ def _lottery(epochs: int, *, prunings: int, per_round: float) -> Schedule:
 SCHEDULES = {
     # The paper's protocol (Kim et al. 2022): 15 rounds, 25 % of the remaining weights each.
     "paper": _lottery(200, prunings=14, per_round=0.25),
-    # A day's budget cut to about an hour and a half of two CPU cores: ticks grow from one to four,
-    # pruning is gradual and nothing is rewound.
+    # Under two hours on two CPU cores: ticks grow from one to four, pruning is gradual, and nothing
+    # is rewound.
     "cpu": Schedule(
         dense=(
             Round(keep=1.0, images=160_000, ticks=1, learning_rate=0.1),
