@@ -87,6 +87,10 @@ def test_pruning_never_brings_a_weight_back():
     masks = {"a": rng.random((20, 20)) < 0.5}
     kept = prune.global_magnitude(weights, masks, keep=0.3, floor=0.0)["a"]
     assert not np.any(kept & ~masks["a"])
+    assert kept.sum() == 120
+    few = {"a": masks["a"] & (rng.random((20, 20)) < 0.1)}  # the floor asks for more than there are
+    kept = prune.global_magnitude(weights, few, keep=0.3, floor=0.2)["a"]
+    assert np.array_equal(kept, few["a"])
 
 
 @pytest.mark.parametrize(("keep", "floor"), [(0.1, 0.2), (1.1, 0.0), (0.5, -0.1)])
