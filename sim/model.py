@@ -15,11 +15,13 @@ from hw.config import PRESETS, Config
 from sim.errors import BadInput
 from sw.datasets import STATISTICS
 from sw.quantize import ticket_config
+from sw.schedules import SCHEDULES
 from sw.ticket import Ticket, load
 
 TICKETS = Path(__file__).resolve().parent.parent / "tickets"
 SORT = "sort"
-KEYS = ("network", "dataset", "methods", "baseline", "hardware")
+DEFAULT_SCHEDULE = "cpu"
+KEYS = ("network", "dataset", "schedule", "methods", "baseline", "hardware")
 FIELDS = tuple(field.name for field in fields(Config))
 
 
@@ -45,6 +47,8 @@ class Model:
     network: str | None = None
     """What the tickets must say, as `dataset`; None: whatever they say."""
     dataset: str | None = None
+    schedule: str = DEFAULT_SCHEDULE
+    """Of training, a name of sw/schedules.py."""
 
     def method(self, name: str | None) -> Method:
         """A method by name, None for the default. Raises BadInput for an unknown one."""
@@ -124,11 +128,15 @@ def _of_yaml(path: Path) -> Model:
     baseline = content.get("baseline")
     if baseline is not None and baseline not in methods:
         raise BadInput(f"{path}: baseline = {baseline!r}; allowed: {', '.join(methods)}")
+    schedule = content.get("schedule", DEFAULT_SCHEDULE)
+    if schedule not in SCHEDULES:
+        raise BadInput(f"{path}: schedule = {schedule!r}; allowed: {', '.join(SCHEDULES)}")
     hardware = _mapping(path, content.get("hardware") or {}, "hardware")
     return Model(
         name=path.stem,
         network=network,
         dataset=dataset,
+        schedule=schedule,
         methods=methods,
         baseline=baseline,
         hardware=_config(hardware, Config(), str(path)),

@@ -1,28 +1,35 @@
-"""Image data sets in their published layouts, as NumPy arrays.
+"""Image data sets in their published layouts, as NumPy arrays of 32x32 images.
 
-CIFAR-10 is read from `cifar-10-batches-py/` below the data folder (`$UTICKET_DATA`, else `data/`),
-and fetched from its home page if it is not there.
+All are read from below the data folder (`$UTICKET_DATA`, else `data/`), and fetched from their home
+pages if they are not there:
+
+    cifar10        cifar-10-batches-py/data_batch_1 ... test_batch
+    fashion_mnist  fashion-mnist/*-ubyte.gz (also where Debian's dataset-fashion-mnist puts them)
+    svhn           svhn/train_32x32.mat, test_32x32.mat
 """
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import os
 import pickle
 import tarfile
 import urllib.request
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-CIFAR10_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
-CIFAR10_MD5 = "c58f30108f718f92721af3b95e74349a"
+SIDE = 32  # of every image, in pixels
+DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
+Split = tuple[np.ndarray, np.ndarray]  # uint8 images (N, C, 32, 32), int64 labels (N,)
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Images as uint8 (N, C, H, W) with labels (N,), and the per-channel statistics in [0, 1]."""
+    """Images as uint8 (N, C, 32, 32) with labels (N,), and the per-channel statistics in [0, 1]."""
 
     name: str
     train_images: np.ndarray
@@ -32,9 +39,19 @@ class Dataset:
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
+    @property
+    def channels(self) -> int:
+        """Of an image."""
+        return self.train_images.shape[1]
 
-# Per-channel mean and deviation of the training images, in units of full scale.
-STATISTICS = {"cifar10": ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616))}
+
+# Per-channel mean and deviation of the training images, in units of full scale. Fashion-MNIST's are
+# those of the images as padded to 32x32.
+STATISTICS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
+    "cifar10": ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
+    "fashion_mnist": ((0.2190,), (0.3318,)),
+    "svhn": ((0.4377, 0.4438, 0.4728), (0.1980, 0.2010, 0.1970)),
+}
 
 
 def data_folder() -> Path:
@@ -43,17 +60,17 @@ def data_folder() -> Path:
 
 
 def load(name: str, folder: Path | None = None) -> Dataset:
-    """Load a data set by name. Raises ValueError for an unknown name, listing the known."""
-    if name != "cifar10":
-        raise ValueError(f"unknown data set {name!r}; known: {', '.join(STATISTICS)}")
-    return _cifar10(folder or data_folder())
+    """Load a data set by name, fetching what is missing. Raises ValueError for an unknown name."""
+    folder = folder or data_folder()
+    mean, std = _known(name)
+    train, test = (_LOADERS[name](folder, part, True) for part in ("train", "test"))
+    return Dataset(name, *train, *test, mean=mean, std=std)
 
 
-def load_test(name: str) -> tuple[np.ndarray, np.ndarray]:
+def load_test(name: str) -> Split:
     """Test images and labels alone. Raises FileNotFoundError where they are not there: no fetching."""
-    if name != "cifar10":
-        raise ValueError(f"unknown data set {name!r}; known: {', '.join(STATISTICS)}")
-    return _batch(data_folder() / "cifar-10-batches-py" / "test_batch")
+    _known(name)
+    return _LOADERS[name](data_folder(), "test", False)
 
 
 def normalize(images: np.ndarray, name: str) -> np.ndarray:
@@ -62,45 +79,113 @@ def normalize(images: np.ndarray, name: str) -> np.ndarray:
     return (images / 255.0 - mean) / std
 
 
-def _cifar10(folder: Path) -> Dataset:
+def _known(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    if name not in STATISTICS:
+        raise ValueError(f"unknown data set {name!r}; known: {', '.join(STATISTICS)}")
+    return STATISTICS[name]
+
+
+# --- CIFAR-10 ---
+
+CIFAR10_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
+CIFAR10_MD5 = "c58f30108f718f92721af3b95e74349a"
+
+
+def _cifar10(folder: Path, part: str, fetch: bool) -> Split:
     root = folder / "cifar-10-batches-py"
-    if not (root / "test_batch").is_file():
-        _fetch_cifar10(folder)
-    train = [_batch(root / f"data_batch_{k}") for k in range(1, 6)]
-    test = _batch(root / "test_batch")
-    mean, std = STATISTICS["cifar10"]
-    return Dataset(
-        "cifar10",
-        np.concatenate([images for images, _ in train]),
-        np.concatenate([labels for _, labels in train]),
-        *test,
-        mean=mean,
-        std=std,
-    )
+    if fetch and not (root / "test_batch").is_file():
+        archive = folder / "cifar-10-python.tar.gz"
+        _fetch("CIFAR-10", CIFAR10_URL, archive, CIFAR10_MD5, needed=root)
+        with tarfile.open(archive) as tar:
+            tar.extractall(folder, filter="data")
+        archive.unlink()
+    files = ["test_batch"] if part == "test" else [f"data_batch_{k}" for k in range(1, 6)]
+    batches = [_cifar10_batch(root / file) for file in files]
+    images, labels = (np.concatenate(arrays) for arrays in zip(*batches, strict=True))
+    return images, labels
 
 
-def _batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
+def _cifar10_batch(path: Path) -> Split:
     with path.open("rb") as f:
         batch = pickle.load(f, encoding="bytes")  # noqa: S301 - the published format is a pickle
-    images = np.asarray(batch[b"data"], np.uint8).reshape(-1, 3, 32, 32)
+    images = np.asarray(batch[b"data"], np.uint8).reshape(-1, 3, SIDE, SIDE)
     return images, np.asarray(batch[b"labels"], np.int64)
 
 
-def _fetch_cifar10(folder: Path) -> None:
-    """Download and unpack CIFAR-10; the archive's checksum is verified before it is opened."""
-    folder.mkdir(parents=True, exist_ok=True)
-    archive = folder / "cifar-10-python.tar.gz"
+# --- Fashion-MNIST ---
+
+FASHION_MNIST_URL = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
+FASHION_MNIST_MD5 = {
+    "train-images-idx3-ubyte.gz": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+    "train-labels-idx1-ubyte.gz": "25c81989df183df01b3e8a0aad5dffbe",
+    "t10k-images-idx3-ubyte.gz": "bef4ecab320f06d8554ea6380940ec79",
+    "t10k-labels-idx1-ubyte.gz": "bb300cfdad3c16e7a12a480ee83cd310",
+}
+
+
+def _fashion_mnist(folder: Path, part: str, fetch: bool) -> Split:
+    """28x28 images, with two rows and columns of zeros (their background) around them."""
+    root, prefix = folder / "fashion-mnist", "t10k" if part == "test" else "train"
+    arrays = []
+    for kind, offset in (("images-idx3", 16), ("labels-idx1", 8)):
+        file = f"{prefix}-{kind}-ubyte.gz"
+        path = root / file
+        if not path.is_file() and (DEBIAN_FASHION_MNIST / file).is_file():
+            path = DEBIAN_FASHION_MNIST / file
+        elif fetch and not path.is_file():
+            url = FASHION_MNIST_URL + file
+            _fetch("Fashion-MNIST", url, path, FASHION_MNIST_MD5[file], needed=path)
+        with gzip.open(path) as f:
+            arrays.append(np.frombuffer(f.read(), np.uint8, offset=offset))
+    images = arrays[0].reshape(-1, 1, 28, 28)
+    edge = (SIDE - 28) // 2
+    padded = np.pad(images, ((0, 0), (0, 0), (edge, edge), (edge, edge)))
+    return padded, arrays[1].astype(np.int64)
+
+
+# --- SVHN ---
+
+SVHN_URL = "http://ufldl.stanford.edu/housenumbers/"
+SVHN_MD5 = {
+    "train_32x32.mat": "e26dedcc434d2e4c54c9b2d4a06d8373",
+    "test_32x32.mat": "eb5a983be6a315427106f1b164d9cef3",
+}
+
+
+def _svhn(folder: Path, part: str, fetch: bool) -> Split:
+    from scipy.io import loadmat
+
+    file = f"{part}_32x32.mat"
+    path = folder / "svhn" / file
+    if fetch and not path.is_file():
+        _fetch("SVHN", SVHN_URL + file, path, SVHN_MD5[file], needed=path)
+    with path.open("rb") as f:
+        content = loadmat(f)
+    images = np.ascontiguousarray(content["X"].transpose(3, 2, 0, 1))  # from (32, 32, 3, N)
+    return images, content["y"].ravel().astype(np.int64) % 10  # the digit 0 is labelled 10
+
+
+_LOADERS: dict[str, Callable[[Path, str, bool], Split]] = {
+    "cifar10": _cifar10,
+    "fashion_mnist": _fashion_mnist,
+    "svhn": _svhn,
+}
+
+
+def _fetch(what: str, url: str, path: Path, md5: str, *, needed: Path) -> None:
+    """Download one file whole; its checksum is verified before anything reads it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
     try:
-        urllib.request.urlretrieve(CIFAR10_URL, archive)
+        urllib.request.urlretrieve(url, partial)  # noqa: S310 - constants above
+        digest = hashlib.md5(partial.read_bytes(), usedforsecurity=False).hexdigest()
+        if digest != md5:
+            raise ValueError(f"{url}: MD5 is {digest}, should be {md5}")
+        partial.replace(path)
     except OSError as error:
         raise ValueError(
-            f"CIFAR-10 is not in {folder} and could not be fetched from {CIFAR10_URL} ({error}); "
-            "unpack cifar-10-batches-py there yourself, or set UTICKET_DATA"
+            f"{what}: {needed} is not there and could not be fetched from {url} ({error}); "
+            "put it there yourself, or set UTICKET_DATA"
         ) from None
-    digest = hashlib.md5(archive.read_bytes(), usedforsecurity=False).hexdigest()
-    if digest != CIFAR10_MD5:
-        archive.unlink()
-        raise ValueError(f"{archive.name}: MD5 is {digest}, should be {CIFAR10_MD5}")
-    with tarfile.open(archive) as tar:
-        tar.extractall(folder, filter="data")
-    archive.unlink()
+    finally:
+        partial.unlink(missing_ok=True)

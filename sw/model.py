@@ -8,12 +8,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from sw.networks import Layer
+from sw.networks import Layer, shortcut_convolutions
 from sw.neurons import lif
 
 
 class SpikingNetwork(nn.Module):
-    """Direct encoding, batch norm after each convolution, LIF, max-pool on spikes.
+    """Direct encoding, batch norm after each convolution, LIF, max-pool on spikes, shortcuts.
 
     `weights[name]` are the layers' convolutions or linear maps, `norms[name]` their batch norms.
     """
@@ -23,6 +23,7 @@ class SpikingNetwork(nn.Module):
         self.layers = tuple(layers)
         self.weights = nn.ModuleDict()
         self.norms = nn.ModuleDict()
+        self.without_neurons = shortcut_convolutions(self.layers)
         for layer in self.layers:
             if layer.kind == "linear":
                 self.weights[layer.name] = nn.Linear(layer.in_channels, layer.out_channels)
@@ -38,7 +39,8 @@ class SpikingNetwork(nn.Module):
             nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
             nn.init.zeros_(conv.bias)
             self.weights[layer.name] = conv
-            self.norms[layer.name] = nn.BatchNorm2d(layer.out_channels)
+            if layer.normalized:
+                self.norms[layer.name] = nn.BatchNorm2d(layer.out_channels)
 
     @property
     def prunable(self) -> dict[str, torch.Tensor]:
@@ -49,12 +51,26 @@ class SpikingNetwork(nn.Module):
         """Classifier outputs (T, B, classes) for float images (B, C, H, W)."""
         first = self.layers[0]
         current = self.norms[first.name](self.weights[first.name](images))
-        x = self._fire(current.expand(ticks, *current.shape), first)
+        spikes = {first.name: self._fire(current.expand(ticks, *current.shape), first)}
+        sums: dict[str, torch.Tensor] = {}  # of shortcut convolutions, until they are added
         for layer in self.layers[1:]:
+            x = spikes[layer.input]
             if layer.kind == "linear":
                 return self.weights[layer.name](x.flatten(2)).float()
-            flat = self.norms[layer.name](self.weights[layer.name](x.flatten(0, 1)))
-            x = self._fire(flat.unflatten(0, (ticks, -1)), layer)
+            flat = x.flatten(0, 1)
+            if layer.pool == "avg":
+                flat = flat.mean((2, 3), keepdim=True)
+            flat = self.weights[layer.name](flat)
+            if layer.normalized:
+                flat = self.norms[layer.name](flat)
+            current = flat.unflatten(0, (ticks, -1))
+            if layer.name in self.without_neurons:
+                sums[layer.name] = current
+                continue
+            if layer.shortcut_input is not None:
+                added = sums if layer.shortcut == "conv" else spikes
+                current = current + added[layer.shortcut_input]
+            spikes[layer.name] = self._fire(current, layer)
         raise ValueError("the network has no classifier: its last layer must be linear")
 
     @staticmethod

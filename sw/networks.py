@@ -6,17 +6,19 @@ encoding) and runs in software; every later one runs on the PE array.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
 class Layer:
-    """One weight layer followed by its LIF neurons (the classifier has none).
+    """One weight layer followed by its LIF neurons; the classifier and shortcut convolutions have none.
 
-    `pool` is applied to the output spikes: "max2" (2x2, stride 2), "avg" (whole map) or None.
+    `pool`: "max2" pools the output spikes (2x2, stride 2); "avg" averages the layer's sums over the
+    whole map before its neurons, so that one neuron a filter is left; or None.
     `input` and `shortcut_input` name earlier layers; "image" is the network's input.
-    `shortcut` adds a second source before the LIF: "identity", "conv" (1x1) or None.
+    `shortcut` says what is added before the neurons: "identity", the spikes of `shortcut_input`;
+    "conv", the sums of the layer `shortcut_input`, a 1x1 convolution of its own; or None.
     """
 
     name: str
@@ -46,6 +48,11 @@ class Layer:
         """Side of the map handed to the next layer."""
         side = self.output_side(input_side)
         return {None: side, "max2": side // 2, "avg": 1}[self.pool]
+
+    @property
+    def normalized(self) -> bool:
+        """Whether batch norm follows: every convolution but an averaging one, which is a linear layer."""
+        return self.kind == "conv" and self.pool != "avg"
 
     def to_dict(self) -> dict:
         """The fields that `uticket unpack` lists for anyone to rebuild the network."""
@@ -86,7 +93,98 @@ def vgg16(classes: int = 10, in_channels: int = 3) -> tuple[Layer, ...]:
     return tuple(layers)
 
 
-NETWORKS: dict[str, Callable[..., tuple[Layer, ...]]] = {"vgg16": vgg16}
+def resnet19(classes: int = 10, in_channels: int = 3) -> tuple[Layer, ...]:
+    """ResNet-19 for 32x32 images (Zheng et al. 2021), as the paper's authors have it.
+
+    A stem of 64 channels; stages of 3, 3 and 2 blocks of two convolutions with 128, 256 and 512
+    channels, each stage starting with stride 2 and a 1x1 shortcut; average pool, 512 -> 256, 256 ->
+    classes. The average pool is the 512 -> 256 layer's: sums over the 4x4 map, weights / 16.
+    """
+    layers = [
+        Layer(
+            name="conv1",
+            kind="conv",
+            in_channels=in_channels,
+            out_channels=64,
+            kernel=3,
+            padding=1,
+            input="image",
+        )
+    ]
+    number, channels, block_input = 1, 64, "conv1"
+    for width, depth in ((128, 3), (256, 3), (512, 2)):
+        for block in range(depth):
+            first, second = f"conv{number + 1}", f"conv{number + 2}"
+            stride = 2 if block == 0 else 1
+            layers.append(
+                Layer(
+                    name=first,
+                    kind="conv",
+                    in_channels=channels,
+                    out_channels=width,
+                    kernel=3,
+                    stride=stride,
+                    padding=1,
+                    input=block_input,
+                )
+            )
+            shortcut = block_input
+            if block == 0:
+                shortcut = f"{second}_shortcut"
+                layers.append(
+                    Layer(
+                        name=shortcut,
+                        kind="conv",
+                        in_channels=channels,
+                        out_channels=width,
+                        kernel=1,
+                        stride=stride,
+                        input=block_input,
+                    )
+                )
+            layers.append(
+                Layer(
+                    name=second,
+                    kind="conv",
+                    in_channels=width,
+                    out_channels=width,
+                    kernel=3,
+                    padding=1,
+                    input=first,
+                    shortcut="conv" if block == 0 else "identity",
+                    shortcut_input=shortcut,
+                )
+            )
+            number, channels, block_input = number + 2, width, second
+    layers.append(
+        Layer(
+            name="fc1",
+            kind="conv",
+            in_channels=channels,
+            out_channels=256,
+            kernel=1,
+            pool="avg",
+            input=block_input,
+        )
+    )
+    layers.append(
+        Layer(
+            name="fc2", kind="linear", in_channels=256, out_channels=classes, kernel=1, input="fc1"
+        )
+    )
+    return tuple(layers)
+
+
+def shortcut_convolutions(layers: Iterable[Layer]) -> dict[str, Layer]:
+    """Layers whose sums another layer adds before its neurons: name -> that other layer."""
+    return {
+        layer.shortcut_input: layer
+        for layer in layers
+        if layer.shortcut == "conv" and layer.shortcut_input is not None
+    }
+
+
+NETWORKS: dict[str, Callable[..., tuple[Layer, ...]]] = {"vgg16": vgg16, "resnet19": resnet19}
 
 
 def build(network: str, *, classes: int = 10, in_channels: int = 3) -> tuple[Layer, ...]:

@@ -166,7 +166,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = current.learning_rate * _one_cycle(self.progress.images / current.images)
         index = torch.randint(len(self.train_images), (batch,), generator=self.generator)
-        images = self._normalize(self._augment(self.train_images[index]))
+        images = self._prepared(self._augment(self.train_images[index]), current.side)
         with torch.autocast("cpu", torch.bfloat16, enabled=self.schedule.mixed_precision):
             outputs = self.network(images, current.ticks)
         value = loss(outputs, self.train_labels[index])
@@ -189,8 +189,11 @@ class Trainer:
         picked = padded.permute(0, 2, 3, 1)[which, rows[:, :, None], columns[:, None, :]]
         return picked.permute(0, 3, 1, 2)
 
-    def _normalize(self, images: torch.Tensor) -> torch.Tensor:
+    def _prepared(self, images: torch.Tensor, side: int) -> torch.Tensor:
+        """Normalized floats (B, C, side, side) of uint8 images (B, C, H, W)."""
         scaled = (images.float() / 255 - self.mean) / self.std
+        if side < scaled.shape[-1]:
+            scaled = F.avg_pool2d(scaled, scaled.shape[-1] // side)
         return scaled.contiguous(memory_format=torch.channels_last)
 
     def _apply_masks(self) -> None:
@@ -212,22 +215,23 @@ class Trainer:
         )
 
     @torch.no_grad()
-    def accuracy(self, images: np.ndarray, labels: np.ndarray, ticks: int) -> float:
-        """Fraction of images (N, C, H, W) uint8 classified right by the float network."""
+    def accuracy(self, images: np.ndarray, labels: np.ndarray, current: Round) -> float:
+        """Fraction of uint8 images (N, C, H, W) classified right, at a round's ticks and image side."""
         self.network.eval()
         right = 0
         for start in range(0, len(images), 250):
             part = torch.from_numpy(images[start : start + 250])
             with torch.autocast("cpu", torch.bfloat16, enabled=self.schedule.mixed_precision):
-                outputs = self.network(self._normalize(part), ticks)
+                outputs = self.network(self._prepared(part, current.side), current.ticks)
             chosen = predict(outputs).numpy()
             right += int((chosen == labels[start : start + 250]).sum())
         return right / len(images)
 
-    def input_sparsity(self, images: np.ndarray, ticks: int) -> dict[str, float]:
-        """Share of zeros in the input of each array layer, for images (N, C, H, W) uint8."""
+    def input_sparsity(self, images: np.ndarray, current: Round) -> dict[str, float]:
+        """Share of zeros in each array layer's input, for uint8 images (N, C, H, W)."""
+        prepared = self._prepared(torch.from_numpy(images), current.side)
         with torch.autocast("cpu", torch.bfloat16, enabled=self.schedule.mixed_precision):
-            return input_sparsity(self.network, self._normalize(torch.from_numpy(images)), ticks)
+            return input_sparsity(self.network, prepared, current.ticks)
 
     def _summary(self, current: Round) -> dict:
         images = self.dataset.train_images[-VALIDATION_IMAGES:]
@@ -237,10 +241,11 @@ class Trainer:
             "keep": current.keep,
             "images": current.images,
             "ticks": current.ticks,
-            "validation_accuracy": self.accuracy(images, labels, current.ticks),
+            "side": current.side,
+            "validation_accuracy": self.accuracy(images, labels, current),
             "weight_sparsity": prune.sparsity(masks),
             "filter_nnz": {n: balance.filter_nnz(m).tolist() for n, m in masks.items()},
-            "input_sparsity": self.input_sparsity(images[:SPARSITY_IMAGES], current.ticks),
+            "input_sparsity": self.input_sparsity(images[:SPARSITY_IMAGES], current),
         }
         self.log(
             f"round {self.progress.round} done: validation accuracy "

@@ -14,12 +14,17 @@ SEED = 1  # of the tickets that ship
 @click.command()
 @click.argument("model")
 @click.option("--method", help=f"One of {', '.join(POLICIES)}; all of them if left out.")
-@click.option("--schedule", default="cpu", show_default=True, help="A name of sw/schedules.py.")
+@click.option("--schedule", help="A name of sw/schedules.py; default: the model's.")
 @click.option("--seed", default=SEED, show_default=True)
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads; all if left out.")
 @click.option("--images", default=10_000, show_default=True, help="Test images for the accuracy.")
 def command(
-    model: str, method: str | None, schedule: str, seed: int, threads: int | None, images: int
+    model: str,
+    method: str | None,
+    schedule: str | None,
+    seed: int,
+    threads: int | None,
+    images: int,
 ) -> None:
     """Train MODEL's tickets from nothing, or go on where a run stopped (build/train)."""
     from pathlib import Path
@@ -28,6 +33,7 @@ def command(
     from sw.schedules import SCHEDULES
 
     chosen = load_model(model)
+    schedule = schedule or chosen.schedule
     if schedule not in SCHEDULES:
         raise BadInput(f"unknown schedule {schedule!r}; allowed: {', '.join(SCHEDULES)}")
     trained = [name for name in chosen.methods if name in POLICIES]
@@ -45,8 +51,8 @@ def command(
 
     if threads:
         torch.set_num_threads(threads)
-    layers = networks.build(chosen.network)
     dataset = datasets.load(chosen.dataset)
+    layers = networks.build(chosen.network, in_channels=dataset.channels)
     folder = Path("build") / "train" / chosen.name / schedule
     for name in [method] if method else trained:
         click.echo(f"training {chosen.name} {name}, schedule {schedule}, seed {seed}")
