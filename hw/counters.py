@@ -12,22 +12,25 @@ COUNTER_BITS = 32
 COUNTERS = (
     "steps",
     "accumulates",
+    "shortcut_accumulates",
     "work_cycles",
     "idle_cycles",
     "stall_load",
     "stall_window",
     "stall_lif",
     "stall_output",
+    "stall_shortcut",
 )
-CYCLES = COUNTERS[2:]
+CYCLES = COUNTERS[3:]
 """Where a cycle can go; exactly one of them counts in each cycle of a layer."""
 BEATS = len(COUNTERS) * COUNTER_BITS // STREAM_BITS
 """Beats of one PE's counters on the result stream, two counters a beat, in the order above."""
 
 
 class Counters(wiring.Component):
-    """steps, accumulates: how many of each in this cycle. cycle: one-hot, in the order of CYCLES.
+    """steps, accumulates, shortcut_accumulates: how many of each in this cycle.
 
+    The last are spikes that an identity shortcut adds. cycle: one-hot, in the order of CYCLES.
     counting: cycles count. capture: the counts, this cycle's included, go into the chain, and start
     from zero. shift: the chain moves on by a beat, `chain_in` coming in behind this PE's.
     """
@@ -38,6 +41,7 @@ class Counters(wiring.Component):
             {
                 "steps": In(lanes),
                 "accumulates": In(lanes),
+                "shortcut_accumulates": In(lanes),
                 "cycle": In(len(CYCLES)),
                 "counting": In(1),
                 "capture": In(1),
@@ -50,7 +54,7 @@ class Counters(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         chain = Signal(BEATS * STREAM_BITS)
-        amounts = [self.steps, self.accumulates, *self.cycle]
+        amounts = [self.steps, self.accumulates, self.shortcut_accumulates, *self.cycle]
         for name, amount, k in zip(COUNTERS, amounts, range(len(COUNTERS)), strict=True):
             count = Signal(COUNTER_BITS, name=name)
             total = Signal(COUNTER_BITS, name=f"{name}_total")

@@ -8,6 +8,8 @@ from amaranth import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
+from hw import average
+from hw.average import Average
 from hw.config import STREAM_BITS, Config
 from hw.counters import CYCLES, Counters
 from hw.fetch import REQUEST, Fetch
@@ -92,6 +94,7 @@ class PE(wiring.Component):
         m.submodules.fetch = fetch = Fetch(config)
         m.submodules.sweep = sweep = Sweep(config)
         m.submodules.lanes = lanes = Lanes(config)
+        m.submodules.average = averaged = Average(config)
         m.submodules.lif = lif = Lif(config)
         m.submodules.output_word = word = OutputWord(config)
         m.submodules.counters = counters = Counters(config)
@@ -193,10 +196,14 @@ class PE(wiring.Component):
         # --- accumulate ---
         step = lanes.step
         in_tile, active = Signal(), Signal()
+        identity = Signal()  # the weight is an identity shortcut's: no work
+        biased = Signal()  # of an averaged map, one position has the bias
         spikes = Signal(config.lanes)
         m.d.comb += [
             in_tile.eq(sweep.valid & (sweep.y < tile.height) & (sweep.x < tile.width) & ~flushing),
             active.eq(in_tile & ~current.empty),
+            identity.eq(layer.identity & (current.channel >= layer.channels)),
+            biased.eq(~layer.average | ((sweep.y == 0) & (sweep.x == 0))),
             spikes.eq(Mux(active, window.word_select(Cat(sweep.x, sweep.y), config.ticks), 0)),
             lanes.valid.eq(sweep.valid),
             step.y.eq(sweep.y),
@@ -205,15 +212,17 @@ class PE(wiring.Component):
             step.accumulate.eq(in_tile),
             step.opening.eq(current.opening),
             step.weight.eq(current.value),
-            step.bias.eq(current.bias),
+            step.bias.eq(Mux(biased, current.bias, 0)),
         ]
 
         # --- drain: sums -> spikes -> word of the output map ---
         neuron_layout = data.StructLayout(
             {"valid": 1, "last": 1, "y": len(sweep.y), "x": len(sweep.x)}
         )
+        summed = 1 + average.LATENCY  # cycles from a position to what its neuron gets
         passing = [
-            Signal(neuron_layout, name=f"passing_{k}") for k in range(2 + Lif.latency(config))
+            Signal(neuron_layout, name=f"passing_{k}")
+            for k in range(summed + 1 + Lif.latency(config))
         ]
         m.d.comb += [
             passing[0].valid.eq(
@@ -222,18 +231,22 @@ class PE(wiring.Component):
             passing[0].last.eq(draining & sweep.last_position),
             passing[0].y.eq(sweep.y),
             passing[0].x.eq(sweep.x),
-            lif.sums.eq(lanes.sums),
+            averaged.enable.eq(layer.average),
+            averaged.valid.eq(passing[1].valid),
+            averaged.first.eq((passing[1].y == 0) & (passing[1].x == 0)),
+            averaged.i.eq(lanes.sums),
+            lif.sums.eq(averaged.o),
             lif.threshold.eq(leaving.threshold),
         ]
         for before, after in pairwise(passing):
             m.d.sync += after.eq(before)
-        out, sums_out = passing[-1], passing[1]
+        out, sums_out = passing[-1], passing[summed]
         dropped = Signal()  # a word of a missing filter, or one that pooling leaves outside
         output = self.output.payload
         m.d.comb += [
-            word.valid.eq(out.valid),
-            word.y.eq(out.y),
-            word.x.eq(out.x),
+            word.valid.eq(out.valid & (out.last | ~layer.average)),
+            word.y.eq(Mux(layer.average, 0, out.y)),
+            word.x.eq(Mux(layer.average, 0, out.x)),
             word.spikes.eq(lif.spikes),
             word.pool.eq(layer.pool),
             word.row.eq((leaving.block_y & geometry.sub_mask) << geometry.pooled_shift),
@@ -245,7 +258,7 @@ class PE(wiring.Component):
             output.word_x.eq(leaving.block_x >> geometry.sub_shift),
         ]
         with m.If(sums_out.valid):
-            m.d.sync += output.sums.eq(lanes.sums)
+            m.d.sync += output.sums.eq(averaged.o)
         stored = (
             leaving.word_last
             & (output.filter < layer.filters)
@@ -260,9 +273,10 @@ class PE(wiring.Component):
 
         # --- accounts ---
         waiting = Signal(len(CYCLES))
-        work, idle, load, fetching, neuron, writing = (1 << k for k in range(len(CYCLES)))
+        added = Signal(range(config.lanes + 1))
+        work, idle, load, fetching, neuron, writing, shortcut = (1 << k for k in range(len(CYCLES)))
         with m.If(active):
-            m.d.comb += waiting.eq(work)
+            m.d.comb += waiting.eq(Mux(identity, shortcut, work))
         with m.Elif(sweep.running):
             rests = ~sweep.valid & ~flushing & ~current.empty
             m.d.comb += waiting.eq(Mux(rests, fetching, neuron))
@@ -275,8 +289,10 @@ class PE(wiring.Component):
         with m.Else():
             m.d.comb += waiting.eq(Mux(fetch.busy, fetching, load))
         m.d.comb += [
-            counters.steps.eq(Mux(active, config.lanes, 0)),
-            counters.accumulates.eq(sum(spikes[t] for t in range(config.lanes))),
+            added.eq(sum(spikes[t] for t in range(config.lanes))),
+            counters.steps.eq(Mux(active & ~identity, config.lanes, 0)),
+            counters.accumulates.eq(Mux(identity, 0, added)),
+            counters.shortcut_accumulates.eq(Mux(identity, added, 0)),
             counters.cycle.eq(waiting),
             counters.counting.eq(self.counting),
             counters.capture.eq(self.capture),

@@ -12,7 +12,7 @@ from amaranth import signed
 from amaranth.lib import data
 
 MAGIC = 0x746B5475  # "uTkt", little-endian
-VERSION = 1
+VERSION = 2
 
 PROGRAM_HEADER = data.StructLayout(
     {"magic": 32, "version": 8, "n_pe": 8, "layers": 8, "ticks": 4, "tile_side": 4}
@@ -34,7 +34,9 @@ LAYER = data.StructLayout(
         "padded": 1,  # one position of padding around the input
         "output_base": 12,
         "output_side": 7,  # after pooling
-        "reserved0": 11,
+        "identity": 1,  # the shortcut's weights are an identity: no work, no accumulates
+        "average": 1,  # sums of the map are added up before the neurons: one a filter
+        "reserved0": 9,
         "input": SOURCE,
         "shortcut": SOURCE,
         "reserved1": 24,

@@ -49,12 +49,13 @@ def compare(
     for layer, done, predicted in zip(program.layers, run.layers, model, strict=True):
         name = layer.integer.layer.name
         expected = golden[name]
-        source = stored[layer.integer.layer.input]
-        spikes.append(difference(f"input of {name} as stored", source, expected.input))
+        for part in layer.sources:
+            source, wanted = stored[part.layer.input], golden[part.layer.name].input
+            spikes.append(difference(f"input of {part.layer.name} as stored", source, wanted))
         spikes.append(difference(name, done.output, expected.output))
         outputs += expected.output.size
         stored[name] = done.output
-        counts = {**expected_steps(layer, expected, program), **predicted.counters}
+        counts = {**expected_steps(layer, golden, program), **predicted.counters}
         counters += [_per_pe(name, c, done.counters[c], want) for c, want in counts.items()]
         total = np.sum([done.counters[c] for c in CYCLES], axis=0)
         counters.append(_per_pe(name, "cycles", total, np.full_like(total, done.cycles)))
@@ -69,15 +70,22 @@ def compare(
 
 
 def expected_steps(
-    layer: CompiledLayer, golden: LayerResult, program: Program
+    layer: CompiledLayer, golden: dict[str, LayerResult], program: Program
 ) -> dict[str, np.ndarray]:
-    """`steps` and `accumulates` of each PE, (n_pe,): filter k of the loaded order sits on PE k mod n_pe."""
-    n_pe, ticks = program.config.n_pe, program.config.ticks
+    """What each PE adds, (n_pe,) by counter: filter k of the loaded order sits on PE k mod n_pe."""
+    n_pe, steps = program.config.n_pe, program.config.ticks * layer.side**2
+    parts = [golden[part.layer.name].filter_accumulates for part in layer.sources]
+    filters = {
+        "steps": np.sum([steps * filter_nnz(part.mask) for part in layer.sources], axis=0),
+        "accumulates": np.sum(parts, axis=0),
+        "shortcut_accumulates": golden[layer.integer.layer.name].shortcut_accumulates,
+    }
     pe = np.arange(len(layer.order)) % n_pe
-    steps, accumulates = np.zeros((2, n_pe), np.int64)
-    np.add.at(steps, pe, ticks * layer.side**2 * filter_nnz(layer.integer.mask)[layer.order])
-    np.add.at(accumulates, pe, golden.filter_accumulates[layer.order])
-    return {"steps": steps, "accumulates": accumulates}
+    result = {}
+    for name, counts in filters.items():
+        result[name] = np.zeros(n_pe, np.int64)
+        np.add.at(result[name], pe, counts[layer.order])
+    return result
 
 
 def difference(what: str, rtl: np.ndarray, golden: np.ndarray) -> str | None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hw import average
 from hw.config import BANKS, STREAM_WORDS, Config
 from hw.counters import BEATS, CYCLES
 from hw.lif import Lif
@@ -24,7 +25,7 @@ from hw.window import LATENCY
 from sw.compile import CompiledLayer, Program, Segment
 
 FETCH = LATENCY + 2  # from a granted window to the first cycle of its sweep
-DRAIN = 1  # from a position to its sums
+DRAIN = 1 + average.LATENCY  # from a position to what its neuron gets
 
 
 @dataclass(frozen=True)
@@ -252,7 +253,8 @@ class _Array:
         empty = not gaps
         decoded = pe.headers.pop(max(pe.decoded + 1, start))
         granted, taken, free = pe.granted, pe.taken, pe.free
-        work = load = window = output = lif = 0
+        work = load = window = output = lif = shortcut = 0
+        identities = segment.identities[i]  # the last of its weights
         first, last = (0, len(tiles) - 1) if segment.all_tiles else (pe.tile, pe.tile)
         for number in range(first, last + 1):
             tile = tiles[number]
@@ -295,7 +297,10 @@ class _Array:
                 if empty:
                     lif += cycles
                 else:
-                    work += tile.positions
+                    if index >= len(gaps) - identities:
+                        shortcut += tile.positions
+                    else:
+                        work += tile.positions
                     lif += visited - tile.positions
                     window += cycles - visited
                 free = taken + cycles + 1
@@ -312,6 +317,7 @@ class _Array:
         pe.counts["stall_window"] += window
         pe.counts["stall_output"] += output
         pe.counts["stall_lif"] += lif
+        pe.counts["stall_shortcut"] += shortcut
         return free - 1
 
     def _flush(self, pe: _Pe, i: int, layer: CompiledLayer, whole: int, start: int) -> int:

@@ -1,6 +1,7 @@
 """The golden model: what the array computes, bit for bit, in NumPy alone (design, sections 2 and 3).
 
-A layer's accumulator is acc = bias + sum of the weights whose input spike is 1. BLAS does the work:
+A layer's accumulator is acc = bias + sum of the weights whose input spike is 1, and what a shortcut
+adds; an averaging layer adds the sums of its whole map. BLAS does the work:
 sums of integers are exact in any order while none can leave the mantissa, 24 bits in float32 (as in
 every layer that quantize.py lets pass), else 53 in float64.
 """
@@ -24,8 +25,11 @@ class LayerResult:
     """One image through one layer, T ticks."""
 
     input: np.ndarray  # uint8 (T, C, H, W), 0 or 1
-    output: np.ndarray  # uint8 (T, C, H, W) after pooling; of the classifier int32 (T, K), raw
+    output: np.ndarray
+    """uint8 (T, C, H, W) after pooling; raw of the classifier, int32 (T, K), and of a shortcut
+    convolution, int32 (T, K, H, W)."""
     filter_accumulates: np.ndarray  # int64 (K,), see `accumulates`
+    shortcut_accumulates: np.ndarray  # int64 (K,): spikes that an identity shortcut added
 
     @property
     def accumulates(self) -> int:
@@ -70,26 +74,32 @@ def run(network: IntegerNetwork, spikes: np.ndarray) -> dict[str, LayerResult]:
     """Every layer of the array, by name, for one image's input spikes, uint8 (T, C, H, W)."""
     outputs = {network.layers[0].name: spikes}
     results = {}
-    for layer in network.array:
-        result = run_layer(layer, outputs[layer.layer.input], network.leak)
-        results[layer.layer.name] = result
-        outputs[layer.layer.name] = result.output
+    for integer in network.array:
+        layer = integer.layer
+        added = outputs[layer.shortcut_input] if layer.shortcut_input else None
+        result = run_layer(integer, outputs[layer.input], network.leak, added)
+        results[layer.name] = result
+        outputs[layer.name] = result.output
     return results
 
 
-def run_layer(integer: IntegerLayer, spikes: np.ndarray, leak: Leak) -> LayerResult:
+def run_layer(
+    integer: IntegerLayer, spikes: np.ndarray, leak: Leak, added: np.ndarray | None = None
+) -> LayerResult:
     """One layer: `spikes` (T, C, H, W) of 0 and 1; a linear layer flattens the map.
 
-    leak: of integer potentials, as `IntegerNetwork.leak`.
-    Raises ValueError for spikes of another shape, and for what the array does not run.
+    leak: of integer potentials, as `IntegerNetwork.leak`. added: the shortcut's, (T, K, H, W): spikes
+    for an identity, sums for a convolution.
+    Raises ValueError for spikes of another shape.
     """
     layer = integer.layer
     ticks, channels, height, width = spikes.shape
     need = layer.in_channels if layer.kind == "conv" else layer.in_channels // (height * width)
-    if channels != need or layer.shortcut or layer.pool not in (None, "max2"):
+    if channels != need or (added is None) != (layer.shortcut is None):
         raise ValueError(
-            f"layer {layer.name} (in_channels = {layer.in_channels}, shortcut = {layer.shortcut!r}, "
-            f"pool = {layer.pool!r}) cannot take spikes {spikes.shape}"
+            f"layer {layer.name} (in_channels = {layer.in_channels}, shortcut = {layer.shortcut!r}) "
+            f"cannot take spikes {spikes.shape}, shortcut "
+            f"{None if added is None else added.shape}"
         )
     filters = layer.out_channels
     weight = integer.weight.reshape(filters, -1)
@@ -97,15 +107,25 @@ def run_layer(integer: IntegerLayer, spikes: np.ndarray, leak: Leak) -> LayerRes
     exact = np.float32 if extent < 1 << 24 else np.float64
     patches, sides = _patches(spikes, layer, exact)
     acc = weight.astype(exact) @ patches
-    acc = acc.astype(np.int64) + integer.bias[:, None]
-    acc = acc.reshape(filters, ticks, *sides).transpose(1, 0, 2, 3)
+    acc = acc.astype(np.int64).reshape(filters, ticks, *sides).transpose(1, 0, 2, 3)
+    if layer.pool == "avg":
+        acc = acc.sum(axis=(2, 3), keepdims=True)
+    acc = acc + integer.bias[:, None, None]
+    shortcut_accumulates = np.zeros(filters, np.int64)
+    if added is not None:
+        if integer.shortcut is not None:
+            shortcut_accumulates = added.sum(axis=(0, 2, 3), dtype=np.int64)
+            added = added * integer.shortcut[:, None, None]
+        acc = acc + added
     seen = patches.sum(axis=1, dtype=np.float64)  # spikes that meet each weight of a filter
     accumulates = integer.mask.reshape(filters, -1).astype(np.float64) @ seen
-    if integer.threshold is None:
+    if integer.threshold is not None:
+        output = _pool(_fire(acc, integer.threshold, leak), layer)
+    elif layer.kind == "linear":
         output = acc.reshape(ticks, filters).astype(np.int32)
     else:
-        output = _pool(_fire(acc, integer.threshold, leak), layer)
-    return LayerResult(spikes, output, accumulates.astype(np.int64))
+        output = acc.astype(np.int32)
+    return LayerResult(spikes, output, accumulates.astype(np.int64), shortcut_accumulates)
 
 
 def predict(acc: np.ndarray) -> int:
@@ -145,7 +165,7 @@ def _fire(acc: np.ndarray, threshold: np.ndarray, leak: Leak) -> np.ndarray:
 
 def _pool(spikes: np.ndarray, layer: Layer) -> np.ndarray:
     """2x2 OR of spikes (T, K, H, W), an odd last row or column dropped; or nothing."""
-    if layer.pool is None:
+    if layer.pool != "max2":
         return spikes
     ticks, filters, height, width = spikes.shape
     even = spikes[:, :, : height // 2 * 2, : width // 2 * 2]

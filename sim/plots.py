@@ -18,6 +18,7 @@ CATEGORIES = {  # of cycles: label and color
     "stall_window": ("waiting for a window", "#7b3294"),
     "stall_lif": ("LIF", "#35978f"),
     "stall_output": ("output", "#c51b7d"),
+    "stall_shortcut": ("identity shortcut", "#8c6d31"),
 }
 
 
@@ -60,6 +61,8 @@ def _places(axes: Any, methods: Methods) -> tuple[list[np.ndarray], float]:
     """Where each method's bars stand, and how wide they are."""
     names = [row["name"] for row in methods[0][1]]
     axes.set_xticks(range(len(names)), names)
+    if len(names) > 15:
+        axes.tick_params(axis="x", rotation=60)
     width = 0.8 / len(methods)
     left = np.arange(len(names)) - 0.4 + width / 2
     return [left + i * width for i in range(len(methods))], width * 0.92

@@ -151,50 +151,56 @@ def rows(
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """`layers` and `totals` of the report: means over the images, ratios of sums."""
     loads = workloads(run, config)
-    activities = [_activity(run, k, load) for k, load in enumerate(loads)]
+    activities = [_activity(run, row, load) for row, load in enumerate(loads)]
     energies = layer_energies(activities, technology, view=view)
     layers = [
-        _layer_row(run, k, load, config, activity, energy / len(run.images))
-        for k, (load, activity, energy) in enumerate(zip(loads, activities, energies, strict=True))
+        _layer_row(run, layer, load, config, activity, energy / len(run.images))
+        for layer, load, activity, energy in zip(
+            _layer_numbers(run), loads, activities, energies, strict=True
+        )
     ]
     return layers, _total_row(run, loads, layers, labels)
 
 
 def workloads(run: MethodRun, config: Config) -> list[Workload]:
-    """Of each layer, its filters in the order in which they are loaded."""
+    """Of each source of each layer, its filters in the order in which they are loaded."""
     return [
         layer_workload(
-            layer.integer.layer.name,
-            filter_nnz(layer.integer.mask)[layer.order],
-            parameters=layer.integer.mask.size,
+            part.layer.name,
+            filter_nnz(part.mask)[layer.order],
+            parameters=part.mask.size,
             positions=layer.side**2,
             ticks=config.ticks,
             n_pe=config.n_pe,
         )
         for layer in run.prepared.program.layers
+        for part in layer.sources
     ]
 
 
-def _accumulates(run: MethodRun, k: int) -> int:
-    """Of layer k, summed over images and PEs, as the RTL counted them."""
-    return sum(int(image.counters[k]["accumulates"].sum()) for image in run.images)
+def _layer_numbers(run: MethodRun) -> list[int | None]:
+    """For each row the layer whose cycles stand there; a shortcut convolution's are its host's."""
+    numbers: list[int | None] = []
+    for k, layer in enumerate(run.prepared.program.layers):
+        numbers += [k] if layer.convolution is None else [None, k]
+    return numbers
 
 
 def _activity(run: MethodRun, k: int, load: Workload) -> Activity:
-    """Of layer k, summed over the images."""
+    """Of row k, summed over the images."""
     count = len(run.images)
     return Activity(
         work=load.work * count,
         idle=load.idle * count,
         # more is a mismatch, and was told
-        accumulates=min(_accumulates(run, k), load.work * count),
+        accumulates=min(sum(image.accumulates[k] for image in run.images), load.work * count),
         input_zeros=sum(image.input_zeros[k] for image in run.images),
         inputs=sum(image.inputs[k] for image in run.images),
     )
 
 
 def _layer_row(
-    run: MethodRun, k: int, load: Workload, config: Config, activity: Activity, energy: float
+    run: MethodRun, k: int | None, load: Workload, config: Config, activity: Activity, energy: float
 ) -> dict[str, Any]:
     images, count = run.images, len(run.images)
     return {
@@ -210,9 +216,9 @@ def _layer_row(
         "latency": load.latency,
         "utilization": load.utilization,
         "occupancy": load.occupancy,
-        "accumulates": _mean(_accumulates(run, k), count),
-        "rtl_cycles": _mean(sum(image.cycles[k] for image in images), count),
-        "model_cycles": run.prepared.cycles[k].cycles,
+        "accumulates": _mean(int(activity.accumulates), count),
+        "rtl_cycles": 0 if k is None else _mean(sum(image.cycles[k] for image in images), count),
+        "model_cycles": 0 if k is None else run.prepared.cycles[k].cycles,
         "rtl_bound_cycles": rtl_bound_cycles(load.work, lanes=config.lanes, n_pe=config.n_pe),
         "energy": energy,
     }
@@ -329,9 +335,11 @@ def page(report: Report) -> str:
 
 
 def categories(run: MethodRun) -> dict[str, np.ndarray]:
-    """Where the RTL's cycles went: mean over PEs, (layers,) by category."""
-    layers = run.images[0].counters
-    return {c: np.array([row[c].mean() for row in layers]) for c in CYCLES}
+    """Where the RTL's cycles went: mean over PEs, (rows of the report,) by category."""
+    counters, numbers = run.images[0].counters, _layer_numbers(run)
+    return {
+        c: np.array([0.0 if k is None else counters[k][c].mean() for k in numbers]) for c in CYCLES
+    }
 
 
 def _runs(report: Report) -> dict[str, MethodRun]:

@@ -54,10 +54,13 @@ class ImageResult:
     """Of each layer, as the RTL counted them."""
     counters: tuple[dict[str, np.ndarray], ...]
     """Of each layer, (n_pe,) by name, as the RTL counted them."""
+    accumulates: tuple[int, ...]
+    """Of each source of each layer. The RTL counts a shortcut convolution and its host together; the
+    convolution's part is the golden model's."""
     input_zeros: tuple[int, ...]
-    """(tick, neuron) pairs of each layer's input, as the RTL stored it, without a spike."""
+    """(tick, neuron) pairs of each source's input, as the RTL stored it, without a spike."""
     inputs: tuple[int, ...]
-    """(tick, neuron) pairs of each layer's input."""
+    """(tick, neuron) pairs of each source's input."""
     rtl_s: float
     """Wall time inside the RTL, in seconds."""
 
@@ -156,9 +159,9 @@ def run_image(
     maps = {program.layers[0].integer.layer.input: run.input}
     for layer, done in zip(program.layers, run.layers, strict=True):
         maps[layer.integer.layer.name] = done.output
-    sources = [maps[layer.integer.layer.input] for layer in program.layers]
+    sources = [maps[part.layer.input] for layer in program.layers for part in layer.sources]
     if dump is not None:
-        write_npz(dump, _dumped(program, sources, run))
+        write_npz(dump, _dumped(program, maps))
     return ImageResult(
         comparison=compare(program, expected, run, prepared.cycles, input_cycles=input_cycles),
         prediction=golden.predict(run.layers[-1].output),
@@ -166,6 +169,7 @@ def run_image(
         model_input_cycles=input_cycles,
         cycles=tuple(layer.cycles for layer in run.layers),
         counters=tuple(layer.counters for layer in run.layers),
+        accumulates=tuple(_accumulates(program, expected, run)),
         input_zeros=tuple(source.size - int(source.sum()) for source in sources),
         inputs=tuple(source.size for source in sources),
         rtl_s=rtl_s,
@@ -245,12 +249,29 @@ def trace_layer(rtl: Rtl, prepared: Prepared, image: np.ndarray, layer: str, pat
     rtl.run(prepared.program, spikes, max_cycles=limit, trace=(path, names.index(layer)))
 
 
-def _dumped(program: Program, sources: Sequence[np.ndarray], run: RtlRun) -> dict[str, np.ndarray]:
+def _dumped(program: Program, maps: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """A shortcut convolution has an input and no output: its sums are in its host's."""
     arrays = {}
-    for layer, source, done in zip(program.layers, sources, run.layers, strict=True):
+    for layer in program.layers:
+        for part in layer.sources:
+            arrays[f"{part.layer.name}.input"] = maps[part.layer.input]
         name = layer.integer.layer.name
-        arrays[f"{name}.input"], arrays[f"{name}.output"] = source, done.output
+        arrays[f"{name}.output"] = maps[name]
     return arrays
+
+
+def _accumulates(
+    program: Program, expected: dict[str, golden.LayerResult], run: RtlRun
+) -> list[int]:
+    result = []
+    for layer, done in zip(program.layers, run.layers, strict=True):
+        total = int(done.counters["accumulates"].sum())
+        if layer.convolution is not None:
+            part = expected[layer.convolution.layer.name].accumulates
+            result.append(part)
+            total -= part
+        result.append(total)
+    return result
 
 
 def _cores() -> int:

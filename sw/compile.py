@@ -21,6 +21,7 @@ from hw.program import (
 )
 from sw import csr, wsp
 from sw.balance import filter_nnz, sort_order
+from sw.networks import shortcut_convolutions
 from sw.quantize import IntegerLayer, IntegerNetwork
 
 MAX_CHANNELS = 1024
@@ -47,7 +48,7 @@ class Segment:
 
     group: int
     words: tuple[np.ndarray, ...]  # uint16, n_pe of them
-    nnz: tuple[int, ...]
+    identities: tuple[int, ...]  # how many of each PE's weights, the last ones, are an identity's
     open: bool
     close: bool
     all_tiles: bool
@@ -59,6 +60,7 @@ class CompiledLayer:
     """A layer as the array runs it, its filters and input channels in their loaded order."""
 
     integer: IntegerLayer
+    convolution: IntegerLayer | None  # the 1x1 shortcut that runs with it
     order: np.ndarray  # position -> output channel of the network
     fields: dict  # of the descriptor
     input: Region
@@ -67,8 +69,13 @@ class CompiledLayer:
 
     @property
     def side(self) -> int:
-        """Of the map of neurons, before pooling."""
+        """Of the map of neurons, before pooling or averaging."""
         return self.fields["side"]
+
+    @property
+    def sources(self) -> tuple[IntegerLayer, ...]:
+        """The layers whose weights it runs, in the network's order; the neurons are the last one's."""
+        return (self.integer,) if self.convolution is None else (self.convolution, self.integer)
 
 
 @dataclass(frozen=True)
@@ -128,53 +135,117 @@ def compile_network(
         raise DoesNotFit(f"the network has {len(network.array)} layers; allowed: {MAX_LAYERS}")
     first = network.layers[0]
     sides, channels = {first.name: input_side}, {first.name: first.out_channels}
+    hosts = shortcut_convolutions(network.layers)
     for integer in network.array:
         layer = integer.layer
-        _check(integer, sides[layer.input], channels[layer.input])
+        _check(integer, sides, channels, config, added=layer.name in hosts)
         sides[layer.name] = layer.pooled_side(sides[layer.input])
         channels[layer.name] = layer.out_channels
     regions = _allocate(network, config, sides, channels)
     orders = orders or {}
+    integers = {integer.layer.name: integer for integer in network.array}
     compiled, beats = [], []
     for integer in network.array:
         layer = integer.layer
+        if layer.name in hosts:
+            continue
         order = orders.get(layer.name, np.arange(layer.out_channels))
-        before = orders.get(layer.input)
-        weight, mask = integer.weight[order], integer.mask[order]
-        if before is not None:
-            weight, mask = weight[:, before], mask[:, before]
+        added = layer.shortcut_input or ""
+        convolution = integers[added] if layer.shortcut == "conv" else None
+        weight, mask = _weights(integer, convolution, order, orders)
+        if weight.shape[1] > MAX_CHANNELS:
+            raise DoesNotFit(
+                f"layer {layer.name}: {weight.shape[1]} channels with those of its shortcut; the "
+                f"array has up to {MAX_CHANNELS}"
+            )
         source, output = regions[layer.input], regions.get(layer.name)
-        small = config.small_side
+        shortcut = source
+        if convolution is not None:
+            shortcut = regions[convolution.layer.input]
+        elif layer.shortcut == "identity":
+            shortcut = regions[added]
+        identities = int(layer.shortcut == "identity")
+        strided = (layer.stride == 2, convolution is not None and convolution.layer.stride == 2)
         fields = {
             "filters": layer.out_channels,
             "channels": layer.in_channels,
             "side": layer.output_side(source.side),
-            "half": int(layer.stride == 2),
+            "half": int(any(strided)),
             "pool": int(layer.pool == "max2"),
             "raw": int(output is None),
-            "fast": int(source.side <= small),
+            "fast": int(max(source.side, shortcut.side) <= config.small_side),
             "padded": int(layer.padding == 1 or layer.kernel == 1),
             "output_base": output.base if output else 0,
             "output_side": output.side if output else 1,
-            "input": {
-                "base": source.base,
-                "side": source.side,
-                "strided": int(layer.stride == 2),
-            },
+            "identity": identities,
+            "average": int(layer.pool == "avg"),
+            "input": _source(source, strided[0]),
+            "shortcut": _source(shortcut, strided[1]),
         }
-        segments = _segments(weight, mask, config, tiles=_tiles(fields, config))
+        segments = _segments(
+            weight, mask, config, tiles=_tiles(fields, config), identities=identities
+        )
         thresholds = integer.threshold
         if thresholds is None:
             thresholds = np.zeros(layer.out_channels, np.int64)
         beats.append(_layer_beats(fields))
         beats += _segment_beats(segments, integer.bias[order], thresholds[order], config)
-        compiled.append(CompiledLayer(integer, order, fields, source, output, tuple(segments)))
+        compiled.append(
+            CompiledLayer(integer, convolution, order, fields, source, output, tuple(segments))
+        )
     return Program(config, regions[first.name], tuple(compiled), np.concatenate(beats))
 
 
 def sort_orders(network: IntegerNetwork) -> dict[str, np.ndarray]:
-    """Policy `sort`: each layer's output channels in descending order of nnz, ties by index."""
-    return {i.layer.name: sort_order(filter_nnz(i.mask)) for i in network.array}
+    """Policy `sort`: each layer's output channels in descending order of nnz, ties by index.
+
+    A shortcut convolution's filters count with those of the layer that they run with.
+    """
+    counts = {i.layer.name: filter_nnz(i.mask) for i in network.array}
+    for name, host in shortcut_convolutions(network.layers).items():
+        counts[host.name] = counts[host.name] + counts.pop(name)
+    return {name: sort_order(count) for name, count in counts.items()}
+
+
+def _source(region: Region, strided: bool) -> dict[str, int]:
+    return {"base": region.base, "side": region.side, "strided": int(strided)}
+
+
+def _weights(
+    integer: IntegerLayer,
+    convolution: IntegerLayer | None,
+    order: np.ndarray,
+    orders: dict[str, np.ndarray],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Weights and mask in their loaded order; behind the input's channels those of the shortcut."""
+
+    def loaded(part: IntegerLayer) -> list[np.ndarray]:
+        arrays = [part.weight[order], part.mask[order]]
+        before = orders.get(part.layer.input)
+        return arrays if before is None else [a[:, before] for a in arrays]
+
+    weight, mask = loaded(integer)
+    layer = integer.layer
+    if convolution is not None:
+        more_weight, more_mask = loaded(convolution)
+    elif integer.shortcut is None:
+        return weight, mask
+    else:  # filter order[k] adds the channel of that name, wherever the source has it
+        filters = layer.out_channels
+        before = orders.get(layer.shortcut_input or "", np.arange(filters))
+        position = np.empty(filters, np.int64)
+        position[before] = np.arange(filters)
+        more_mask = np.zeros((filters, filters), bool)
+        more_mask[np.arange(filters), position[order]] = True
+        more_weight = np.where(more_mask, integer.shortcut[order, None], 0)
+    if weight.ndim == 4:  # 1x1 in the centre of the host's kernel
+        centre = (slice(None), slice(None), layer.kernel // 2, layer.kernel // 2)
+        shape = (*more_mask.shape[:2], layer.kernel, layer.kernel)
+        wide_weight, wide_mask = np.zeros(shape, weight.dtype), np.zeros(shape, bool)
+        wide_weight[centre] = more_weight.reshape(more_mask.shape[:2])
+        wide_mask[centre] = more_mask.reshape(more_mask.shape[:2])
+        more_weight, more_mask = wide_weight, wide_mask
+    return np.concatenate([weight, more_weight], 1), np.concatenate([mask, more_mask], 1)
 
 
 def map_words(side: int, channels: int, config: Config) -> int:
@@ -185,8 +256,17 @@ def map_words(side: int, channels: int, config: Config) -> int:
     return channels * across * across
 
 
-def _check(integer: IntegerLayer, side: int, channels: int) -> None:
+def _check(
+    integer: IntegerLayer,
+    sides: dict[str, int],
+    channels: dict[str, int],
+    config: Config,
+    *,
+    added: bool,
+) -> None:
+    """Raises DoesNotFit where the array cannot run a layer. added: it is a shortcut convolution."""
     layer = integer.layer
+    side = sides[layer.input]
     name = f"layer {layer.name}"
     out = layer.output_side(side)
 
@@ -198,8 +278,17 @@ def _check(integer: IntegerLayer, side: int, channels: int) -> None:
     need(layer.stride in (1, 2), f"a stride of {layer.stride}; the array has 1 and 2")
     pads = (0, 1) if layer.kernel == 3 else (0,)
     need(layer.padding in pads, f"a padding of {layer.padding}; allowed here: {pads}")
-    need(layer.pool in (None, "max2"), f"a pool of {layer.pool!r}; the array has 2x2 max")
-    need(layer.shortcut is None, f"a shortcut ({layer.shortcut}); not supported yet")
+    if layer.pool == "avg":
+        tile = config.tile_side // layer.stride
+        need(out <= tile, f"an average over a map of side {out}; the array has up to {tile}")
+    if layer.shortcut_input is not None:
+        place = (sides[layer.shortcut_input], channels[layer.shortcut_input])
+        text = f"its shortcut has (side, channels) = {place}; allowed: {(out, layer.out_channels)}"
+        need(place == (out, layer.out_channels), text)
+        need(layer.pool != "avg", "an average and a shortcut; the array has one or the other")
+    if added:
+        need(layer.kernel == 1, f"a shortcut with a kernel of {layer.kernel}; the array has 1")
+        need(layer.pool is None, f"a shortcut with a pool of {layer.pool!r}; the array has none")
     need(1 <= side <= MAX_SIDE, f"an input map of side {side}; the array has 1 to {MAX_SIDE}")
     need(out >= 1, f"an output map of side {out}")
     need(layer.pooled_side(side) >= 1, f"pools a map of side {out} to nothing")
@@ -208,10 +297,11 @@ def _check(integer: IntegerLayer, side: int, channels: int) -> None:
         need(1 <= count <= MAX_CHANNELS, text)
     if layer.kind == "linear":
         need(side == 1, f"a linear layer on a map of side {side}; the array needs side 1")
-    if integer.threshold is None:
+    if integer.threshold is None and not added:
         text = f"raw results of a map of side {out}; the array has them of side 1"
         need(out == 1 and layer.pool is None, text)
-    need(layer.in_channels == channels, f"{layer.in_channels} input channels, there are {channels}")
+    given = channels[layer.input]
+    need(layer.in_channels == given, f"{layer.in_channels} input channels, there are {given}")
 
 
 def _allocate(
@@ -224,12 +314,17 @@ def _allocate(
     """
     born = {network.layers[0].name: -1}
     dies: dict[str, int] = {}
-    for step, integer in enumerate(network.array):
+    hosts = shortcut_convolutions(network.layers)
+    steps = {integer.layer.name: step for step, integer in enumerate(network.array)}
+    for name, step in steps.items():
+        integer = network.array[step]
         if integer.threshold is not None:
-            born[integer.layer.name] = step
+            born[name] = step
         for source in (integer.layer.input, integer.layer.shortcut_input):
-            if source is not None:
-                dies[source] = step
+            if source is not None:  # a shortcut convolution reads when its host does
+                dies[source] = max(
+                    dies.get(source, -1), steps[hosts[name].name if name in hosts else name]
+                )
     regions: dict[str, Region] = {}
     for number, (name, birth) in enumerate(born.items()):
         words = map_words(sides[name], channels[name], config)
@@ -258,40 +353,45 @@ def _tiles(fields: dict, config: Config) -> int:
     return (-(-fields["side"] // block)) ** 2
 
 
-def _segments(weight: np.ndarray, mask: np.ndarray, config: Config, *, tiles: int) -> list[Segment]:
+def _segments(
+    weight: np.ndarray, mask: np.ndarray, config: Config, *, tiles: int, identities: int
+) -> list[Segment]:
     """Groups of n_pe filters; a group with a filter that exceeds the ring is cut into parts.
 
-    Parts are repeated for every tile, so they are loaded again for each.
+    Parts are repeated for every tile, so they are loaded again for each. identities: of a filter's
+    weights, the last ones.
     """
     n_pe = config.n_pe
     segments: list[Segment] = []
-    streams = [(wsp.encode(w, m), int(m.sum())) for w, m in zip(weight, mask, strict=True)]
+    streams = [(wsp.encode(w, m), identities) for w, m in zip(weight, mask, strict=True)]
     none = (np.zeros(0, np.uint16), 0)
     for start in range(0, len(weight), n_pe):
         group = streams[start : start + n_pe]
         longest = max(len(words) for words, _ in group)
         if longest <= config.scratchpad_depth:
             group += [none] * (n_pe - len(group))
-            words, nnz = zip(*group, strict=True)
-            segments.append(Segment(start // n_pe, words, nnz, True, True, True, False))
+            words, last = zip(*group, strict=True)
+            segments.append(Segment(start // n_pe, words, last, True, True, True, False))
             continue
         # Half a ring each, so that the next part loads while this one sweeps.
         limit = config.scratchpad_depth // 2
         filters = range(start, min(start + n_pe, len(weight)))
-        cut = [_parts(weight[k], mask[k], limit) for k in filters]
+        cut = [_parts(weight[k], mask[k], limit, identities) for k in filters]
         count = max(len(parts) for parts in cut)
         cut = [parts + [none] * (count - len(parts)) for parts in cut]
         cut += [[none] * count] * (n_pe - len(cut))
         for _ in range(tiles):
             for p in range(count):
-                words, nnz = zip(*(parts[p] for parts in cut), strict=True)
+                words, last = zip(*(parts[p] for parts in cut), strict=True)
                 closes = p == count - 1
-                segments.append(Segment(start // n_pe, words, nnz, p == 0, closes, False, False))
+                segments.append(Segment(start // n_pe, words, last, p == 0, closes, False, False))
     segments[-1] = replace(segments[-1], end=True)
     return segments
 
 
-def _parts(weight: np.ndarray, mask: np.ndarray, limit: int) -> list[tuple[np.ndarray, int]]:
+def _parts(
+    weight: np.ndarray, mask: np.ndarray, limit: int, identities: int
+) -> list[tuple[np.ndarray, int]]:
     """A filter as WSP streams of at most `limit` words, whole input channels each."""
     per_channel = mask.reshape(len(mask), -1).sum(axis=1)
     parts: list[tuple[np.ndarray, int]] = []
@@ -306,8 +406,11 @@ def _parts(weight: np.ndarray, mask: np.ndarray, limit: int) -> list[tuple[np.nd
             end += 1
         part = np.zeros_like(mask)
         part[start:end] = mask[start:end]
-        parts.append((wsp.encode(weight, part), int(part.sum())))
+        words = wsp.encode(weight, part)
+        if len(words) or not parts:
+            parts.append((words, 0))
         start = end
+    parts[-1] = (parts[-1][0], identities)
     return parts
 
 

@@ -39,8 +39,7 @@ class SpikingNetwork(nn.Module):
             nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
             nn.init.zeros_(conv.bias)
             self.weights[layer.name] = conv
-            if layer.normalized:
-                self.norms[layer.name] = nn.BatchNorm2d(layer.out_channels)
+            self.norms[layer.name] = nn.BatchNorm2d(layer.out_channels)
 
     @property
     def prunable(self) -> dict[str, torch.Tensor]:
@@ -60,9 +59,7 @@ class SpikingNetwork(nn.Module):
             flat = x.flatten(0, 1)
             if layer.pool == "avg":
                 flat = flat.mean((2, 3), keepdim=True)
-            flat = self.weights[layer.name](flat)
-            if layer.normalized:
-                flat = self.norms[layer.name](flat)
+            flat = self.norms[layer.name](self.weights[layer.name](flat))
             current = flat.unflatten(0, (ticks, -1))
             if layer.name in self.without_neurons:
                 sums[layer.name] = current

@@ -49,11 +49,6 @@ class Layer:
         side = self.output_side(input_side)
         return {None: side, "max2": side // 2, "avg": 1}[self.pool]
 
-    @property
-    def normalized(self) -> bool:
-        """Whether batch norm follows: every convolution but an averaging one, which is a linear layer."""
-        return self.kind == "conv" and self.pool != "avg"
-
     def to_dict(self) -> dict:
         """The fields that `uticket unpack` lists for anyone to rebuild the network."""
         return asdict(self)
@@ -98,7 +93,8 @@ def resnet19(classes: int = 10, in_channels: int = 3) -> tuple[Layer, ...]:
 
     A stem of 64 channels; stages of 3, 3 and 2 blocks of two convolutions with 128, 256 and 512
     channels, each stage starting with stride 2 and a 1x1 shortcut; average pool, 512 -> 256, 256 ->
-    classes. The average pool is the 512 -> 256 layer's: sums over the 4x4 map, weights / 16.
+    classes. The average pool is the 512 -> 256 layer's: sums over the 4x4 map, weights / 16. Unlike
+    theirs, that layer has batch norm: averages are small, and without it its neurons hardly fire.
     """
     layers = [
         Layer(
@@ -182,6 +178,14 @@ def shortcut_convolutions(layers: Iterable[Layer]) -> dict[str, Layer]:
         for layer in layers
         if layer.shortcut == "conv" and layer.shortcut_input is not None
     }
+
+
+def sides(layers: Iterable[Layer], image_side: int) -> dict[str, int]:
+    """Side of the map that each layer hands on, pooled or averaged; of "image" too."""
+    result = {"image": image_side}
+    for layer in layers:
+        result[layer.name] = layer.pooled_side(result[layer.input])
+    return result
 
 
 NETWORKS: dict[str, Callable[..., tuple[Layer, ...]]] = {"vgg16": vgg16, "resnet19": resnet19}

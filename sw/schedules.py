@@ -28,6 +28,7 @@ class Schedule:
     pruned: tuple[Round, ...]
     rewind_images: int | None = None
     batch: int = 128
+    optimizer: str = "sgd"  # or "adamw", which gets further in few steps
     momentum: float = 0.9
     weight_decay: float = 5e-4
     floor: float = 0.003  # fraction of every layer's weights that pruning never removes
@@ -74,17 +75,20 @@ SCHEDULES = {
     # average over whatever map is left, as ResNet-19 does; VGG-16 pools 16x16 to nothing.
     "cpu_resized": Schedule(
         dense=(
-            Round(keep=1.0, images=160_000, ticks=1, learning_rate=0.1, side=16),
-            Round(keep=1.0, images=16_000, ticks=1, learning_rate=0.05),
+            Round(keep=1.0, images=100_000, ticks=1, learning_rate=2e-3, side=16),
+            Round(keep=1.0, images=10_000, ticks=1, learning_rate=1e-3),
         ),
         pruned=(
-            Round(keep=0.30, images=16_000, ticks=1, learning_rate=0.05, side=16),
-            Round(keep=0.12, images=16_000, ticks=1, learning_rate=0.05, side=16),
-            Round(keep=0.05, images=16_000, ticks=1, learning_rate=0.05, side=16),
-            Round(keep=0.016, images=12_000, ticks=1, learning_rate=0.05),
-            Round(keep=0.016, images=6_000, ticks=2, learning_rate=0.03),
-            Round(keep=0.016, images=2_500, ticks=4, learning_rate=0.01),
+            Round(keep=0.30, images=12_000, ticks=1, learning_rate=2e-3, side=16),
+            Round(keep=0.12, images=12_000, ticks=1, learning_rate=2e-3, side=16),
+            Round(keep=0.05, images=12_000, ticks=1, learning_rate=2e-3, side=16),
+            Round(keep=0.016, images=10_000, ticks=1, learning_rate=2e-3),
+            Round(keep=0.016, images=5_000, ticks=2, learning_rate=1e-3),
+            Round(keep=0.016, images=2_500, ticks=4, learning_rate=5e-4),
         ),
+        batch=64,
+        optimizer="adamw",
+        weight_decay=0.02,
     ),
     # `cpu` with a third of the dense images: for Fashion-MNIST, which is learnt sooner.
     "cpu_short": Schedule(

@@ -204,15 +204,13 @@ class Trainer:
     def _new_optimizer(self) -> torch.optim.Optimizer:
         decayed = [p for p in self.network.parameters() if p.ndim > 1]
         rest = [p for p in self.network.parameters() if p.ndim <= 1]
-        return torch.optim.SGD(
-            [
-                {"params": decayed, "weight_decay": self.schedule.weight_decay},
-                {"params": rest, "weight_decay": 0.0},
-            ],
-            lr=0.1,
-            momentum=self.schedule.momentum,
-            nesterov=True,
-        )
+        groups = [
+            {"params": decayed, "weight_decay": self.schedule.weight_decay},
+            {"params": rest, "weight_decay": 0.0},
+        ]
+        if self.schedule.optimizer == "adamw":
+            return torch.optim.AdamW(groups, lr=1e-3)
+        return torch.optim.SGD(groups, lr=0.1, momentum=self.schedule.momentum, nesterov=True)
 
     @torch.no_grad()
     def accuracy(self, images: np.ndarray, labels: np.ndarray, current: Round) -> float:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from hw.config import Config
 from sw.compile import DoesNotFit, Program, compile_network
 from sw.networks import Layer
-from sw.quantize import IntegerNetwork, quantize_layer
+from sw.quantize import Folded, IntegerLayer, IntegerNetwork, quantize_layer
 from tests.random_networks import conv, random_spikes
 
 
@@ -34,10 +34,13 @@ class Shape:
     pool: str | None = None
     density: float = 0.3
     empty: tuple[int, ...] = ()  # filters without weights
+    shortcut: tuple[str, int] | None = None  # kind, and how many layers back its input is, from 1
 
     def __str__(self) -> str:
-        pool = "p" if self.pool else ""
-        return f"{self.filters}k{self.kernel}s{self.stride}p{self.padding}{pool}d{self.density:g}"
+        pool = {None: "", "max2": "p", "avg": "a"}[self.pool]
+        added = f"+{self.shortcut[0]}{self.shortcut[1]}" if self.shortcut else ""
+        shape = f"{self.filters}k{self.kernel}s{self.stride}p{self.padding}{pool}"
+        return f"{shape}d{self.density:g}{added}"
 
 
 def build(
@@ -56,10 +59,20 @@ def build(
     """
     rng = np.random.default_rng(seed)
     first = conv("first", (3, channels), "image")
-    layers, array = [first], []
-    before, width = "first", channels
-    map_side = side
+    layers = [first]
+    array: list[IntegerLayer] = []
+    maps = [(first.name, channels, side)]  # name, channels and side of every map so far
+
+    def folded(layer: Layer, shape: Shape, positions: int = 1) -> Folded:
+        mask = rng.random(layer.weight_shape) < shape.density
+        mask[list(shape.empty)] = False
+        # Sums of a few weights reach the threshold of 1, so that some neurons fire and some do not.
+        fan_in = max(1.0, mask.sum() / len(mask) * rate)
+        weight = rng.normal(0.05, 1 / np.sqrt(fan_in), mask.shape) * mask / positions
+        return Folded(layer, weight, mask, rng.normal(0.1, 0.4, len(mask)), positions)
+
     for k, shape in enumerate(shapes):
+        before, width, map_side = maps[-1]
         layer = conv(
             f"layer{k}",
             (width, shape.filters),
@@ -69,18 +82,34 @@ def build(
             padding=shape.padding,
             pool=shape.pool,
         )
-        mask = rng.random(layer.weight_shape) < shape.density
-        mask[list(shape.empty)] = False
-        # Sums of a few weights reach the threshold of 1, so that some neurons fire and some do not.
-        fan_in = max(1.0, mask.sum() / len(mask) * rate)
-        weight = rng.normal(0.05, 1 / np.sqrt(fan_in), mask.shape) * mask
-        bias = rng.normal(0.1, 0.4, len(mask))
-        array.append(quantize_layer(layer, weight, mask, bias, config))
-        layers.append(layer)
-        before, width = layer.name, shape.filters
-        if layer.output_side(map_side) < 1:
+        out = layer.output_side(map_side)
+        if out < 1:
             raise DoesNotFit(f"{layer.name}: no output")
-        map_side = layer.pooled_side(map_side)
+        convolution = None
+        if shape.shortcut is not None:
+            kind, back = shape.shortcut
+            if back > len(maps):
+                raise DoesNotFit(f"{layer.name}: no map {back} layers back")
+            source, source_channels, source_side = maps[-back]
+            if kind == "conv":
+                stride = 1 if source_side == out else 2
+                added = conv(
+                    f"shortcut{k}",
+                    (source_channels, shape.filters),
+                    source,
+                    kernel=1,
+                    padding=0,
+                    stride=stride,
+                )
+                layers.append(added)
+                convolution, source = folded(added, shape), added.name
+            layer = replace(layer, shortcut=kind, shortcut_input=source)
+        positions = out * out if shape.pool == "avg" else 1
+        integers = quantize_layer(folded(layer, shape, positions), config, convolution=convolution)
+        layers.append(layer)
+        array += integers.values()
+        maps.append((layer.name, shape.filters, layer.pooled_side(map_side)))
+    before, width, _ = maps[-1]
     if classes:
         fc = Layer(
             name="fc",
@@ -92,7 +121,7 @@ def build(
         )
         mask = rng.random(fc.weight_shape) < 0.5
         weight, bias = rng.normal(0, 1, mask.shape) * mask, rng.normal(0, 1, classes)
-        array.append(quantize_layer(fc, weight, mask, bias, config, classifier=True))
+        array += quantize_layer(Folded(fc, weight, mask, bias), config, classifier=True).values()
         layers.append(fc)
     network = IntegerNetwork(
         layers=tuple(layers),
@@ -110,6 +139,9 @@ def build(
     return Case(name, network, program, spikes)
 
 
+SHORTCUTS = (None, None, None, *((kind, k) for kind in ("conv", "identity") for k in (1, 2, 3)))
+
+
 def random_case(config: Config, seed: int, *, max_side: int = 64, max_layers: int = 4) -> Case:
     """A random case that fits, all from the seed."""
     rng = np.random.default_rng(seed)
@@ -117,8 +149,13 @@ def random_case(config: Config, seed: int, *, max_side: int = 64, max_layers: in
         side = int(rng.choice([rng.integers(1, 9), rng.integers(1, max_side + 1)]))
         channels = int(rng.integers(1, 2 * config.n_pe + 3))
         shapes: list[Shape] = []
+        widths = [channels]
         for _ in range(rng.integers(1, max_layers + 1)):
             filters = int(rng.integers(1, 2 * config.n_pe + 3))
+            shortcut = SHORTCUTS[rng.integers(len(SHORTCUTS))]
+            if shortcut is not None and shortcut[0] == "identity" and shortcut[1] <= len(widths):
+                filters = widths[-shortcut[1]]
+            widths.append(filters)
             kernel = int(rng.choice([1, 3], p=[0.3, 0.7]))
             shapes.append(
                 Shape(
@@ -126,9 +163,10 @@ def random_case(config: Config, seed: int, *, max_side: int = 64, max_layers: in
                     kernel=kernel,
                     stride=int(rng.choice([1, 2], p=[0.7, 0.3])),
                     padding=int(rng.integers(0, 2)) if kernel == 3 else 0,
-                    pool=str(rng.choice(["max2", ""], p=[0.3, 0.7])) or None,
+                    pool=str(rng.choice(["max2", "avg", ""], p=[0.25, 0.1, 0.65])) or None,
                     density=float(rng.choice([0.0, 0.02, 0.1, 0.4, 1.0])),
                     empty=tuple(np.flatnonzero(rng.random(filters) < 0.1).tolist()),
+                    shortcut=shortcut,
                 )
             )
         try:
@@ -149,5 +187,5 @@ def _ends_in_one(side: int, shapes: list[Shape]) -> bool:
     """Whether the last map is of one position: a classifier can follow."""
     for s in shapes:
         side = (side + 2 * s.padding - s.kernel) // s.stride + 1
-        side = side // 2 if s.pool else side
+        side = {None: side, "max2": side // 2, "avg": 1}[s.pool]
     return side == 1

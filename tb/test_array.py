@@ -14,6 +14,18 @@ from sim.rtl import Rtl, RtlError, Stalls
 from tb.random_programs import Shape, build, random_case
 
 ONE = Shape(filters=1)
+
+
+def block(filters, stride=1):
+    """Of ResNet: two convolutions, and from its input a shortcut, 1x1 where the shape changes."""
+    kind = "identity" if stride == 1 else "conv"
+    return Shape(filters=filters, stride=stride), Shape(filters=filters, shortcut=(kind, 2))
+
+
+def average(filters, **options):
+    return Shape(filters=filters, kernel=1, padding=0, pool="avg", **options)
+
+
 CASES = {
     # preset, side, channels, layers, classes
     "tiny": [
@@ -38,6 +50,15 @@ CASES = {
         # missing filters in the last group must not leak their words into the next layer
         (4, 6, (Shape(filters=5), Shape(filters=4)), 0),
         (7, 6, (Shape(filters=6, pool="max2"), Shape(filters=9), Shape(filters=4)), 0),
+        (8, 3, (*block(6, stride=2), *block(6), average(5)), 9),
+        (15, 4, block(5, stride=2) + block(5), 0),
+        (3, 7, (*block(7), average(9), Shape(filters=5, kernel=1, padding=0)), 3),
+        (1, 6, (Shape(filters=6, shortcut=("identity", 1)), average(4)), 3),
+        (4, 7, (Shape(filters=7, shortcut=("identity", 1)), average(9, stride=2)), 0),
+        (4, 5, (Shape(filters=9, density=0.0, shortcut=("conv", 1)), average(5, density=0.0)), 2),
+        # in chunks; the identity's weight is in the last
+        (4, 24, (Shape(filters=24, density=1.0, shortcut=("identity", 1)),), 0),
+        (4, 24, (average(6, density=1.0),), 0),
     ],
     "paper": [
         (1, 33, (Shape(filters=17),), 10),
@@ -56,6 +77,11 @@ CASES = {
         (4, 200, (Shape(filters=18, density=1.0),), 0),  # in chunks
         (9, 150, (Shape(filters=3, density=1.0, empty=(1,)), Shape(filters=17)), 0),
         (6, 9, (Shape(filters=20, density=0.0), Shape(filters=20, empty=tuple(range(20)))), 0),
+        (32, 8, block(18, stride=2) + block(18), 0),
+        (16, 18, block(20, stride=2) + block(20), 0),
+        (8, 18, (*block(33, stride=2), *block(33), average(40)), 10),  # as ResNet-19 ends
+        (7, 20, (Shape(filters=20, pool="max2", shortcut=("identity", 1)), average(17)), 5),
+        (4, 100, (Shape(filters=100, density=1.0, shortcut=("identity", 1)),), 0),  # in chunks
     ],
 }
 RANDOM = {"tiny": 60, "paper": 15}
@@ -92,18 +118,21 @@ def check(rtl, case, stalls=None):
     result = run(rtl, case, stalls)
     assert np.array_equal(result.input, case.spikes), f"{case.name}: input"
     assert result.input_spikes == case.spikes.sum()
-    for number, (integer, layer) in enumerate(zip(case.network.array, result.layers, strict=True)):
-        where = f"{case.name}, {integer.layer.name}, stalls {stalls}"
-        want = expected[integer.layer.name]
+    for compiled, layer in zip(case.program.layers, result.layers, strict=True):
+        name = compiled.integer.layer.name
+        where = f"{case.name}, {name}, stalls {stalls}"
+        want = expected[name]
         assert np.array_equal(layer.output, want.output), f"{where}: spikes"
-        positions = case.program.layers[number].side ** 2
-        n_pe, ticks = rtl.config.n_pe, rtl.config.ticks
-        nnz = integer.mask.reshape(len(integer.mask), -1).sum(axis=1)
-        steps, accumulates = np.zeros(n_pe, int), np.zeros(n_pe, int)
-        np.add.at(steps, np.arange(len(nnz)) % n_pe, nnz * ticks * positions)
-        np.add.at(accumulates, np.arange(len(nnz)) % n_pe, want.filter_accumulates)
-        assert np.array_equal(layer.counters["steps"], steps), f"{where}: steps"
-        assert np.array_equal(layer.counters["accumulates"], accumulates), f"{where}: accumulates"
+        n_pe, steps = rtl.config.n_pe, rtl.config.ticks * compiled.side**2
+        counts = {
+            "steps": sum(p.mask.reshape(len(p.mask), -1).sum(1) * steps for p in compiled.sources),
+            "accumulates": sum(expected[p.layer.name].filter_accumulates for p in compiled.sources),
+            "shortcut_accumulates": want.shortcut_accumulates,
+        }
+        for name, filters in counts.items():
+            total = np.zeros(n_pe, int)
+            np.add.at(total, np.arange(len(filters)) % n_pe, filters)
+            assert np.array_equal(layer.counters[name], total), f"{where}: {name}"
     if stalls is None:
         assert result.input_cycles == cycles.input_cycles(case.program, case.spikes), case.name
         for layer, model in zip(result.layers, cycles.predict(case.program), strict=True):

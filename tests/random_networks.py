@@ -8,7 +8,7 @@ from hw.config import Config
 from sw import networks
 from sw.balance import balance, filter_nnz
 from sw.networks import Layer
-from sw.quantize import IntegerLayer, IntegerNetwork, quantize, quantize_layer
+from sw.quantize import Folded, IntegerLayer, IntegerNetwork, quantize, quantize_layer
 from sw.ticket import NOT_MEASURED, Norm, Parameters, Ticket, counts
 
 
@@ -104,7 +104,8 @@ def random_layer(
     weight = rng.normal(0, 1, mask.shape) * mask
     bias = rng.normal(0, 1, len(mask))
     classifier = layer.name == "fc"
-    return quantize_layer(layer, weight, mask, bias, config or Config(), classifier=classifier)
+    folded = Folded(layer, weight, mask, bias)
+    return quantize_layer(folded, config or Config(), classifier=classifier)[layer.name]
 
 
 def random_spikes(

@@ -8,7 +8,15 @@ from hypothesis import strategies as st
 from hw.config import LEAK_MODES, Config
 from sim import golden
 from sw.networks import Layer
-from sw.quantize import IntegerLayer, fold, leak_factor, quantize, quantize_layer, ticket_config
+from sw.quantize import (
+    Folded,
+    IntegerLayer,
+    fold,
+    leak_factor,
+    quantize,
+    quantize_layer,
+    ticket_config,
+)
 from tests.random_networks import SMALL, conv, random_ticket
 
 configs = st.builds(
@@ -40,7 +48,9 @@ def quantized(draw, *, classifier: bool = False) -> tuple[IntegerLayer, Config]:
     weight = rng.normal(0, 1, mask.shape) * np.exp(rng.normal(0, spread, mask.shape)) * mask
     weight *= rng.random(mask.shape) < 0.9
     bias = rng.normal(0, draw(st.sampled_from([0, 1, 1e4])), filters)
-    return quantize_layer(layer, weight, mask, bias, config, classifier=classifier), config
+    return quantize_layer(Folded(layer, weight, mask, bias), config, classifier=classifier)[
+        layer.name
+    ], config
 
 
 def violated(integer: IntegerLayer, scale: np.ndarray, config: Config) -> list[set[str]]:
@@ -145,7 +155,7 @@ def test_each_constraint_can_be_the_one_that_binds():
     weight[0, 0] = 2.0  # (a): a scale of 32767.5 / 2
     weight[1] = 1.0  # (b): 1000 equal weights
     weight[2, 0] = 1e-6  # (c)
-    integer = quantize_layer(layer, weight, weight != 0, np.zeros(3), config)
+    integer = quantize_layer(Folded(layer, weight, weight != 0, np.zeros(3)), config)[layer.name]
     assert integer.weight[0, 0] == 32767
     assert integer.threshold[0] == 16384
     extent = 1000 * int(integer.weight[1, 0])
@@ -176,7 +186,7 @@ def test_the_bound_is_met_to_the_last_bit(mode, ticks):
 
         largest = next(a for a in range(32767, 0, -1) if inside(a))
         weight = np.zeros(layer.weight_shape)
-        integer = quantize_layer(layer, weight, weight != 0, np.ones(1), config)
+        integer = quantize_layer(Folded(layer, weight, weight != 0, np.ones(1)), config)
         assert integer.bias[0] == largest, config
 
 
@@ -186,7 +196,7 @@ def test_too_many_weights_for_the_accumulator_is_an_error():
     with pytest.raises(
         ValueError, match="layer wide, filter 0: 32769 weights can overflow 16 bits"
     ):
-        quantize_layer(layer, mask * 1.0, mask, np.zeros(1), Config(accumulator_bits=16))
+        quantize_layer(Folded(layer, mask * 1.0, mask, np.zeros(1)), Config(accumulator_bits=16))
 
 
 @pytest.mark.parametrize("leak", [0.25, 0.75, 1.0])

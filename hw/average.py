@@ -1,0 +1,36 @@
+"""The average pool of a PE: before the neurons, the sums of a whole map are added up."""
+
+from __future__ import annotations
+
+from amaranth import Module, Mux, Signal, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.config import Config
+
+LATENCY = 1
+"""Cycles from a position's sums to `o`, whether they are added up or pass as they are."""
+
+
+class Average(wiring.Component):
+    """valid, i: the sums of a position, a field a tick. first: it starts a map.
+
+    enable: add them up, so that `o` after the last position is the map's; else `o` is the position's.
+    Weights hold the division by the number of positions, and `i` the bias at one position alone.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        sums = data.ArrayLayout(signed(config.accumulator_bits), config.ticks)
+        super().__init__(
+            {"enable": In(1), "valid": In(1), "first": In(1), "i": In(sums), "o": Out(sums)}
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        adds = Signal()
+        m.d.comb += adds.eq(self.enable & ~self.first)
+        with m.If(self.valid):
+            for t in range(self.config.ticks):
+                m.d.sync += self.o[t].eq(self.i[t] + Mux(adds, self.o[t], 0))
+        return m
