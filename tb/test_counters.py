@@ -21,6 +21,7 @@ class Accounts:
         return {
             "steps": rng.randint(0, self.config.lanes),
             "accumulates": rng.randint(0, self.config.lanes),
+            "shortcut_accumulates": rng.randint(0, self.config.lanes),
             "cycle": 1 << rng.randrange(len(CYCLES)),
             "counting": capture or rng.random() < 0.8,
             "capture": capture,
@@ -32,7 +33,8 @@ class Accounts:
         return {"chain_out": self.chain[0]}
 
     def edge(self, i):
-        amounts = [i["steps"], i["accumulates"], *(i["cycle"] >> k & 1 for k in range(len(CYCLES)))]
+        amounts = [i["steps"], i["accumulates"], i["shortcut_accumulates"]]
+        amounts += [i["cycle"] >> k & 1 for k in range(len(CYCLES))]
         if i["counting"]:
             self.counts = [c + a for c, a in zip(self.counts, amounts, strict=True)]
         if i["capture"]:

@@ -24,6 +24,17 @@ NETWORKS = {
     "tiles": (9, 3, (Shape(filters=6), Shape(filters=5, pool="max2")), 0),
     "strided": (11, 2, (Shape(filters=7, stride=2), Shape(filters=6, padding=0)), 0),
     "small": (2, 6, (Shape(filters=9), Shape(filters=6, pool="max2")), 6),
+    "block": (
+        6,
+        7,
+        (
+            Shape(filters=9, stride=2),
+            Shape(filters=9, shortcut=("conv", 2)),
+            Shape(filters=9, shortcut=("identity", 1)),
+            Shape(filters=7, kernel=1, padding=0, pool="avg"),
+        ),
+        3,
+    ),
     "chunks": (5, 16, (Shape(filters=6, density=1.0), Shape(filters=5, density=0)), 0),
 }
 
@@ -34,13 +45,15 @@ class Surroundings:
     def __init__(self, dut, case, index, *, stall, seed):
         self.dut, self.stall, self.index = dut, stall, index
         self.rng = np.random.default_rng(seed)
-        self.layers = deque(zip(case.program.layers, case.network.array, strict=True))
+        self.layers = deque(case.program.layers)
         self.results = golden.run(case.network, case.spikes)
+        self.maps = {name: result.output for name, result in self.results.items()}
+        self.maps[case.network.layers[0].name] = case.spikes
         self.headers: deque[int] = deque()
         self.words: deque[int] = deque()
         self.offers: dict[str, int] = {}
-        for layer, integer in self.layers:
-            self._load(layer, integer)
+        for layer in self.layers:
+            self._load(layer, layer.integer)
         self.state, self.layer, self.geometry = "next", 0, 0
         self.windows = [None] * LATENCY
         self.expected, self.held = {}, None
@@ -67,13 +80,18 @@ class Surroundings:
             self.words.extend(padded.view("<u8").tolist())
 
     def _start(self):
-        layer, integer = self.layers.popleft()
-        shape, side = integer.layer, layer.side
-        half, pool = shape.stride == 2, shape.pool == "max2"
+        layer = self.layers.popleft()
+        integer, side = layer.integer, layer.side
+        shape, convolution = integer.layer, layer.convolution
+        half, pool = bool(layer.fields["half"]), shape.pool == "max2"
         result = self.results[shape.name]
-        self.integer, self.side = integer, side
+        self.compiled, self.integer, self.side = layer, integer, side
         self.block = CONFIG.tile_side // 2 if half else CONFIG.tile_side
         self.input = result.input.transpose(1, 2, 3, 0)
+        if convolution is not None:
+            self.second = self.results[convolution.layer.name].input.transpose(1, 2, 3, 0)
+        elif integer.shortcut is not None:
+            self.second = self.maps[shape.shortcut_input].transpose(1, 2, 3, 0)
         self.layer = bits(LAYER, layer.fields)
         self.raw = integer.threshold is None
         geometry = maps.geometry(CONFIG, side=side, half=half, pool=pool)
@@ -91,12 +109,15 @@ class Surroundings:
                 for y in words
                 for x in words
             }
-        nnz = integer.mask.reshape(len(integer.mask), -1).sum(axis=1)
+        nnz = sum(p.mask.reshape(len(p.mask), -1).sum(axis=1) for p in layer.sources)
+        accumulates = sum(self.results[p.layer.name].filter_accumulates for p in layer.sources)
         steps = sum(int(nnz[k]) for k in mine) * side * side
         self.totals = {
             "steps": steps * CONFIG.ticks,
             "work_cycles": steps,
-            "accumulates": sum(int(result.filter_accumulates[k]) for k in mine),
+            "accumulates": sum(int(accumulates[k]) for k in mine),
+            "shortcut_accumulates": sum(int(result.shortcut_accumulates[k]) for k in mine),
+            "stall_shortcut": 0 if integer.shortcut is None else len(mine) * side * side,
         }
         self.cycles = 0
 
@@ -137,13 +158,18 @@ class Surroundings:
         return {}
 
     def _window(self, request):
-        shape = self.integer.layer
+        shape, channel, source = self.integer.layer, request["channel"], self.input
+        padding, stride = 1 if shape.kernel == 1 else shape.padding, shape.stride
+        if channel >= shape.in_channels:  # the shortcut's: 1x1, in the centre
+            channel, source, padding = channel - shape.in_channels, self.second, 1
+            convolution = self.compiled.convolution
+            stride = 1 if convolution is None else convolution.layer.stride
         cells = maps.window(
             CONFIG,
-            self.input[request["channel"]],
+            source[channel],
             position=request["position"],
-            padding=1 if shape.kernel == 1 else shape.padding,
-            stride=shape.stride,
+            padding=padding,
+            stride=stride,
             block=(request["block_y"], request["block_x"], self.block),
         )
         word = (self.rng.random((CONFIG.tile_side, CONFIG.tile_side, CONFIG.ticks)) < 0.5) * 1
