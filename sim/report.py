@@ -154,9 +154,9 @@ def rows(
     activities = [_activity(run, row, load) for row, load in enumerate(loads)]
     energies = layer_energies(activities, technology, view=view)
     layers = [
-        _layer_row(run, layer, load, config, activity, energy / len(run.images))
-        for layer, load, activity, energy in zip(
-            _layer_numbers(run), loads, activities, energies, strict=True
+        _layer_row(run, row, load, config, activity, energy / len(run.images))
+        for row, (load, activity, energy) in enumerate(
+            zip(loads, activities, energies, strict=True)
         )
     ]
     return layers, _total_row(run, loads, layers, labels)
@@ -186,23 +186,24 @@ def _layer_numbers(run: MethodRun) -> list[int | None]:
     return numbers
 
 
-def _activity(run: MethodRun, k: int, load: Workload) -> Activity:
-    """Of row k, summed over the images."""
+def _activity(run: MethodRun, row: int, load: Workload) -> Activity:
+    """Of a row, summed over the images."""
     count = len(run.images)
     return Activity(
         work=load.work * count,
         idle=load.idle * count,
         # more is a mismatch, and was told
-        accumulates=min(sum(image.accumulates[k] for image in run.images), load.work * count),
-        input_zeros=sum(image.input_zeros[k] for image in run.images),
-        inputs=sum(image.inputs[k] for image in run.images),
+        accumulates=min(sum(image.accumulates[row] for image in run.images), load.work * count),
+        input_zeros=sum(image.input_zeros[row] for image in run.images),
+        inputs=sum(image.inputs[row] for image in run.images),
     )
 
 
 def _layer_row(
-    run: MethodRun, k: int | None, load: Workload, config: Config, activity: Activity, energy: float
+    run: MethodRun, row: int, load: Workload, config: Config, activity: Activity, energy: float
 ) -> dict[str, Any]:
     images, count = run.images, len(run.images)
+    k = _layer_numbers(run)[row]
     return {
         "name": load.name,
         "filters": load.filters,
@@ -216,7 +217,7 @@ def _layer_row(
         "latency": load.latency,
         "utilization": load.utilization,
         "occupancy": load.occupancy,
-        "accumulates": _mean(int(activity.accumulates), count),
+        "accumulates": _mean(sum(image.accumulates[row] for image in images), count),
         "rtl_cycles": 0 if k is None else _mean(sum(image.cycles[k] for image in images), count),
         "model_cycles": 0 if k is None else run.prepared.cycles[k].cycles,
         "rtl_bound_cycles": rtl_bound_cycles(load.work, lanes=config.lanes, n_pe=config.n_pe),

@@ -109,8 +109,9 @@ class Surroundings:
                 for y in words
                 for x in words
             }
-        nnz = sum(p.mask.reshape(len(p.mask), -1).sum(axis=1) for p in layer.sources)
-        accumulates = sum(self.results[p.layer.name].filter_accumulates for p in layer.sources)
+        parts = [(p.mask, self.results[p.layer.name]) for p in layer.sources]
+        nnz = np.sum([mask.reshape(len(mask), -1).sum(axis=1) for mask, _ in parts], axis=0)
+        accumulates = np.sum([r.filter_accumulates for _, r in parts], axis=0)
         steps = sum(int(nnz[k]) for k in mine) * side * side
         self.totals = {
             "steps": steps * CONFIG.ticks,

@@ -33,7 +33,23 @@ SMALL = (
     conv("conv4", (12, 7), "conv3", kernel=1, padding=0, pool="max2"),
     Layer(name="fc", kind="linear", in_channels=7 * 16, out_channels=10, kernel=1, input="conv4"),
 )
-"""Every kind of layer the array runs, for images of 32x32: maps of 32, 16, 8 and 4."""
+"""Layers in a row, for images of 32x32: maps of 32, 16, 8 and 4."""
+
+RESIDUAL = (
+    conv("conv1", (3, 8), "image"),
+    conv("conv2", (8, 20), "conv1", stride=2),
+    conv("conv3_shortcut", (8, 20), "conv1", kernel=1, padding=0, stride=2),
+    conv("conv3", (20, 20), "conv2", shortcut="conv", shortcut_input="conv3_shortcut"),
+    conv("conv4", (20, 9), "conv3", stride=2),
+    conv("conv5", (9, 20), "conv4"),
+    conv("conv6_shortcut", (20, 20), "conv3", kernel=1, padding=0, stride=2),
+    conv("conv6", (20, 20), "conv5", shortcut="conv", shortcut_input="conv6_shortcut"),
+    conv("conv7", (20, 20), "conv6", shortcut="identity", shortcut_input="conv6"),
+    conv("conv8", (20, 20), "conv7", pool="max2", shortcut="identity", shortcut_input="conv6"),
+    conv("fc1", (20, 12), "conv8", kernel=1, padding=0, pool="avg"),
+    Layer(name="fc2", kind="linear", in_channels=12, out_channels=10, kernel=1, input="fc1"),
+)
+"""Shortcuts of both kinds and an average, as in ResNet-19: maps of 32, 16, 8 and 4."""
 
 
 def random_ticket(

@@ -17,7 +17,7 @@ from sw.quantize import (
     quantize_layer,
     ticket_config,
 )
-from tests.random_networks import SMALL, conv, random_ticket
+from tests.random_networks import RESIDUAL, conv, random_ticket
 
 configs = st.builds(
     Config,
@@ -186,7 +186,8 @@ def test_the_bound_is_met_to_the_last_bit(mode, ticks):
 
         largest = next(a for a in range(32767, 0, -1) if inside(a))
         weight = np.zeros(layer.weight_shape)
-        integer = quantize_layer(Folded(layer, weight, weight != 0, np.ones(1)), config)
+        folded = Folded(layer, weight, weight != 0, np.ones(1))
+        integer = quantize_layer(folded, config)[layer.name]
         assert integer.bias[0] == largest, config
 
 
@@ -267,11 +268,55 @@ def test_another_leak_is_refused():
         ticket_config(random_ticket(leak=0.3))
 
 
-def test_shortcuts_are_refused():
-    layers = (
-        *SMALL[:2],
-        conv("conv3", (20, 20), "conv2", shortcut="identity", shortcut_input="conv2"),
-        Layer(name="fc", kind="linear", in_channels=20, out_channels=10, kernel=1, input="conv3"),
-    )
-    with pytest.raises(ValueError, match="layer conv3: shortcut = 'identity'"):
-        quantize(random_ticket(layers=layers), Config())
+@pytest.mark.parametrize("weight_bits", [16, 8, 4])
+def test_what_a_shortcut_adds_has_the_neurons_scale(weight_bits):
+    """(a), (b) and (c) hold for both convolutions and an identity together, and not one step beyond."""
+    config = Config(weight_bits=weight_bits)
+    made = random_ticket(4, layers=RESIDUAL, weight_bits=weight_bits)
+    network = quantize(made, config)
+    by_name = {i.layer.name: i for i in network.array}
+    limit, bound = 2 ** (weight_bits - 1) - 1, 2**23
+
+    def allowed(host, others, positions, k, scale):
+        rows = [i.float_weight[k][i.mask[k]] for i in (host, *others)]
+        if host.shortcut is not None:
+            rows.append(np.array([0.75]))
+        integers = np.maximum(np.abs(np.rint(np.concatenate(rows) * scale)), 1)
+        extent = positions * integers.sum() + abs(np.rint(host.float_bias[k] * scale))
+        hi = lo = 0
+        for _ in range(config.ticks):
+            hi, lo = config.leak(int(hi)) + extent, config.leak(int(lo)) - extent
+        return integers.max() <= limit and hi < bound and lo >= -bound and round(scale) < bound
+
+    for host in network.array:
+        name = host.layer.name
+        if host.threshold is None:
+            continue
+        others = [by_name[host.layer.shortcut_input]] if host.layer.shortcut == "conv" else []
+        positions = 16 if name == "fc1" else 1
+        for other in others:
+            assert np.array_equal(other.scale, host.scale)
+            assert not other.bias.any()
+        if host.shortcut is not None:
+            assert np.array_equal(host.shortcut, np.maximum(np.rint(0.75 * host.scale), 1))
+        assert (host.shortcut is not None) == (host.layer.shortcut == "identity")
+        for k, scale in enumerate(host.scale):
+            assert allowed(host, others, positions, k, scale), (name, k)
+            assert not allowed(host, others, positions, k, np.nextafter(scale, np.inf)), (name, k)
+
+
+def test_a_shortcuts_bias_is_its_hosts():
+    made = random_ticket(4, layers=RESIDUAL)
+    network = quantize(made, Config())
+    parameters = {p.layer.name: p for p in made.parameters}
+    host = next(i for i in network.array if i.layer.name == "conv3")
+    biases = [fold(parameters[n], leak=0.25)[1] for n in ("conv3", "conv3_shortcut")]
+    np.testing.assert_allclose(host.float_bias, biases[0] + biases[1])
+
+
+def test_an_average_divides_the_weights():
+    p = random_ticket(4, layers=RESIDUAL).parameters[-2]
+    weight, bias = fold(p, leak=0.25, positions=16)
+    whole, same = fold(p, leak=0.25)
+    np.testing.assert_allclose(16 * weight, whole)
+    np.testing.assert_array_equal(bias, same)

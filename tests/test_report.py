@@ -67,10 +67,14 @@ def made_run(name="uticket", empty=None):
             counters=tuple(
                 {
                     "steps": np.zeros(4, int),
+                    "shortcut_accumulates": np.zeros(4, int),
                     "accumulates": np.full(4, 0 if layer.integer.layer.name == empty else 10 + i),
                     **counters,
                 }
                 for layer in program.layers
+            ),
+            accumulates=tuple(
+                0 if layer.integer.layer.name == empty else 4 * (10 + i) for layer in program.layers
             ),
             input_zeros=(90 - 10 * i,) * layers,
             inputs=(100,) * layers,
@@ -113,7 +117,7 @@ def test_everything_is_per_image():
     content = made_report().content
     layer, total = content["layers"][0], content["totals"]
     assert layer["accumulates"] == 4 * 10.5
-    assert layer["rtl_cycles"] == layer["model_cycles"] == 21
+    assert layer["rtl_cycles"] == layer["model_cycles"] == 28
     assert layer["input_sparsity"] == pytest.approx(0.85)
     assert layer["spike_sparsity"] == pytest.approx(1 - 42 / layer["work"])
     assert layer["rtl_bound_cycles"] == -(-layer["work"] // (CONFIG.lanes * CONFIG.n_pe))
@@ -121,7 +125,7 @@ def test_everything_is_per_image():
     assert layer["energy"] == pytest.approx(energy)
     assert layer["idle"] == 4 * layer["latency"] - layer["work"]
     assert total["input_cycles"] == 100.5
-    assert total["rtl_cycles"] == total["model_cycles"] == 5 * 21 + 100.5
+    assert total["rtl_cycles"] == total["model_cycles"] == 5 * 28 + 100.5
     assert total["accumulates"] == 5 * 42
     for name in ("work", "idle", "latency", "energy", "nnz", "rtl_bound_cycles", "positions"):
         assert total[name] == pytest.approx(sum(row[name] for row in content["layers"]))
@@ -177,7 +181,10 @@ def test_more_accumulates_than_steps_are_reported_all_the_same():
     run = made_run()
     image = run.images[0]
     many = {**image.counters[0], "accumulates": np.full(4, 1 << 31)}
-    bad = replace(run, images=(replace(image, counters=(many, *image.counters[1:])), image))
+    counters = (many, *image.counters[1:])
+    accumulates = (4 << 31, *image.accumulates[1:])
+    worse = replace(image, counters=counters, accumulates=accumulates)
+    bad = replace(run, images=(worse, image))
     layer = made_report(bad).content["layers"][0]
     assert layer["accumulates"] > layer["work"]
     assert layer["spike_sparsity"] >= 0
@@ -222,4 +229,4 @@ def test_the_table_has_the_baseline_before_the_method():
 def test_counters_are_per_image():
     lines = report.counters_csv(made_report()).splitlines()
     assert lines[0] == ",".join(["model", "method", "layer", "pe", *COUNTERS])
-    assert lines[1] == "mine,uticket,conv2,0,0,10.5,1,2,3,4,5,6"
+    assert lines[1] == "mine,uticket,conv2,0,0,10.5,0,1,2,3,4,5,6,7"

@@ -14,7 +14,7 @@ from sim.cli import main, uticket
 from sw import datasets, ticket
 from sw.networks import vgg16
 from sw.quantize import quantize
-from tests.random_networks import SMALL, random_ticket, random_vgg16_ticket
+from tests.random_networks import RESIDUAL, SMALL, random_ticket, random_vgg16_ticket
 
 PARTS = {"weight", "bias", "weight_int", "bias_int", "threshold_int", "scale"}
 
@@ -31,6 +31,7 @@ def unpack(loaded: ticket.Ticket, folder) -> dict[str, np.ndarray]:
 def recompute(out: dict[str, np.ndarray], image: np.ndarray, ticks: int) -> dict[str, np.ndarray]:
     """All layers' outputs from the unpacked file and one uint8 image (C, H, W), in torch alone."""
     rows = json.loads(str(out["network"]))
+    added = {row["shortcut_input"] for row in rows if row["shortcut"] == "conv"}
     arrays = {n: torch.from_numpy(a) for n, a in out.items() if n != "network"}
     results = {}
     for number, row in enumerate(rows):
@@ -46,9 +47,17 @@ def recompute(out: dict[str, np.ndarray], image: np.ndarray, ticks: int) -> dict
             if row["kind"] == "linear":
                 current = F.linear(x.flatten(1), w, b)[:, :, None, None]
             else:
-                current = F.conv2d(x, w, b, row["stride"], row["padding"])
+                current = F.conv2d(x, w, None, row["stride"], row["padding"])
+                if row["pool"] == "avg":
+                    current = current.sum((2, 3), keepdim=True)
+                current = current + b[:, None, None]
+            if row["shortcut"] == "conv":
+                current = current + results[row["shortcut_input"]]
+            if row["shortcut"] == "identity":
+                factor = arrays[f"{name}.shortcut_int"][:, None, None]
+                current = current + factor * results[row["shortcut_input"]]
             if f"{name}.threshold_int" not in arrays:
-                results[name] = current[:, :, 0, 0]
+                results[name] = current if name in added else current[:, :, 0, 0]
                 continue
             threshold = arrays[f"{name}.threshold_int"]
         spikes, u = [], torch.zeros_like(current[0])
@@ -61,7 +70,11 @@ def recompute(out: dict[str, np.ndarray], image: np.ndarray, ticks: int) -> dict
     return {n: r.numpy() for n, r in results.items()}
 
 
-@pytest.mark.parametrize("make", [random_ticket, random_vgg16_ticket])
+def random_residual_ticket(seed, **options):
+    return random_ticket(seed, layers=RESIDUAL, **options)
+
+
+@pytest.mark.parametrize("make", [random_ticket, random_vgg16_ticket, random_residual_ticket])
 @pytest.mark.parametrize("weight_bits", [16, 8])
 def test_unpacked_network_recomputed_equals_golden(tmp_path, make, weight_bits):
     loaded = make(2, weight_bits=weight_bits)

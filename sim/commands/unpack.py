@@ -47,5 +47,7 @@ def unpacked(network: IntegerNetwork) -> dict[str, np.ndarray]:
         if integer.threshold is not None:
             arrays[f"{name}.threshold_int"] = integer.threshold
         arrays[f"{name}.scale"] = integer.scale
+        if integer.shortcut is not None:
+            arrays[f"{name}.shortcut_int"] = integer.shortcut
     arrays["network"] = np.array(json.dumps([layer.to_dict() for layer in network.layers]))
     return arrays
