@@ -113,18 +113,7 @@ class Trainer:
             keep=keep,
             floor=self.schedule.floor,
         )
-        rng = np.random.default_rng([self.seed, self.progress.round])
-        masks = {
-            name: balance.balance(
-                mask,
-                n_pe=self.n_pe,
-                policy=self.policy,
-                rng=rng,
-                weights=values[name],
-                score=values[name],
-            )
-            for name, mask in masks.items()
-        }
+        masks = self._balanced(masks, values)
         self.masks = {n: torch.from_numpy(m) for n, m in masks.items()}
         if self.schedule.rewind_images is not None:
             if self.rewind_state is None:
@@ -136,6 +125,21 @@ class Trainer:
         with torch.no_grad():
             for name, w in self.network.prunable.items():
                 w.copy_(self.last_alive[name])  # a recovered weight goes on where it was cleared
+
+    def _balanced(self, masks: prune.Masks, values: prune.Masks) -> prune.Masks:
+        """Pruned masks, balanced. values: the weights, each as it was when last in its mask."""
+        rng = np.random.default_rng([self.seed, self.progress.round])
+        return {
+            name: balance.balance(
+                mask,
+                n_pe=self.n_pe,
+                policy=self.policy,
+                rng=rng,
+                weights=values[name],
+                score=values[name],
+            )
+            for name, mask in masks.items()
+        }
 
     def _train(self, current: Round, checkpoint: Path) -> None:
         self.network.train()
