@@ -22,6 +22,7 @@ class Schedule:
 
     rewind_images: the weights, biases and batch-norm state after that many images of the first
     round are restored after each pruning (late rewinding); None goes on from the trained ones.
+    weight_bits: below 16, the rounds of the final sparsity train with quantized weights.
     """
 
     dense: tuple[Round, ...]
@@ -33,6 +34,11 @@ class Schedule:
     weight_decay: float = 5e-4
     floor: float = 0.003  # fraction of every layer's weights that pruning never removes
     mixed_precision: bool = True
+    weight_bits: int = 16
+
+    def quantizes(self, current: Round) -> bool:
+        """Whether a round trains with quantized weights (sw/fake_quantize.py)."""
+        return self.weight_bits < 16 and current.keep == self.rounds[-1].keep
 
     @property
     def rounds(self) -> tuple[Round, ...]:

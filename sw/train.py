@@ -11,6 +11,7 @@ import copy
 import os
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from torch.nn import functional as F
 
 from sw import balance, prune
 from sw.datasets import Dataset
+from sw.fake_quantize import quantized
 from sw.model import SpikingNetwork, input_sparsity, loss, predict
 from sw.networks import Layer
 from sw.schedules import Round, Schedule
@@ -171,15 +173,23 @@ class Trainer:
             group["lr"] = current.learning_rate * _one_cycle(self.progress.images / current.images)
         index = torch.randint(len(self.train_images), (batch,), generator=self.generator)
         images = self._prepared(self._augment(self.train_images[index]), current.side)
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.schedule.mixed_precision):
-            outputs = self.network(images, current.ticks)
-        value = loss(outputs, self.train_labels[index])
         self.optimizer.zero_grad(set_to_none=True)
-        value.backward()
+        with self._as_loaded(current):
+            with torch.autocast("cpu", torch.bfloat16, enabled=self.schedule.mixed_precision):
+                outputs = self.network(images, current.ticks)
+            value = loss(outputs, self.train_labels[index])
+            value.backward()
         self.optimizer.step()
         self._apply_masks()
         self._loss = value.item()
         self.progress.images += batch
+
+    def _as_loaded(self, current: Round) -> AbstractContextManager[None]:
+        """Inside, the weights are those that the hardware loads, in rounds trained for that."""
+        if not self.schedule.quantizes(current):
+            return nullcontext()
+        bits = self.schedule.weight_bits
+        return quantized(self.network.prunable, self.masks, weight_bits=bits)
 
     def _augment(self, images: torch.Tensor) -> torch.Tensor:
         """Random crop out of 4 pixels of padding, and a horizontal flip: uint8 (B, C, H, W)."""
@@ -221,18 +231,22 @@ class Trainer:
         """Fraction of uint8 images (N, C, H, W) classified right, at a round's ticks and image side."""
         self.network.eval()
         right = 0
-        for start in range(0, len(images), 250):
-            part = torch.from_numpy(images[start : start + 250])
-            with torch.autocast("cpu", torch.bfloat16, enabled=self.schedule.mixed_precision):
-                outputs = self.network(self._prepared(part, current.side), current.ticks)
-            chosen = predict(outputs).numpy()
-            right += int((chosen == labels[start : start + 250]).sum())
+        with self._as_loaded(current):
+            for start in range(0, len(images), 250):
+                part = torch.from_numpy(images[start : start + 250])
+                with torch.autocast("cpu", torch.bfloat16, enabled=self.schedule.mixed_precision):
+                    outputs = self.network(self._prepared(part, current.side), current.ticks)
+                chosen = predict(outputs).numpy()
+                right += int((chosen == labels[start : start + 250]).sum())
         return right / len(images)
 
     def input_sparsity(self, images: np.ndarray, current: Round) -> dict[str, float]:
         """Share of zeros in each array layer's input, for uint8 images (N, C, H, W)."""
         prepared = self._prepared(torch.from_numpy(images), current.side)
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.schedule.mixed_precision):
+        with (
+            self._as_loaded(current),
+            torch.autocast("cpu", torch.bfloat16, enabled=self.schedule.mixed_precision),
+        ):
             return input_sparsity(self.network, prepared, current.ticks)
 
     def _summary(self, current: Round) -> dict:

@@ -1,5 +1,7 @@
 """Pruning and the trainer: what is kept, that balance survives training, and that a run resumes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -142,6 +144,34 @@ def test_a_killed_run_resumes_to_the_same_result(dataset, tmp_path, monkeypatch,
     assert expected.keys() == found.keys()
     for name, value in expected.items():
         assert torch.equal(value, found[name]), name
+
+
+def test_only_rounds_of_the_final_sparsity_train_quantized(dataset, tmp_path):
+    again = Round(keep=0.2, images=64, ticks=2, learning_rate=0.05)
+    plain = replace(SCHEDULE, pruned=(*SCHEDULE.pruned, again))
+    schedule = replace(plain, weight_bits=4)
+    assert [schedule.quantizes(r) for r in schedule.rounds] == [False, False, True, True]
+    assert not any(plain.quantizes(r) for r in plain.rounds)
+    runs = {}
+    for name, kind in (("plain", plain), ("quantized", schedule)):
+        seen = []
+        run = trainer(dataset, tmp_path / name, schedule=kind)
+        weight = run.network.weights["conv3"].weight
+        run.network.register_forward_pre_hook(lambda *_, w=weight, s=seen: s.append(w[0].clone()))
+        run.run("uticket")
+        runs[name] = run, seen
+    (plain_run, plain_seen), (run, seen) = runs.values()
+    same = [torch.equal(a, b) for a, b in zip(plain_seen, seen, strict=True)]
+    half = len(same) // 2  # two of four rounds of equal length
+    assert all(same[:half])
+    assert not any(same[half:])
+    # in steps and in validation alike: at most 7 magnitudes, of which the largest is a 7
+    for row in seen[half:]:
+        assert len(row.abs().unique()) <= 8
+        steps = row / row.abs().max() * 7
+        torch.testing.assert_close(steps, steps.round(), rtol=0, atol=1e-4)
+    assert len(run.network.weights["conv3"].weight.detach()[0].unique()) > 15  # floats go on
+    assert torch.equal(run.masks["conv3"], plain_run.masks["conv3"])
 
 
 def test_rewinding_restores_weights_biases_and_norms(dataset, tmp_path):

@@ -18,6 +18,12 @@ SEED = 1  # of the tickets that ship
 @click.option("--seed", default=SEED, show_default=True)
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads; all if left out.")
 @click.option("--images", default=10_000, show_default=True, help="Test images for the accuracy.")
+@click.option(
+    "--weight-bits",
+    type=click.Choice(["16", "8", "4"]),
+    help="Default: the model's. Below 16 the last rounds train with quantized weights; other "
+    "bits than the model's give a ticket of their own, METHOD_Nbit.npz.",
+)
 def command(
     model: str,
     method: str | None,
@@ -25,8 +31,10 @@ def command(
     seed: int,
     threads: int | None,
     images: int,
+    weight_bits: str | None,
 ) -> None:
     """Train MODEL's tickets from nothing, or go on where a run stopped (build/train)."""
+    from dataclasses import replace
     from pathlib import Path
 
     from sim.model import load_model
@@ -54,32 +62,35 @@ def command(
     dataset = datasets.load(chosen.dataset)
     layers = networks.build(chosen.network, in_channels=dataset.channels)
     folder = Path("build") / "train" / chosen.name / schedule
+    hardware = replace(chosen.hardware, weight_bits=int(weight_bits or chosen.hardware.weight_bits))
+    suffix = f"_{hardware.weight_bits}bit" if hardware != chosen.hardware else ""
     for name in [method] if method else trained:
         click.echo(f"training {chosen.name} {name}, schedule {schedule}, seed {seed}")
         trainer = Trainer(
             layers,
             dataset,
-            SCHEDULES[schedule],
+            replace(SCHEDULES[schedule], weight_bits=hardware.weight_bits),
             policy=POLICIES[name],
-            n_pe=chosen.hardware.n_pe,
+            n_pe=hardware.n_pe,
             seed=seed,
             folder=folder,
             log=click.echo,
         )
-        trainer.run(name)
+        trainer.run(name + suffix)
         result = export(
-            folder / f"{name}.pt",
+            folder / f"{name}{suffix}.pt",
             dataset,
             network=chosen.network,
             method=name,
             schedule=schedule,
             policy=POLICIES[name],
-            n_pe=chosen.hardware.n_pe,
+            n_pe=hardware.n_pe,
             seed=seed,
-            config=chosen.hardware,
+            config=hardware,
             images=images,
             log=click.echo,
         )
         out = chosen.methods[name].ticket
+        out = out.with_stem(out.stem + suffix)
         ticket.save(result, out)
         click.echo(f"wrote {out}")
