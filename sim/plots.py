@@ -1,12 +1,15 @@
-"""Plots of the HTML report, as SVG to put into the page."""
+"""Plots: those of the HTML report, as SVG to put into the page, and that of a ticket's rounds."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from sim.history import RoundStory
 
 Row = dict[str, Any]
 Methods = Sequence[tuple[str, list[Row], Row]]  # name, layers, totals
@@ -37,7 +40,18 @@ def plots(methods: Methods, categories: dict[str, dict[str, np.ndarray]]) -> dic
     return {title: _svg(draw) for title, draw in drawn.items()}
 
 
+def rounds_plot(stories: dict[str, list[RoundStory]], kind: str) -> bytes:
+    """Sparsity and utilization by round of tickets by name, as the content of a file of `kind`."""
+    return _file(lambda axes: _rounds(axes, stories), kind)
+
+
 def _svg(draw: Callable[[Any], None]) -> str:
+    text = _file(draw, "svg").decode()
+    return text.partition("<svg")[1] + text.partition("<svg")[2]
+
+
+def _file(draw: Callable[[Any], None], kind: str) -> bytes:
+    """What `draw` draws on axes, as SVG or PNG; equal drawings give equal bytes."""
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -52,9 +66,10 @@ def _svg(draw: Callable[[Any], None]) -> str:
         axes = figure.subplots()
         axes.spines[["top", "right"]].set_visible(False)
         draw(axes)
-        text = io.StringIO()
-        figure.savefig(text, format="svg", metadata={"Date": None})
-    return text.getvalue().partition("<svg")[1] + text.getvalue().partition("<svg")[2]
+        content = io.BytesIO()
+        metadata = {"svg": {"Date": None}, "png": {"Software": None}}[kind]
+        figure.savefig(content, format=kind, metadata=metadata, dpi=150)
+    return content.getvalue()
 
 
 def _places(axes: Any, methods: Methods) -> tuple[list[np.ndarray], float]:
@@ -132,3 +147,23 @@ def _totals(axes: Any, methods: Methods) -> None:
     axes.bar_label(bars, fmt="%.3f", padding=3)
     axes.axvline(1, color=COLORS[0])
     axes.set_xlim(0, max(1.15, *(1.1 * s for s in shares if s == s)))
+
+
+def _rounds(axes: Any, stories: dict[str, list[RoundStory]]) -> None:
+    colors = (*COLORS, *(color for _, color in list(CATEGORIES.values())[2:]))
+    start = 0 if len(stories) > 1 else 1  # the baseline's gray is for the first of several
+    for number, (name, story) in enumerate(stories.items()):
+        color = colors[(number + start) % len(colors)]
+        x = [row.round for row in story]
+        for field, style in (("utilization", "o-"), ("weight_sparsity", "s--")):
+            values = [getattr(row, field) for row in story]
+            shares = [np.nan if value is None else value for value in values]
+            axes.plot(
+                x, shares, style, color=color, markersize=4,
+                label=f"{name}, {field.replace('_', ' ')}",
+            )  # fmt: skip
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.set_xlabel("round")
+    axes.set_ylim(-0.02, 1.05)
+    axes.set_ylabel("share")
+    _legend(axes)

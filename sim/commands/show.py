@@ -1,34 +1,95 @@
-"""`uticket show`: a ticket's metadata."""
+"""`uticket show`: a ticket's metadata, layers and rounds."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from sim.errors import BadInput
 
-@click.command()
-@click.argument("ticket", type=click.Path(path_type=Path))
+if TYPE_CHECKING:
+    from sim.history import RoundStory
+    from sw.ticket import Ticket
+
+ROUND = (
+    "round", "ticks", "images", "validation_accuracy", "nnz", "weight_sparsity", "utilization",
+    "occupancy",
+)  # fmt: skip
+PLOTS = (".svg", ".png")
+
+
+@click.command(short_help="A ticket's metadata, layers and rounds.")
+@click.argument("tickets", metavar="TICKET...", nargs=-1, required=True, type=click.Path())
+@click.option("--n-pe", type=click.IntRange(min=1), help="PEs, instead of the ticket's.")
 @click.option(
     "--json", "json_path", type=click.Path(path_type=Path), help="Also write the metadata here."
 )
-def command(ticket: Path, json_path: Path | None) -> None:
-    """Print the metadata of TICKET and the non-zero weights of its layers."""
-    from sim.files import write_json
-    from sim.table import print_table
+@click.option(
+    "--plot",
+    type=click.Path(path_type=Path),
+    help="Write a plot of sparsity and utilization by round here (.svg or .png).",
+)
+def command(
+    tickets: tuple[str, ...], n_pe: int | None, json_path: Path | None, plot: Path | None
+) -> None:
+    """Print each TICKET's metadata, the non-zero weights of its layers, and its rounds of training.
+
+    Utilization (Eq. 2) and occupancy are those of 32x32 images, filters in the network's own order.
+    One plot holds all tickets: the paper's Fig. 4 of a lottery ticket and a u-Ticket.
+    """
+    from sim.files import atomic_write, write_json
+    from sim.history import rounds
     from sw.ticket import load, public_metadata
 
-    loaded = load(ticket)
-    metadata = public_metadata(loaded)
+    if json_path and len(tickets) > 1:
+        raise BadInput(f"--json with {len(tickets)} tickets; allowed: one")
+    if plot and plot.suffix not in PLOTS:
+        raise BadInput(f"--plot {plot}; allowed: a name that ends in {' or '.join(PLOTS)}")
+    loaded = [load(Path(path)) for path in tickets]
+    stories = [rounds(ticket, n_pe=n_pe) for ticket in loaded]
     if json_path:
-        write_json(json_path, metadata)
+        write_json(json_path, with_balance(public_metadata(loaded[0]), stories[0]))
+    for path, ticket, story in zip(tickets, loaded, stories, strict=True):
+        if len(tickets) > 1:
+            click.echo(f"{path}\n")
+        _print(ticket, story, n_pe or ticket.metadata["n_pe"])
+    if plot:
+        from sim.plots import rounds_plot
+
+        names = [_name(ticket) for ticket in loaded]
+        if len(set(names)) < len(names):
+            names = list(tickets)
+        with atomic_write(plot) as file:
+            file.write(rounds_plot(dict(zip(names, stories, strict=True)), plot.suffix[1:]))
+
+
+def with_balance(metadata: dict, story: list[RoundStory]) -> dict:
+    """Metadata in which each round of `history` has its utilization and occupancy, too."""
+    history = [
+        {**row, "utilization": s.utilization, "occupancy": s.occupancy}
+        for row, s in zip(metadata["history"], story, strict=True)
+    ]
+    return {**metadata, "history": history}
+
+
+def _name(ticket: Ticket) -> str:
+    return f"{ticket.metadata['network']} {ticket.metadata['dataset']} {ticket.metadata['method']}"
+
+
+def _print(ticket: Ticket, story: list[RoundStory], n_pe: int) -> None:
+    from sim.table import print_table
+    from sw.ticket import public_metadata
+
+    metadata = public_metadata(ticket)
     for name, value in metadata.items():
         if name == "history":
             continue
         if isinstance(value, dict):
             value = ", ".join(f"{k} {v}" for k, v in value.items())
         click.echo(f"{name:20}{value}")
-    masks = loaded.masks
+    masks = ticket.masks
     print_table(
         "",
         ("layer", "parameters", "nnz", "weight_sparsity"),
@@ -40,3 +101,8 @@ def command(ticket: Path, json_path: Path | None) -> None:
             metadata["weight_sparsity"],
         ),
     )
+    if not story:
+        return
+    rows = [tuple(getattr(s, column) for column in ROUND) for s in story]
+    *earlier, last = rows
+    print_table(f"\nat the end of each round, {n_pe} PEs", ROUND, earlier, last)
