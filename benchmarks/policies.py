@@ -15,8 +15,6 @@ from __future__ import annotations
 import argparse
 import csv
 import os
-import statistics
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -215,9 +213,7 @@ def small_images() -> Dataset:
         mean = images.reshape(n, c, h // 2, 2, w // 2, 2).mean((3, 5), dtype=np.float32)
         return np.rint(mean).astype(np.uint8)
 
-    return replace(
-        full, train_images=half(full.train_images), test_images=half(full.test_images)
-    )
+    return replace(full, train_images=half(full.train_images), test_images=half(full.test_images))
 
 
 def load_runs() -> list[dict[str, str]]:

@@ -59,8 +59,9 @@ def rounds(ticket: Ticket, *, n_pe: int | None = None) -> list[RoundStory]:
 
 
 def output_sides(layers: Sequence[Layer], image_side: int = SIDE) -> dict[str, int]:
-    """Side of the map over which each layer sums, before pooling: 1 for a linear layer, 4 for an
-    average over 4x4, whose 16 positions the array all visits.
+    """Side of the map over which each layer sums, before pooling.
+
+    1 for a linear layer; 4 for an average over 4x4, whose 16 positions the array all visits.
     """
     handed_on = {"image": image_side}
     summed = {}
