@@ -15,6 +15,8 @@ from __future__ import annotations
 import argparse
 import csv
 import os
+import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,20 +24,26 @@ os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import numpy as np
 import torch
+from scipy import stats
 
 from hw.config import Config
+from sim import golden
 from sim.workload import layer_workload, totals
 from sw import balance, datasets, export, networks, prune, ticket
 from sw.datasets import Dataset
 from sw.networks import Layer
+from sw.quantize import quantize
 from sw.schedules import SCHEDULES, Round, Schedule
+from sw.ticket import Ticket
 from sw.train import Trainer
 
 # Chosen before the first run.
 EXPLORE_SEEDS = (101, 102, 103)
 CONFIRM_SEEDS = (1, 2, 3, 4, 5, 6)
+CHOSEN = ("ranked",)  # what `explore` said; `confirm` and `bits` see other seeds
 NETWORK, SCHEDULE = "study", "study"
 N_PE, TICKS = 16, 2
+BITS_IMAGES = 2_000  # of the test set, for integer networks
 FOLDER = Path("build/policies")
 FIELDS = (
     "phase", "seed", "variant", "weight_bits", "nnz", "weight_sparsity", "moved",
@@ -129,10 +137,17 @@ class StudyTrainer(Trainer):
             values = {
                 name: np.where(masks[name], values[name], self.gradients[name]) for name in masks
             }
-        if variant.ranked:
-            result = ranked(values, masks, n_pe=self.n_pe, floor=self.schedule.floor)
-        else:
+        if variant.ranked or variant.policy != "magnitude":
             result = super()._balanced(masks, values)
+        else:  # every group's mean, as `uticket balance` does
+            rng = np.random.default_rng(0)  # all is given, nothing is drawn
+            result = {
+                name: balance.balance(
+                    mask, n_pe=self.n_pe, policy="magnitude", rng=rng,
+                    weights=values[name], score=values[name],
+                )
+                for name, mask in masks.items()
+            }  # fmt: skip
         self.moved = sum(int(np.count_nonzero(result[n] != masks[n])) for n in masks)
         return result
 
@@ -172,38 +187,6 @@ class StudyTrainer(Trainer):
         self.network.load_state_dict(state)
 
 
-def ranked(values: prune.Masks, masks: prune.Masks, *, n_pe: int, floor: float) -> prune.Masks:
-    """Balanced masks of the nnz of `masks`: whole ranks of a group, largest mean magnitude first.
-
-    Rank r of a group is the r-th largest |value| of each of its filters; it is kept or dropped as one.
-    """
-    mean, size, where = [], [], []
-    for name, value in values.items():
-        rows = np.abs(value.reshape(len(value), -1))
-        guaranteed = int(np.ceil(floor * rows.shape[1]))
-        for start in range(0, len(rows), n_pe):
-            group = -np.sort(-rows[start : start + n_pe], axis=1)
-            score = group.mean(0)
-            score[:guaranteed] = np.inf
-            mean.append(score)
-            size.append(np.full(len(score), len(group)))
-            where += [(name, start)] * len(score)
-    order = np.argsort(-np.concatenate(mean), kind="stable")
-    held = np.cumsum(np.concatenate(size)[order])
-    nnz = sum(int(m.sum()) for m in masks.values())
-    last = int(np.argmin(np.abs(held - nnz)))
-    target = {name: np.zeros(len(value), int) for name, value in values.items()}
-    for unit in order[: last + 1]:
-        name, start = where[unit]
-        target[name][start : start + n_pe] += 1
-    result = {}
-    for name, value in values.items():
-        rows = np.abs(value.reshape(len(value), -1))
-        rank = np.argsort(np.argsort(-rows, axis=1, kind="stable"), axis=1)
-        result[name] = (rank < target[name][:, None]).reshape(value.shape)
-    return result
-
-
 def small_images() -> Dataset:
     """Fashion-MNIST at 16x16: means of 2x2 pixels."""
     full = datasets.load("fashion_mnist")
@@ -237,7 +220,7 @@ def record(row: dict) -> None:
     print(", ".join(f"{k} {v}" for k, v in row.items()), flush=True)
 
 
-def workload(masks: dict[str, np.ndarray], *, sort: bool) -> tuple[float, float]:
+def workload(masks: dict[str, np.ndarray], *, sort: bool = False) -> dict[str, float | None]:
     """Network utilization and occupancy of masks, in the network's order or sorted."""
     sides = dict(zip(masks, (8, 4, 2, 1), strict=True))
     rows = []
@@ -251,58 +234,190 @@ def workload(masks: dict[str, np.ndarray], *, sort: bool) -> tuple[float, float]
             )
         )
     total = totals(rows)
-    return total.utilization or 0.0, total.occupancy or 0.0
+    return {"utilization": total.utilization, "occupancy": total.occupancy}
+
+
+def trainer_of(seed: int, name: str, dataset: Dataset, schedule: Schedule) -> StudyTrainer:
+    """A trainer of one variant; the dense network of a seed is shared."""
+    result = StudyTrainer(
+        study_network(), dataset, schedule, policy=VARIANTS[name].policy, n_pe=N_PE, seed=seed,
+        folder=FOLDER / f"seed{seed}", log=lambda line: None,
+    )  # fmt: skip
+    result.variant = VARIANTS[name]
+    return result
+
+
+def exported(seed: int, name: str, method: str, dataset: Dataset) -> Ticket:
+    """The ticket of a finished run; what is measured is not in it, but a line of runs.csv."""
+    folder = FOLDER / f"seed{seed}"
+    return export.export(
+        folder / f"{method}.pt", dataset, network=NETWORK, method=method, schedule=SCHEDULE,
+        policy=VARIANTS[name].policy, n_pe=N_PE, seed=seed,
+        config=Config(ticks=TICKS), images=100, log=lambda line: None,
+    )  # fmt: skip
 
 
 def train(phase: str, seed: int, name: str, dataset: Dataset, *, test: bool) -> None:
     """One run, recorded. test: whether the test set is looked at."""
-    folder = FOLDER / f"seed{seed}"
-    trainer = StudyTrainer(
-        study_network(), dataset, SCHEDULES[SCHEDULE],
-        policy=VARIANTS[name].policy, n_pe=N_PE, seed=seed, folder=folder, log=lambda line: None,
-    )  # fmt: skip
-    trainer.variant = VARIANTS[name]
+    trainer = trainer_of(seed, name, dataset, SCHEDULES[SCHEDULE])
     trainer.run(name)
     masks = {n: m.numpy() for n, m in trainer.masks.items()}
-    utilization, occupancy = workload(masks, sort=False)
     row = {
-        "phase": phase, "seed": seed, "variant": name, "weight_bits": 16,
-        **ticket.counts(masks), "moved": trainer.moved,
-        "utilization": utilization, "occupancy": occupancy,
+        "phase": phase, "seed": seed, "variant": name, "weight_bits": 16, **ticket.counts(masks),
+        "moved": trainer.moved, **workload(masks),
         "validation": trainer.progress.history[-1]["validation_accuracy"],
     }  # fmt: skip
     if test:
-        result = export.export(
-            folder / f"{name}.pt", dataset, network=NETWORK, method=name, schedule=SCHEDULE,
-            policy=VARIANTS[name].policy, n_pe=N_PE, seed=seed, config=Config(ticks=TICKS),
-            images=10_000, log=lambda line: None,
-        )  # fmt: skip
-        ticket.save(result, folder / f"{name}.npz")
-        row["test"] = result.metadata["accuracy"]
-        row["test_integer"] = result.metadata["accuracy_quantized"]
+        row["test"] = export.float_accuracy(
+            trainer.network, dataset, dataset.test_images, dataset.test_labels, TICKS
+        )
     record(row)
 
 
-def explore(dataset: Dataset) -> None:
+def check_sorted(result: Ticket, images: np.ndarray) -> None:
+    """Raise RuntimeError unless the network in order of nnz computes what it computes unsorted."""
+    network = quantize(result, Config(ticks=TICKS))
+    layers = list(network.array)
+    for i in range(len(layers) - 1):  # the classifier's order only names its outputs anew
+        order = balance.sort_order(balance.filter_nnz(layers[i].mask))
+        layers[i] = replace(
+            layers[i],
+            **{
+                field: getattr(layers[i], field)[order]
+                for field in ("weight", "mask", "bias", "threshold", "scale")
+            },
+        )
+        layers[i + 1] = replace(
+            layers[i + 1],
+            weight=layers[i + 1].weight[:, order],
+            mask=layers[i + 1].mask[:, order],
+        )
+    spikes = golden.first_layer_spikes(network, images)
+    expected = export.integer_outputs(network, spikes)
+    found = export.integer_outputs(replace(network, array=tuple(layers)), spikes)
+    if not np.array_equal(expected, found):
+        raise RuntimeError("the sorted network differs from the unsorted one")
+
+
+def explore(dataset: Dataset, seeds: Sequence[int]) -> None:
     """All variants, by validation accuracy."""
     done = {(r["seed"], r["variant"]) for r in load_runs() if r["phase"] == "explore"}
-    for seed in EXPLORE_SEEDS:
+    for seed in seeds:
         for name in VARIANTS:
             if (str(seed), name) not in done:
                 train("explore", seed, name, dataset, test=False)
 
 
-PHASES = {"explore": explore}
+def confirm(dataset: Dataset, seeds: Sequence[int]) -> None:
+    """The policies and the variant that `explore` chose, by test accuracy."""
+    done = {(r["seed"], r["variant"]) for r in load_runs() if r["phase"] == "confirm"}
+    for seed in seeds:
+        for name in ("none", "random", "magnitude", *CHOSEN):
+            if (str(seed), name) not in done:
+                train("confirm", seed, name, dataset, test=True)
+
+
+def bits(dataset: Dataset, seeds: Sequence[int]) -> None:
+    """16, 8 and 4 bits: the networks of `confirm` rounded, as they are and after one more round."""
+    done = {(r["seed"], r["variant"]) for r in load_runs() if r["phase"] == "bits"}
+    for seed in seeds:
+        for name in ("none", *CHOSEN):
+            folder = FOLDER / f"seed{seed}"
+            if (str(seed), name) not in done:
+                rounded = exported(seed, name, name, dataset)
+                if name == "none":
+                    check_sorted(rounded, dataset.test_images[:500])
+                for weight_bits in (8, 4, 16):
+                    record_bits(seed, name, rounded, dataset, weight_bits=weight_bits)
+            for suffix, trained_bits in (("more", 16), ("more4bit", 4)):
+                method = f"{name}_{suffix}"
+                if (str(seed), method) not in done:
+                    if not (folder / f"{method}.pt").is_file():
+                        shutil.copyfile(folder / f"{name}.pt", folder / f"{method}.pt")
+                    trainer_of(seed, name, dataset, more(trained_bits)).run(method)
+                    trained = exported(seed, name, method, dataset)
+                    record_bits(seed, method, trained, dataset, weight_bits=4)
+
+
+def more(weight_bits: int) -> Schedule:
+    """The schedule with one more short round, which trains with weights of so many bits."""
+    schedule = SCHEDULES[SCHEDULE]
+    last = replace(schedule.rounds[-1], images=8_960, learning_rate=0.02)
+    return replace(schedule, pruned=(*schedule.pruned, last), weight_bits=weight_bits)
+
+
+def record_bits(
+    seed: int, name: str, source: Ticket, dataset: Dataset, *, weight_bits: int
+) -> None:
+    """Record a ticket's integer network: its balance, by the integers, and its test accuracy."""
+    network = quantize(source, Config(ticks=TICKS, weight_bits=weight_bits))
+    loaded = {layer.layer.name: layer.weight != 0 for layer in network.array}
+    images, labels = dataset.test_images[:BITS_IMAGES], dataset.test_labels[:BITS_IMAGES]
+    accuracy = export.integer_accuracy(network, images, labels)
+    row = {
+        "phase": "bits", "seed": seed, "variant": name, "weight_bits": weight_bits,
+        **ticket.counts(loaded), **workload(loaded), "test_integer": accuracy,
+    }  # fmt: skip
+    if name == "none":
+        record({**row, "variant": "sort", **workload(loaded, sort=True)})
+    record(row)
+
+
+def summary() -> None:
+    """Mean differences to `none`, in points, paired by seed, with 95 % intervals (t)."""
+    runs = load_runs()
+    values = {
+        (r["phase"], r["variant"], r["weight_bits"], r["seed"]): r
+        for r in runs
+    }  # fmt: skip
+    fields = (("explore", "validation"), ("confirm", "test"), ("bits", "test_integer"))
+    for phase, field in fields:
+        print(f"\n{phase}, {field}: seeds, mean, mean difference to none (95 % interval), balance")
+        kinds = dict.fromkeys((r["variant"], r["weight_bits"]) for r in runs if r["phase"] == phase)
+        for variant, weight_bits in kinds:
+            mine = {k[3]: r for k, r in values.items() if k[:3] == (phase, variant, weight_bits)}
+            base = (phase, "none", "16")
+            pairs = [
+                (float(r[field]), float(values[(*base, seed)][field]))
+                for seed, r in mine.items()
+                if (*base, seed) in values
+            ]
+            mean = 100 * np.mean([a for a, _ in pairs])
+            middle, half = interval([100 * (a - b) for a, b in pairs])
+            balanced = [np.mean([float(r[f]) for r in mine.values()])
+                        for f in ("nnz", "utilization", "occupancy")]  # fmt: skip
+            print(
+                f"{variant:16}{weight_bits:>3} bit {len(pairs):2}  {mean:6.2f}  {middle:+.2f} "
+                f"({middle - half:+.2f} to {middle + half:+.2f})  nnz {balanced[0]:.0f}, "
+                f"utilization {balanced[1]:.4f}, occupancy {balanced[2]:.4f}"
+            )
+
+
+def interval(differences: list[float]) -> tuple[float, float]:
+    """Mean and half of its 95 % confidence interval by Student's t; NaN for fewer than two."""
+    n = len(differences)
+    if n < 2:
+        return float(np.mean(differences)), float("nan")
+    spread = np.std(differences, ddof=1) / np.sqrt(n)
+    return float(np.mean(differences)), float(stats.t.ppf(0.975, n - 1) * spread)
+
+
+PHASES = {"explore": explore, "confirm": confirm, "bits": bits}
+SEEDS = {"explore": EXPLORE_SEEDS, "confirm": CONFIRM_SEEDS, "bits": CONFIRM_SEEDS}
 
 
 def main() -> None:
     """Run the phases named on the command line, or all."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("phase", nargs="*", choices=[*PHASES, []])
+    parser.add_argument("phase", nargs="*", choices=[*PHASES, "summary", []])
+    parser.add_argument("--seeds", type=int, nargs="+", help="Some of a phase's seeds.")
+    arguments = parser.parse_args()
     torch.set_num_threads(1)
-    dataset = small_images()
-    for phase in parser.parse_args().phase or PHASES:
-        PHASES[phase](dataset)
+    for phase in arguments.phase or [*PHASES, "summary"]:
+        if phase == "summary":
+            summary()
+        else:
+            PHASES[phase](small_images(), arguments.seeds or SEEDS[phase])
 
 
 if __name__ == "__main__":

@@ -87,6 +87,39 @@ def balance(
     return result
 
 
+def ranked(
+    values: dict[str, np.ndarray], *, nnz: int, n_pe: int, floor: float = 0.0
+) -> dict[str, np.ndarray]:
+    """Balanced boolean masks of a whole network that keep its largest |values|.
+
+    Rank r of a group is the r-th largest |value| of each of its filters. Ranks are kept or dropped
+    whole, those of the largest mean first over all groups and layers, ties in order: pruning and
+    balancing in one step. So every full group has utilization exactly 1; the sum of weights is as
+    near to `nnz` as whole ranks allow. floor: fraction of each filter that stays whatever its values.
+    """
+    orders, scores, groups = {}, [], []
+    for name, value in values.items():
+        rows = np.abs(value.reshape(len(value), -1))
+        orders[name] = np.argsort(-rows, axis=1, kind="stable")
+        guaranteed = int(np.ceil(floor * rows.shape[1]))
+        for start in range(0, len(rows), n_pe):
+            part = slice(start, start + n_pe)
+            score = np.take_along_axis(rows[part], orders[name][part], 1).mean(0)
+            score[:guaranteed] = np.inf
+            scores.append(score)
+            groups.append((name, part))
+    group = np.repeat(np.arange(len(groups)), [len(score) for score in scores])
+    size = np.array([len(orders[name][part]) for name, part in groups])  # filters of each group
+    first = np.argsort(-np.concatenate(scores), kind="stable")
+    held = np.cumsum(size[group[first]])  # weights, with the ranks up to this one
+    count = int(np.argmin(np.abs(np.concatenate([[0], held]) - nnz)))
+    each = np.bincount(group[first[:count]], minlength=len(groups))
+    masks = {name: np.zeros(order.shape, bool) for name, order in orders.items()}
+    for (name, part), target in zip(groups, each, strict=True):
+        np.put_along_axis(masks[name][part], orders[name][part, :target], True, 1)
+    return {name: mask.reshape(values[name].shape) for name, mask in masks.items()}
+
+
 def _flip_by_value(
     flat: np.ndarray, rows: np.ndarray, delta: np.ndarray, values: np.ndarray
 ) -> None:

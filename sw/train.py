@@ -29,6 +29,7 @@ from sw.schedules import Round, Schedule
 VALIDATION_IMAGES = 5_000  # the last of the training set; never trained on
 SPARSITY_IMAGES = 250  # of the validation set, for the input sparsity of each round
 CHECKPOINT_SECONDS = 60.0
+TARGETS = {"random": "exact", "magnitude": "ranked"}  # of a policy: how many weights a filter gets
 Log = Callable[[str], None]
 
 
@@ -130,16 +131,12 @@ class Trainer:
 
     def _balanced(self, masks: prune.Masks, values: prune.Masks) -> prune.Masks:
         """Pruned masks, balanced. values: the weights, each as it was when last in its mask."""
+        if self.policy == "magnitude":
+            nnz = sum(int(np.count_nonzero(mask)) for mask in masks.values())
+            return balance.ranked(values, nnz=nnz, n_pe=self.n_pe, floor=self.schedule.floor)
         rng = np.random.default_rng([self.seed, self.progress.round])
         return {
-            name: balance.balance(
-                mask,
-                n_pe=self.n_pe,
-                policy=self.policy,
-                rng=rng,
-                weights=values[name],
-                score=values[name],
-            )
+            name: balance.balance(mask, n_pe=self.n_pe, policy=self.policy, rng=rng)
             for name, mask in masks.items()
         }
 
@@ -260,6 +257,7 @@ class Trainer:
             "side": current.side,
             "validation_accuracy": self.accuracy(images, labels, current),
             "weight_sparsity": prune.sparsity(masks),
+            "target": None if current.keep == 1 else TARGETS.get(self.policy),
             "filter_nnz": {n: balance.filter_nnz(m).tolist() for n, m in masks.items()},
             "input_sparsity": self.input_sparsity(images[:SPARSITY_IMAGES], current),
         }

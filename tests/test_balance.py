@@ -4,11 +4,11 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim.workload import layer_workload
-from sw.balance import POLICIES, balance, filter_nnz, sort_order, targets
+from sw.balance import POLICIES, balance, filter_nnz, ranked, sort_order, targets
 from sw.sampling import flip_random
 
 CHANGING = ("random", "magnitude")
@@ -234,3 +234,58 @@ def test_every_policy_takes_an_empty_layer():
     empty = np.zeros((5, 3, 3, 3), bool)
     for policy in POLICIES:
         assert not balance(empty, n_pe=4, policy=policy, rng=rng()).any()
+
+
+def test_ranked_keeps_whole_ranks_of_the_largest_mean():
+    values = {
+        "a": np.array([[9.0, -1, 5, 0], [2, 3, -8, 0], [7, 0, 0, 0]]),  # two filters, one alone
+        "b": np.array([[-4.0, 0.5], [0.5, 4]]),
+    }
+    # means of ranks: a 8.5, 4, 1.5, 0 (two weights each); 7, 0, 0, 0 (one); b 4, 0.5 (two)
+    kept = ranked(values, nnz=7, n_pe=2)
+    assert kept["a"].astype(int).tolist() == [[1, 0, 1, 0], [0, 1, 1, 0], [1, 0, 0, 0]]
+    assert kept["b"].astype(int).tolist() == [[1, 0], [0, 1]]
+    assert sum(m.sum() for m in ranked(values, nnz=4, n_pe=2).values()) == 3  # 3 before 5
+    assert not any(m.any() for m in ranked(values, nnz=0, n_pe=2).values())
+    floor = ranked(values, nnz=3, n_pe=2, floor=0.25)  # a rank of every group
+    assert [filter_nnz(m).tolist() for m in floor.values()] == [[1, 1, 1], [0, 0]]
+    floor = ranked(values, nnz=5, n_pe=2, floor=0.25)
+    assert [filter_nnz(m).tolist() for m in floor.values()] == [[1, 1, 1], [1, 1]]
+
+
+@settings(deadline=None)
+@given(
+    seed=st.integers(0, 1000),
+    n_pe=st.integers(1, 20),
+    keep=st.floats(0, 1),
+    floor=st.sampled_from([0.0, 0.01]),
+)
+def test_ranked_masks_are_balanced_and_hold_the_largest_of_each_filter(seed, n_pe, keep, floor):
+    draw = rng(seed)
+    shapes = {"a": (int(draw.integers(1, 40)), 3, 3, 3), "b": (10, 17)}
+    values = {name: draw.normal(size=shape) for name, shape in shapes.items()}
+    nnz = round(keep * sum(v.size for v in values.values()))
+    kept = ranked(values, nnz=nnz, n_pe=n_pe, floor=floor)
+    found = sum(int(m.sum()) for m in kept.values())
+    assert 2 * abs(found - nnz) <= n_pe
+    for name, mask in kept.items():
+        assert mask.shape == shapes[name]
+        counts = filter_nnz(mask)
+        for start in range(0, len(counts), n_pe):
+            assert len(set(counts[start : start + n_pe].tolist())) == 1
+        for row, value in zip(mask.reshape(len(mask), -1), values[name], strict=True):
+            magnitude = np.abs(value.ravel())
+            if 0 < row.sum() < row.size:
+                assert magnitude[row].min() >= magnitude[~row].max()
+
+
+def test_ranked_masks_keep_more_magnitude_than_any_other_split():
+    """Means of ranks fall along a filter, so the largest first is the best choice: all others are tried."""
+    values = {"a": rng(1).normal(size=(4, 3)), "b": rng(2).normal(size=(2, 3)) * 2}
+    kept = ranked(values, nnz=8, n_pe=2)
+    best = 0.0
+    for each in np.ndindex(4, 4, 4):  # ranks of the groups of a, and of b
+        if 2 * sum(each) == 8:
+            rows = [*-np.sort(-np.abs(values["a"])), *-np.sort(-np.abs(values["b"]))]
+            best = max(best, sum(rows[i][: each[i // 2]].sum() for i in range(6)))
+    assert sum(np.abs(values[n])[kept[n]].sum() for n in values) == pytest.approx(best)
