@@ -8,7 +8,7 @@ every layer that quantize.py lets pass), else 53 in float64.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,23 +51,29 @@ def first_layer_spikes(network: IntegerNetwork, images: np.ndarray) -> np.ndarra
     Raises ValueError unless `images` are uint8 of the first layer's channels.
     """
     layer = network.layers[0]
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] != layer.in_channels:
-        raise ValueError(
-            f"images are {images.dtype} {images.shape}, need uint8 (N, {layer.in_channels}, H, W)"
-        )
-    kernel = network.first_weight.reshape(layer.out_channels, -1)
     spikes = []
-    for image in datasets.normalize(images, network.dataset):
-        patches, sides = _patches(image[None], layer, np.float64)
-        current = kernel @ patches + network.first_bias[:, None]
+    for current in first_layer_currents(network, images):
         v = np.zeros_like(current)
         ticks = np.empty((network.ticks, *current.shape), np.uint8)
         for t in range(network.ticks):
             v = network.float_leak * v + current
             ticks[t] = v >= 1
             v[v >= 1] = 0
-        spikes.append(_pool(ticks.reshape(network.ticks, -1, *sides), layer))
+        spikes.append(_pool(ticks, layer))
     return np.stack(spikes)
+
+
+def first_layer_currents(network: IntegerNetwork, images: np.ndarray) -> Iterator[np.ndarray]:
+    """What each image adds to the first layer's potentials every tick, float64 (K, H, W)."""
+    layer = network.layers[0]
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] != layer.in_channels:
+        raise ValueError(
+            f"images are {images.dtype} {images.shape}, need uint8 (N, {layer.in_channels}, H, W)"
+        )
+    kernel = network.first_weight.reshape(layer.out_channels, -1)
+    for image in datasets.normalize(images, network.dataset):
+        patches, sides = _patches(image[None], layer, np.float64)
+        yield (kernel @ patches + network.first_bias[:, None]).reshape(-1, *sides)
 
 
 def run(network: IntegerNetwork, spikes: np.ndarray) -> dict[str, LayerResult]:

@@ -10,25 +10,21 @@ import platform
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import click
 import numpy as np
 import torch
-from torch.nn import functional as F
 
 from hw.config import Config
-from sim import golden
-from sw import datasets, networks, ticket
+from sw import datasets, evaluate, networks, ticket
 from sw.datasets import Dataset
-from sw.model import SpikingNetwork, input_sparsity, predict
+from sw.model import SpikingNetwork, input_sparsity
 from sw.neurons import LEAK
-from sw.quantize import IntegerNetwork, quantize
+from sw.quantize import quantize
 from sw.schedules import SCHEDULES
 from sw.ticket import NOT_MEASURED, Norm, Parameters, Ticket
 from sw.train import SPARSITY_IMAGES, VALIDATION_IMAGES
 
-BATCH = 50  # images
 NORM_EPS = torch.nn.BatchNorm2d(1).eps  # which model.py leaves at its default
 
 
@@ -113,10 +109,10 @@ def export(
             for name in arrays
         },
     )
-    accuracy = float_accuracy(model, dataset, test_images, labels, config.ticks)
-    log(f"float network: {accuracy:.4f} of {len(labels)} images")
-    quantized = integer_accuracy(quantize(result, config), test_images, labels)
-    log(f"integer network: {quantized:.4f}")
+    accuracy, quantized = evaluate.accuracies(
+        quantize(result, config), test_images, labels, threads=torch.get_num_threads()
+    )
+    log(f"float network: {accuracy:.4f} of {len(labels)} images; integer network: {quantized:.4f}")
     metadata = {
         **result.metadata,
         **ticket.counts(result.masks),
@@ -154,83 +150,6 @@ def _parameters(
 def _normalized(images: np.ndarray, dataset: Dataset) -> torch.Tensor:
     floats = torch.from_numpy(datasets.normalize(images, dataset.name)).float()
     return floats.contiguous(memory_format=torch.channels_last)
-
-
-@torch.no_grad()
-def float_accuracy(
-    model: SpikingNetwork, dataset: Dataset, images: np.ndarray, labels: np.ndarray, ticks: int
-) -> float:
-    """Fraction of uint8 images (N, C, H, W) that the float32 network classifies right."""
-    right = 0
-    for at in range(0, len(images), BATCH):
-        chosen = predict(model(_normalized(images[at : at + BATCH], dataset), ticks)).numpy()
-        right += int((chosen == labels[at : at + BATCH]).sum())
-    return right / len(images)
-
-
-def integer_accuracy(network: IntegerNetwork, images: np.ndarray, labels: np.ndarray) -> float:
-    """Fraction of uint8 images (N, C, H, W) that the integer network classifies right.
-
-    The first image of each call is compared with the golden model (RuntimeError if they differ).
-    """
-    right = 0
-    for at in range(0, len(images), BATCH):
-        spikes = golden.first_layer_spikes(network, images[at : at + BATCH])
-        outputs = integer_outputs(network, spikes)
-        if at == 0:
-            expected = golden.run(network, spikes[0])[network.layers[-1].name].output
-            if not np.array_equal(outputs[0], expected):
-                raise RuntimeError("the batched integer network differs from the golden model")
-        chosen = [golden.predict(acc) for acc in outputs]
-        right += int((np.array(chosen) == labels[at : at + BATCH]).sum())
-    return right / len(images)
-
-
-@torch.no_grad()
-def integer_outputs(network: IntegerNetwork, spikes: np.ndarray) -> np.ndarray:
-    """The classifier's accumulators, int32 (N, T, K), for a batch of spikes (N, T, C, H, W).
-
-    The golden model for many images, with float32 convolutions: every partial sum is an integer
-    below 2^23 (quantize.py), hence exact in float32 in any order. NNPACK is left out, because its
-    Winograd transforms are no mere sums; PyTorch asks oneDNN for direct convolution only.
-    Raises RuntimeError for a sum that is not an integer.
-    """
-    batch, ticks = spikes.shape[:2]
-    outputs = {network.layers[0].name: torch.from_numpy(spikes).float().transpose(0, 1)}
-    for integer in network.array:
-        layer = integer.layer
-        x = outputs[layer.input].flatten(0, 1)
-        weight = torch.from_numpy(integer.weight).float()
-        with torch.backends.nnpack.flags(enabled=False):
-            if layer.kind == "linear":
-                acc = F.linear(x.flatten(1), weight)[:, :, None, None]
-            else:
-                acc = F.conv2d(x, weight, stride=layer.stride, padding=layer.padding)
-        if not torch.equal(acc, acc.round()):
-            raise RuntimeError(f"layer {layer.name}: a float32 sum of integers is no integer")
-        acc = acc.int() + torch.from_numpy(integer.bias).int()[:, None, None]
-        acc = acc.unflatten(0, (ticks, batch))
-        if integer.threshold is None:
-            return acc[..., 0, 0].transpose(0, 1).numpy()
-        outputs[layer.name] = _fire(network.leak, layer, acc, integer.threshold)
-    raise ValueError("the network has no classifier")
-
-
-def _fire(
-    leak: Callable[[Any], Any], layer: networks.Layer, acc: torch.Tensor, threshold: np.ndarray
-) -> torch.Tensor:
-    """LIF and pooling: int32 (T, N, K, H, W) -> float32 spikes."""
-    limit = torch.from_numpy(threshold).int()[:, None, None]
-    u = torch.zeros_like(acc[0])
-    spikes = torch.empty(acc.shape)
-    for t, current in enumerate(acc):
-        u = leak(u) + current
-        fires = u >= limit
-        spikes[t] = fires
-        u = u * ~fires
-    if layer.pool == "max2":
-        spikes = F.max_pool2d(spikes.flatten(0, 1), 2).unflatten(0, spikes.shape[:2])
-    return spikes
 
 
 @click.command()

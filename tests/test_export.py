@@ -10,12 +10,12 @@ from hw.config import Config
 from sim import golden
 from sw import export, networks, ticket, train
 from sw.balance import filter_nnz
-from sw.datasets import STATISTICS, Dataset, normalize
-from sw.model import SpikingNetwork, input_sparsity, predict
+from sw.datasets import STATISTICS, Dataset
+from sw.model import SpikingNetwork, input_sparsity
 from sw.quantize import quantize
 from sw.schedules import SCHEDULES
 from sw.ticket import NOT_MEASURED
-from tests.random_networks import SMALL, random_ticket
+from tests.random_networks import SMALL
 
 VALIDATION = 16
 
@@ -114,30 +114,6 @@ def test_accuracies_are_those_of_both_networks(checkpoint, dataset, monkeypatch)
     right = np.mean(np.array(chosen) == dataset.test_labels[:10])
     assert result.metadata["accuracy_quantized"] == right
     assert abs(result.metadata["accuracy"] - right) <= 0.3
-
-
-def test_integer_accuracy_is_the_golden_models(dataset, monkeypatch):
-    """Labels that the golden model gives: all right; any others: all wrong. Three batches."""
-    monkeypatch.setattr(export, "BATCH", 5)
-    network = quantize(random_ticket(4), Config())
-    spikes = golden.first_layer_spikes(network, dataset.test_images)
-    labels = np.array([golden.predict(golden.run(network, s)["fc"].output) for s in spikes])
-    assert len(set(labels)) > 1
-    assert export.integer_accuracy(network, dataset.test_images, labels) == 1
-    assert export.integer_accuracy(network, dataset.test_images, labels + 1) == 0
-
-
-def test_float_accuracy_does_not_depend_on_batches(dataset, monkeypatch):
-    torch.manual_seed(1)
-    network = lively(SpikingNetwork(SMALL)).eval()
-    images = dataset.test_images
-    with torch.no_grad():
-        outputs = network(torch.from_numpy(normalize(images, "cifar10")).float(), 4)
-    labels = predict(outputs).numpy()
-    assert len(set(labels)) > 1
-    monkeypatch.setattr(export, "BATCH", 5)
-    assert export.float_accuracy(network, dataset, images, labels, 4) == 1
-    assert export.float_accuracy(network, dataset, images, labels + 1, 4) == 0
 
 
 def test_old_history_is_not_measured_but_the_last_round(checkpoint, dataset, monkeypatch, tmp_path):

@@ -186,21 +186,14 @@ def test_first_layer_equals_torch_and_not_the_batch():
         assert np.array_equal(alone[0], spikes[i])
 
 
-def test_vgg16_runs_through_the_batched_torch_network():
-    """The exporter's fast integer network gives the golden model's numbers, whatever the batch."""
-    from sw.export import integer_outputs
-
+def test_vgg16_has_the_shapes_and_activity_of_its_layers():
     network = random_vgg16(1)
-    images = np.random.default_rng(3).integers(0, 256, (2, 3, 32, 32), np.uint8)
-    spikes = golden.first_layer_spikes(network, images)
-    outputs = integer_outputs(network, spikes)
-    for i in range(2):
-        results = golden.run(network, spikes[i])
-        assert list(results) == [layer.name for layer in network.layers[1:]]
-        assert all(0.4 < r.input_sparsity < 0.99 for r in results.values())
-        assert results["conv2"].output.shape == (4, 64, 16, 16)
-        assert results["conv13"].output.shape == (4, 512, 1, 1)
-        assert np.array_equal(outputs[i], results["fc"].output)
+    images = np.random.default_rng(3).integers(0, 256, (1, 3, 32, 32), np.uint8)
+    results = golden.run(network, golden.first_layer_spikes(network, images)[0])
+    assert list(results) == [layer.name for layer in network.layers[1:]]
+    assert all(0.4 < r.input_sparsity < 0.99 for r in results.values())
+    assert results["conv2"].output.shape == (4, 64, 16, 16)
+    assert results["conv13"].output.shape == (4, 512, 1, 1)
 
 
 def test_prediction_takes_the_lowest_index_on_ties():
