@@ -16,5 +16,5 @@ lock --generate-hashes --no-emit-package systemc pyproject.toml \
 
 # No hashes, and installed with its dependencies: the machine decides which build of torch it gets, one
 # for the CPU or PyPI's, and only PyPI's needs CUDA (the lines for Linux alone), which it pins itself.
-grep -oE '(scipy|torch)==[0-9.]+' pyproject.toml | lock - -c requirements/test.lock |
+grep -oE '(numba|scipy|threadpoolctl|torch)==[0-9.]+' pyproject.toml | lock - -c requirements/test.lock |
     grep -v "sys_platform == 'linux'" > requirements/train.lock
