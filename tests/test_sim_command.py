@@ -133,6 +133,54 @@ def test_a_run_proves_reports_and_dumps(uticket, tmp_path, tickets):
         assert golden.predict(maps["fc.output"]) == total["predictions"][0]
 
 
+BLOCKS = (
+    conv("conv1", (3, 8), "image", pool="max2"),
+    conv("conv2", (8, 6), "conv1", stride=2),
+    conv("conv3_shortcut", (8, 6), "conv1", kernel=1, padding=0, stride=2),
+    conv("conv3", (6, 6), "conv2", shortcut="conv", shortcut_input="conv3_shortcut"),
+    conv("conv4", (6, 9), "conv3"),
+    conv("conv5", (9, 6), "conv4", pool="max2", shortcut="identity", shortcut_input="conv3"),
+    conv("fc1", (6, 7), "conv5", kernel=1, padding=0, pool="avg"),
+    Layer(name="fc2", kind="linear", in_channels=7, out_channels=10, kernel=1, input="fc1"),
+)
+
+
+@pytest.mark.parametrize("method", ["lth", "sort"])
+def test_shortcuts_have_rows_and_their_hosts_the_cycles(uticket, tmp_path, method):
+    """Sorted too: an identity adds its channel wherever that one was loaded."""
+    path = tmp_path / "ticket.npz"
+    ticket.save(random_ticket(5, layers=BLOCKS, method="lth", n_pe=4, ticks=2), path)
+    tiny = tmp_path / "tiny.yaml"
+    tiny.write_text("preset: tiny")
+    status, _, err = uticket(
+        "--hardware", tiny, "--method", method, "--dump", tmp_path / "maps", model=path
+    )
+    assert (status, err) == (0, "")
+    content = json.loads((tmp_path / "sim" / "ticket" / "report.json").read_text())
+    rows = {row["name"]: row for row in content["layers"]}
+    assert list(rows) == [layer.name for layer in BLOCKS[1:]]
+    network = quantize(ticket.load(path), PRESETS["tiny"])
+    spikes = golden.first_layer_spikes(network, first_images("cifar10", 1)[0])[0]
+    expected = golden.run(network, spikes)
+    for integer in network.array:
+        name = integer.layer.name
+        row, positions = rows[name], {"conv2": 64, "fc1": 16, "fc2": 1}.get(name, 64)
+        assert row["positions"] == positions
+        assert row["work"] == 2 * positions * row["nnz"]
+        assert row["accumulates"] == expected[name].accumulates
+        assert (row["rtl_cycles"] == 0) == (row["model_cycles"] == 0) == (name == "conv3_shortcut")
+    with (tmp_path / "sim" / "ticket" / "counters.csv").open() as file:
+        counters = list(csv.DictReader(file))
+    added = sum(float(c["stall_shortcut"]) for c in counters if c["layer"] == "conv5")
+    assert added == 6 * 64  # one weight a filter, at every position
+    spikes_added = sum(float(c["shortcut_accumulates"]) for c in counters)
+    assert spikes_added == expected["conv3"].output.sum() > 0
+    with np.load(tmp_path / "maps" / "image_000.npz") as maps:
+        assert "conv3_shortcut.input" in maps.files
+        assert "conv3_shortcut.output" not in maps.files
+        assert np.array_equal(maps["fc1.output"], expected["fc1"].output)
+
+
 def test_several_images_run_in_processes(uticket, tmp_path):
     assert uticket("--images", 4, "--method", "sort", "--dump", tmp_path / "maps")[0] == 0
     content = report(tmp_path)
