@@ -68,7 +68,7 @@ def build(
         mask[list(shape.empty)] = False
         # Sums of a few weights reach the threshold of 1, so that some neurons fire and some do not.
         fan_in = max(1.0, mask.sum() / len(mask) * rate)
-        weight = rng.normal(0.05, 1 / np.sqrt(fan_in), mask.shape) * mask / positions
+        weight = rng.normal(0.05, 1 / np.sqrt(fan_in), mask.shape) * mask / np.sqrt(positions)
         return Folded(layer, weight, mask, rng.normal(0.1, 0.4, len(mask)), positions)
 
     for k, shape in enumerate(shapes):

@@ -31,7 +31,7 @@ NETWORKS = {
             Shape(filters=9, stride=2),
             Shape(filters=9, shortcut=("conv", 2)),
             Shape(filters=9, shortcut=("identity", 1)),
-            Shape(filters=7, kernel=1, padding=0, pool="avg"),
+            Shape(filters=40, kernel=1, padding=0, pool="avg", density=1.0),
         ),
         3,
     ),
