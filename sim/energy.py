@@ -12,15 +12,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from sim.components import TABLES, breakdown, constants, load_table, step_counts, total_pj
 from sim.errors import BadInput
 
 VIEWS = ("spikes", "input_sparsity", "network_average")
 FOLDER = Path(__file__).parent / "technology"
+PAPER = "paper"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,13 +78,17 @@ class Activity:
         return self.input_zeros / self.inputs if self.inputs else None
 
 
-def load_technology(name: str = "paper") -> Technology:
-    """Read `sim/technology/NAME.yaml`. Raises BadInput for an unknown name, listing the known."""
-    path = FOLDER / f"{name}.yaml"
-    if not path.is_file():
-        known = ", ".join(sorted(p.stem for p in FOLDER.glob("*.yaml")))
-        raise BadInput(f"unknown technology {name!r}; known: {known}")
-    table: dict[str, Any] = yaml.safe_load(path.read_text())
+def load_technology(name: str = PAPER) -> Technology:
+    """`paper`, or the two constants of a table of components. Raises BadInput for an unknown name, listing the known."""
+    if name in TABLES:
+        dynamic, standing = constants(load_table(name))
+        text = f"components of {name}: {standing:.3f} pJ / {dynamic:.3f} pJ"
+        return Technology(
+            name=name, accumulate=1.0, leak=standing / dynamic, source=text, sensitivity={}
+        )
+    if name != PAPER:
+        raise BadInput(f"unknown technology {name!r}; known: {', '.join((PAPER, *TABLES))}")
+    table: dict[str, Any] = yaml.safe_load((FOLDER / f"{PAPER}.yaml").read_text())
     actions = table["actions"]
     return Technology(
         name=table["name"],
@@ -110,6 +117,74 @@ def layer_energies(
         eq3(work=layer.work, idle=layer.idle, spike_sparsity=s, technology=technology)
         for layer, s in zip(layers, sparsities, strict=True)
     ]
+
+
+def answer(
+    *,
+    work: float,
+    idle: float,
+    spike_sparsity: float,
+    ratio: float | None = None,
+    technology: str | None = None,
+    accounting: str = "paper",
+    lif_updates: float = 0,
+) -> dict[str, Any]:
+    """What `uticket energy` says: energy in E_dyn and in pJ, ratio, and lines that add up to it.
+
+    ratio: E_leak / E_dyn of Eq. 3, whose two constants are then the only lines. technology: `paper`
+    is the ratio 0.21; a table of components gives its lines, LIF updates included. Raises BadInput.
+    """
+    _check(work=work, idle=idle, lif_updates=lif_updates)
+    if not 0 <= spike_sparsity <= 1:
+        raise BadInput(f"spike_sparsity = {spike_sparsity}; allowed: 0 to 1")
+    if ratio is not None:
+        _check(ratio=ratio)
+        if technology is not None:
+            raise BadInput(f"ratio = {ratio} and technology = {technology!r}; allowed: one of them")
+    name = technology or (PAPER if accounting == PAPER or ratio is not None else "32nm")
+    label = name if ratio is None else f"ratio {ratio:g}"
+    tabled = ratio is None and name != PAPER
+    e_dyn, e_leak = constants(load_table(name if tabled else "32nm"), accounting=accounting)
+    accumulates = work * (1 - spike_sparsity)
+    if tabled:
+        counts = step_counts(
+            work=work,
+            idle=idle,
+            accumulates=accumulates,
+            accounting=accounting,
+            lif_updates=lif_updates,
+        )
+        lines = breakdown(load_table(name), counts, accounting=accounting)
+        ratio = e_leak / e_dyn
+    else:
+        if accounting != PAPER or lif_updates:
+            raise BadInput(
+                "Eq. 3 with a given ratio is of accounting 'paper', without LIF updates; "
+                f"allowed for others: technology {', '.join(TABLES)}"
+            )
+        ratio = load_technology(name).leak if ratio is None else ratio
+        standing = (work + idle) * ratio * e_dyn
+        lines = {
+            "E_dyn": {"dynamic_pj": accumulates * e_dyn, "ungated_pj": 0.0, "leakage_pj": 0.0},
+            "E_leak": {"dynamic_pj": 0.0, "ungated_pj": 0.0, "leakage_pj": standing},
+        }
+    energy_pj = total_pj(lines)
+    return {
+        "technology": label,
+        "accounting": accounting,
+        "ratio": ratio,
+        "e_dyn_pj": e_dyn,
+        "e_leak_pj": ratio * e_dyn,
+        "energy": energy_pj / e_dyn,
+        "energy_pj": energy_pj,
+        "components": lines,
+    }
+
+
+def _check(**values: float) -> None:
+    for name, value in values.items():
+        if not (isfinite(value) and value >= 0):
+            raise BadInput(f"{name} = {value}; allowed: a number, 0 or more")
 
 
 def _sparsities(layers: Sequence[Activity], view: str) -> list[float]:

@@ -1,9 +1,25 @@
 """`sim.energy`: Eq. 3, its views, and what the paper's tables say of it."""
 
+import json
+import re
+
 import pytest
 
-from sim.energy import Activity, eq3, layer_energies, load_technology
+from sim.cli import main
+from sim.components import (
+    ACCOUNTINGS,
+    TABLES,
+    Counts,
+    breakdown,
+    constants,
+    load_table,
+    merge,
+    read_table,
+    total_pj,
+)
+from sim.energy import Activity, answer, eq3, layer_energies, load_technology
 from sim.errors import BadInput
+from sim.published import published
 
 PAPER = load_technology()
 
@@ -96,3 +112,140 @@ def test_a_view_without_its_counts_is_refused():
         layer_energies([layer], PAPER, view="network_average")
     with pytest.raises(ValueError, match="unknown view 'average'"):
         layer_energies([layer], PAPER, view="average")
+
+
+def cut(rows, **options):
+    energies = {
+        name: answer(
+            work=row["work"] * 1e8,
+            idle=row["idle"] * 1e8,
+            spike_sparsity=row["spikes"] / 100,
+            **options,
+        )["energy"]
+        for name, row in rows.items()
+    }
+    return 100 * (1 - energies["uticket"] / energies["lth"])
+
+
+@pytest.mark.parametrize("options", [{"ratio": 0.21}, {"technology": "32nm"}, {}])
+@pytest.mark.parametrize("network", ["vgg16", "resnet19"])
+@pytest.mark.parametrize("dataset", ["cifar10", "fmnist", "svhn"])
+def test_the_printed_tables_give_the_printed_cuts(network, dataset, options):
+    rows = published()["tables_1_2"][network][dataset]
+    assert abs(cut(rows, **options) - published()["energy_cut"][network][dataset]) < 0.5
+
+
+def test_another_device_or_free_running_clocks_give_other_cuts():
+    rows = published()["tables_1_2"]["vgg16"]["cifar10"]
+    ratios = {name: load_technology(name).leak for name in TABLES}
+    assert ratios["32nm"] == pytest.approx(0.212, abs=5e-4)
+    assert ratios["32nm-lstp"] == ratios["32nm"]
+    assert ratios["32nm-lop"] == pytest.approx(1.3, abs=0.05)
+    assert ratios["32nm-hp"] == pytest.approx(1.8, abs=0.05)
+    assert ratios["32nm-ungated"] > 50
+    assert cut(rows, technology="32nm-hp") - cut(rows, technology="32nm") > 2
+
+
+@pytest.mark.parametrize("accounting", ACCOUNTINGS)
+@pytest.mark.parametrize("technology", TABLES)
+def test_lines_add_up_to_the_answer(technology, accounting):
+    result = answer(
+        work=1000,
+        idle=200,
+        spike_sparsity=0.75,
+        technology=technology,
+        accounting=accounting,
+        lif_updates=30,
+    )
+    parts = [value for line in result["components"].values() for value in line.values()]
+    assert sum(parts) == pytest.approx(result["energy_pj"])
+    assert result["energy_pj"] == pytest.approx(result["energy"] * result["e_dyn_pj"])
+    assert min(parts) >= 0
+
+
+def test_the_table_of_components_and_eq_3_are_one():
+    tabled = answer(work=500, idle=70, spike_sparsity=0.9, technology="32nm")
+    view = answer(work=500, idle=70, spike_sparsity=0.9, ratio=tabled["ratio"])
+    assert view["energy"] == pytest.approx(tabled["energy"])
+    assert view["energy"] == pytest.approx(500 * (0.1 + view["ratio"]) + 70 * view["ratio"])
+
+
+def test_components_are_the_published_figures():
+    content = read_table()
+    hz = content["clock_mhz"] * 1e6
+    for name, row in content["components"].items():
+        assert row["node_nm"] == content["node_nm"] == 32
+        assert row["source"] in content["sources"]
+        if row["kernel"] in content["kernels"]:
+            kernel = content["kernels"][row["kernel"]][row["width_bits"]]
+            assert row["dynamic"]["value"] == pytest.approx(kernel["dynamic_mw"] * 1e9 / hz)
+            assert row["leakage"]["value"] == kernel["leakage_uw"]
+            assert row["area"]["value"] == kernel["area_um2"]
+        else:
+            assert name in ("spad", "glb", "dram")
+    for rows in content["kernels"].values():
+        assert {row["source"] for row in rows.values()} <= set(content["sources"])
+        if 24 in rows:
+            for field in ("area_um2", "dynamic_mw", "leakage_uw"):
+                middle = (rows[16][field] + rows[32][field]) / 2
+                assert rows[24][field] == pytest.approx(middle, rel=1e-4)
+    spad, glb = content["components"]["spad"], content["components"]["glb"]
+    assert spad["dynamic"]["value"] == content["devices"]["lstp"]["read_pj"]
+    assert spad["area"]["value"] == pytest.approx(content["srams"][8]["area_mm2"] * 1e6 / 4)
+    assert glb["leakage"]["value"] == content["srams"][glb["bytes"] // 1024]["leakage_mw"] * 1e3
+
+
+def test_eq_3_is_what_one_accumulate_and_one_cycle_cost():
+    dynamic, standing = constants(load_table())
+    assert dynamic == pytest.approx(1.070 + 0.246, abs=1e-3)
+    assert standing == pytest.approx(0.279, abs=1e-3)
+    assert PAPER.sensitivity["components"] == pytest.approx(standing / dynamic, abs=5e-4)
+    assert PAPER.sensitivity["itrs_hp"] == pytest.approx(load_technology("32nm-hp").leak, abs=0.02)
+    assert PAPER.sensitivity["itrs_lop"] == pytest.approx(
+        load_technology("32nm-lop").leak, abs=0.03
+    )
+
+
+def test_figure_8_bars_hold_all_of_it():
+    counts = Counts(accumulates=10, pe_cycles=50, spad_reads=10, spad_writes=3, lif_updates=4)
+    lines = breakdown(load_table(), counts, accounting="paper")
+    bars = merge(lines)
+    assert list(bars) == ["MAC_D", "MEM_D", "LIF_D", "MAC_L", "MEM_L", "LIF_L"]
+    assert sum(bars.values()) == pytest.approx(total_pj(lines))
+    assert bars["MEM_D"] == pytest.approx(10 * 1.07 + 3 * 0.958)
+    assert bars["LIF_D"] == pytest.approx(4 * (0.0775625 + 0.140625 + 0.093575))
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"work": -1}, "work = -1"),
+        ({"work": float("nan")}, "work = nan"),
+        ({"idle": float("inf")}, "idle = inf"),
+        ({"spike_sparsity": 1.5}, "spike_sparsity = 1.5; allowed: 0 to 1"),
+        ({"ratio": -0.1}, "ratio = -0.1"),
+        ({"ratio": 0.2, "technology": "32nm"}, "allowed: one of them"),
+        ({"technology": "7nm"}, "unknown technology '7nm'; known: paper, 32nm"),
+        ({"ratio": 0.2, "accounting": "rtl"}, "accounting 'paper'"),
+    ],
+)
+def test_what_energy_cannot_answer_is_refused(change, told):
+    with pytest.raises(BadInput, match=re.escape(told)):
+        answer(**{"work": 10, "idle": 0, "spike_sparsity": 0.5, **change})
+
+
+def test_the_command_answers_in_json_and_by_line(tmp_path, capsys):
+    path = tmp_path / "energy.json"
+    arguments = "--work 1.34e8 --idle 0.41e8 --spike-sparsity 0.848 --ratio 0.21 --json"
+    with pytest.raises(SystemExit) as ended:
+        main(["energy", *arguments.split(), str(path)])
+    assert not ended.value.code
+    content = json.loads(path.read_text())
+    assert content["energy"] == pytest.approx(1.34e8 * 0.152 + 1.75e8 * 0.21)
+    assert content["ratio"] == 0.21
+    assert content["energy_pj"] == pytest.approx(content["energy"] * 1.31605)
+    assert "E_leak / E_dyn = 0.2100" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as ended:
+        main(["energy", "--work", "1", "--idle", "-1", "--spike-sparsity", "0"])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == "uticket: error: idle = -1.0; allowed: a number, 0 or more\n"

@@ -1,0 +1,254 @@
+"""Energy from counts x a table of components (sim/technology/*.yaml), line by line; docs/energy.md.
+
+Every line is a component of SATA_Sim's names. Its energy has three parts: dynamic (an action),
+ungated (a cycle, whatever happens in it, where the clock is not gated) and leakage (a cycle).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hw.config import Config
+from sim.errors import BadInput
+
+FOLDER = Path(__file__).parent / "technology"
+BASE = "32nm"
+DEVICES = {f"{BASE}-{device}": device for device in ("lstp", "lop", "hp")}
+UNGATED = f"{BASE}-ungated"
+TABLES = (BASE, *DEVICES, UNGATED)
+NEVER_GATED = ("and-gate", "adder", "comp-lif", "sub-lif")  # in SATA_Sim's own configuration
+PARTS = ("dynamic_pj", "ungated_pj", "leakage_pj")
+ACCOUNTINGS = ("paper", "rtl")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Component:
+    """One instance of a component."""
+
+    name: str
+    width_bits: int
+    dynamic_pj: float
+    """Of an action: an accumulate, a LIF update, a read."""
+    write_pj: float
+    """Of a write, of memories; 0 otherwise."""
+    ungated_pj: float
+    """Of a cycle, whatever happens in it."""
+    leakage_uw: float
+    area_um2: float
+    node_nm: int
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Components of one technology."""
+
+    name: str
+    clock_mhz: float
+    components: dict[str, Component]
+    fifo_um2: dict[int, float]
+    """Area of a FIFO 16 bits wide, by depth."""
+
+    def leakage_pj(self, name: str) -> float:
+        """What one instance leaks in a cycle."""
+        return self.components[name].leakage_uw / self.clock_mhz
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    """What happened, of one image or summed over several. Cycles are summed over the PEs."""
+
+    accumulates: float
+    pe_cycles: float
+    """Cycles that all PEs together were powered; in accounting `paper` a step is a cycle."""
+    spad_reads: float
+    """Words of 16 bits."""
+    spad_writes: float = 0
+    lif_updates: float = 0
+    """(neuron, tick) pairs."""
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not 0 <= value < float("inf"):
+                raise ValueError(f"{name} = {value}; allowed: 0 or more")
+
+
+def load_table(name: str = BASE) -> Table:
+    """A table of components. Raises BadInput for an unknown name, listing the known."""
+    if name not in TABLES:
+        raise BadInput(f"unknown technology {name!r}; known: {', '.join(('paper', *TABLES))}")
+    content = read_table()
+    rows = content["components"]
+    for unit, part in (("pJ", "dynamic"), ("pJ", "ungated"), ("uW", "leakage"), ("um2", "area")):
+        wrong = [n for n, row in rows.items() if row[part]["unit"] != unit]
+        if wrong:
+            raise BadInput(f"{BASE}.yaml: {wrong[0]}.{part} has another unit; allowed: {unit}")
+    components = {n: _component(n, row) for n, row in rows.items()}
+    if name in DEVICES:
+        device = content["devices"][DEVICES[name]]
+        components["spad"] = replace(
+            components["spad"],
+            dynamic_pj=device["read_pj"],
+            write_pj=device["write_pj"],
+            leakage_uw=device["leakage_uw"],
+        )
+    if name == UNGATED:  # what would be an action's energy is spent in every cycle
+        for n in NEVER_GATED:
+            row = components[n]
+            components[n] = replace(row, dynamic_pj=0.0, ungated_pj=row.dynamic_pj)
+    return Table(
+        name=name,
+        clock_mhz=content["clock_mhz"],
+        components=components,
+        fifo_um2={depth: row["area_um2"] for depth, row in content["fifos"].items()},
+    )
+
+
+def read_table() -> dict[str, Any]:
+    """The YAML as it is."""
+    return yaml.safe_load((FOLDER / f"{BASE}.yaml").read_text(encoding="utf-8"))
+
+
+def _component(name: str, row: dict[str, Any]) -> Component:
+    return Component(
+        name=name,
+        width_bits=row["width_bits"],
+        dynamic_pj=row["dynamic"]["value"],
+        write_pj=row.get("write", {"value": 0.0})["value"],
+        ungated_pj=row["ungated"]["value"],
+        leakage_uw=row["leakage"]["value"],
+        area_um2=row["area"]["value"],
+        node_nm=row["node_nm"],
+        source=row["source"],
+    )
+
+
+def instances(accounting: str, config: Config | None = None) -> dict[str, int]:
+    """How many of each component a PE has.
+
+    `paper`: as its section III-B, four AND gates, 256 accumulators each with its adder, 256 LIF
+    units of four registers. `rtl`: this RTL's, a gate and an adder a lane, accumulators in memories
+    (counted as registers), and a LIF pipeline of a unit and a register a tick.
+    Raises ValueError for an unknown accounting.
+    """
+    if accounting == "paper":
+        return {
+            "and-gate": 4,
+            "adder": 256,
+            "reg-acc": 256,
+            "comp-lif": 256,
+            "sub-lif": 256,
+            "reg-membrane": 4 * 256,
+            "spad": 1,
+        }
+    if accounting == "rtl":
+        config = config or Config()
+        return {
+            "and-gate": config.lanes,
+            "adder": config.lanes,
+            "reg-acc": config.accumulators,
+            "comp-lif": config.ticks,
+            "sub-lif": config.ticks,
+            "reg-membrane": config.ticks,
+            "spad": 1,
+        }
+    raise ValueError(f"unknown accounting {accounting!r}; allowed: {', '.join(ACCOUNTINGS)}")
+
+
+def breakdown(
+    table: Table, counts: Counts, *, accounting: str, config: Config | None = None
+) -> dict[str, dict[str, float]]:
+    """Energy of the PEs in pJ: PARTS by component. Their sum is the total, see `total_pj`."""
+    actions = {
+        "and-gate": counts.accumulates,
+        "adder": counts.accumulates,
+        "reg-acc": counts.accumulates,
+        "comp-lif": counts.lif_updates,
+        "sub-lif": counts.lif_updates,
+        "reg-membrane": counts.lif_updates,
+        "spad": counts.spad_reads,
+    }
+    lines = {}
+    for name, number in instances(accounting, config).items():
+        component = table.components[name]
+        dynamic = actions[name] * component.dynamic_pj
+        if name == "spad":
+            dynamic += counts.spad_writes * component.write_pj
+        lines[name] = {
+            "dynamic_pj": dynamic,
+            "ungated_pj": counts.pe_cycles * number * component.ungated_pj,
+            "leakage_pj": counts.pe_cycles * number * table.leakage_pj(name),
+        }
+    return lines
+
+
+def total_pj(lines: Mapping[str, Mapping[str, float]]) -> float:
+    """The sum of all parts of all lines."""
+    return sum(sum(line[part] for part in PARTS) for line in lines.values())
+
+
+def merge(lines: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """The six bars of the paper's Fig. 8, in pJ: MAC, LIF and MEM, dynamic (D) and standing (L).
+
+    Standing is what a cycle costs whatever happens in it: leakage and ungated.
+    """
+    kinds = {"spad": "MEM", "comp-lif": "LIF", "sub-lif": "LIF", "reg-membrane": "LIF"}
+    bars = {f"{kind}_{part}": 0.0 for part in "DL" for kind in ("MAC", "MEM", "LIF")}
+    for name, line in lines.items():
+        kind = kinds.get(name, "MAC")
+        bars[f"{kind}_D"] += line["dynamic_pj"]
+        bars[f"{kind}_L"] += line["ungated_pj"] + line["leakage_pj"]
+    return bars
+
+
+def step_counts(
+    *,
+    work: float,
+    idle: float,
+    accumulates: float,
+    accounting: str,
+    lif_updates: float = 0,
+    config: Config | None = None,
+) -> Counts:
+    """Counts of PEs of which only steps are known.
+
+    `paper`: a step is a cycle, and an accumulate reads the scratchpad. `rtl`: a cycle does `lanes`
+    steps, and a word is read once for the sweep of a whole tile; what else the RTL does (headers,
+    filling, stalls) only its program and counters tell, see `sim.memory`.
+    """
+    instances(accounting)  # refuses an unknown one
+    if accounting == "paper":
+        cycles, reads = work + idle, accumulates
+    else:
+        config = config or Config()
+        cycles, reads = (work + idle) / config.lanes, work / config.accumulators
+    return Counts(
+        accumulates=accumulates, pe_cycles=cycles, spad_reads=reads, lif_updates=lif_updates
+    )
+
+
+def constants(
+    table: Table, *, accounting: str = "paper", config: Config | None = None
+) -> tuple[float, float]:
+    """E_dyn and E_leak of Eq. 3 in pJ: of a step with a spike, and of any step of a PE.
+
+    What `breakdown` says of one accumulate, and of one step of standing. In accounting `rtl` E_dyn
+    holds the read that a step's share of a sweep costs.
+    """
+    one = step_counts(work=1, idle=0, accumulates=1, accounting=accounting, config=config)
+    lines = breakdown(table, one, accounting=accounting, config=config)
+    dynamic = sum(line["dynamic_pj"] for line in lines.values())
+    return dynamic, total_pj(lines) - dynamic
+
+
+def pe_area_um2(table: Table, *, accounting: str = "paper", config: Config | None = None) -> float:
+    """Area of a PE: its components, without control."""
+    return sum(
+        number * table.components[name].area_um2
+        for name, number in instances(accounting, config).items()
+    )
