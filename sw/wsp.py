@@ -89,3 +89,26 @@ def _first_position(shape: tuple[int, ...]) -> int:
 def _ramps(counts: np.ndarray) -> np.ndarray:
     """0, 1, ..., n - 1 for each n in `counts`, one after the other."""
     return np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+
+
+def lengths(mask: np.ndarray) -> np.ndarray:
+    """Words of each filter's stream, int64 (K,), for a layer's mask (K, C, kh, kw) or (K, C)."""
+    filters, channels = mask.shape[:2]
+    counts = np.count_nonzero(mask.reshape(filters, channels, -1), axis=2)
+    which, channel = np.nonzero(counts)
+    first = np.diff(which, prepend=-1) > 0
+    gaps = channel - np.where(first, -1, np.concatenate([[0], channel[:-1]])) - 1
+    headers = 1 + np.maximum(gaps - 1, 0) // MAX_SKIP
+    return counts.sum(axis=1) + np.bincount(which, headers, filters).astype(np.int64)
+
+
+def expected_words(nnz: np.ndarray, *, channels: int, positions: int) -> float:
+    """Words of a layer whose filters have `nnz` (K,) weights, on average over where they lie.
+
+    A slice needs its header unless all its positions are empty; headers that only skip are left out.
+    """
+    size, n = channels * positions, np.asarray(nnz, np.float64)
+    empty = np.ones_like(n)
+    for j in range(positions):
+        empty *= np.maximum(size - n - j, 0) / (size - j)
+    return float(np.sum(n + channels * (1 - empty)))
