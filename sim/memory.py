@@ -156,8 +156,8 @@ def rtl_counts(layer: CompiledLayer, counters: Mapping[str, np.ndarray], config:
     """
     access = rtl_accesses(layer, config)
     return Counts(
-        accumulates=int(np.sum(counters["accumulates"])),
-        pe_cycles=int(sum(np.sum(counters[name]) for name in CYCLES)),
+        accumulates=float(np.sum(counters["accumulates"])),
+        pe_cycles=float(sum(np.sum(counters[name]) for name in CYCLES)),
         spad_reads=access.spad_reads,
         spad_writes=access.spad_writes,
         lif_updates=lif_updates(layer, config),

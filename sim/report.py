@@ -12,6 +12,8 @@ import numpy as np
 
 from hw.config import Config
 from hw.counters import COUNTERS, CYCLES
+from sim import memory
+from sim.components import ACCOUNTINGS, Counts, breakdown, load_table, step_counts, total_pj
 from sim.energy import Activity, Technology, layer_energies, load_technology
 from sim.files import atomic_write, write_json
 from sim.simulate import MethodRun
@@ -28,6 +30,7 @@ TICKET = (
     "policy",
     "n_pe",
 )
+TECHNOLOGY = "32nm"  # of the energy by component
 COLUMNS = {  # of the table: header with its unit, by field
     "work": "work (steps)",
     "idle": "idle (steps)",
@@ -119,6 +122,17 @@ def build(
         "reduction": {
             name: _reduction(total[name], reference["totals"][name]) if reference else None
             for name in ("latency", "energy")
+        },
+        "components": {
+            "technology": TECHNOLOGY,
+            "unit": "pJ",
+            "methods": {
+                one.prepared.method.name: {
+                    accounting: component_energy(one, config, accounting)
+                    for accounting in ACCOUNTINGS
+                }
+                for one in runs
+            },
         },
         "timing": {
             "build_s": build_s,
@@ -263,6 +277,36 @@ def _total_row(
         "predictions": predictions,
         "labels": labels.tolist(),
     }
+
+
+def component_energy(run: MethodRun, config: Config, accounting: str) -> dict[str, Any]:
+    """Energy of an image in pJ by component (docs/energy.md), whose parts add up to `total_pj`.
+
+    `paper`: from steps and accumulates. `rtl`: from the RTL's own cycles and what its program reads.
+    """
+    table, count = load_table(TECHNOLOGY), len(run.images)
+    sums: dict[str, float] = {}
+    for k, (layer, load) in enumerate(
+        zip(run.prepared.program.layers, workloads(run, config), strict=True)
+    ):
+        if accounting == "rtl":
+            counters = {
+                name: np.sum([image.counters[k][name] for image in run.images], axis=0) / count
+                for name in COUNTERS
+            }
+            counts = memory.rtl_counts(layer, counters, config)
+        else:
+            counts = step_counts(
+                work=load.work,
+                idle=load.idle,
+                accumulates=_accumulates(run, k) / count,
+                accounting=accounting,
+                lif_updates=memory.lif_updates(layer, config),
+            )
+        for name, value in vars(counts).items():
+            sums[name] = sums.get(name, 0) + value
+    lines = breakdown(table, Counts(**sums), accounting=accounting, config=config)
+    return {"components": lines, "total_pj": total_pj(lines)}
 
 
 def write(report: Report, folder: Path, json_path: Path | None = None) -> None:

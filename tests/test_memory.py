@@ -8,8 +8,9 @@ from hw.counters import CYCLES
 from sim import golden, memory
 from sim.checks import expected_steps
 from sim.components import breakdown, load_table, total_pj
-from sim.cycles import predict
+from sim.cycles import bound, predict
 from sim.memory import KINDS
+from sim.rtl import Rtl
 from sw import csr, wsp
 from tb.random_programs import Shape, build, random_case
 from tests.random_networks import random_spikes
@@ -99,7 +100,29 @@ def test_the_parts_of_the_system_add_up():
     assert set(accesses.dram) == set(KINDS)
 
 
-def test_models_and_counters_of_the_same_cycles_give_the_same_energy():
+def test_the_models_give_the_energy_of_the_counters():
+    table = load_table()
+    with Rtl(TINY) as rtl:
+        for seed in range(5):
+            case = random_case(TINY, seed)
+            run = rtl.run(case.program, case.spikes, max_cycles=bound(case.program, case.spikes))
+            expected = golden.run(case.network, case.spikes)
+            modelled = predict(case.program)
+            for layer, done, cycles in zip(case.program.layers, run.layers, modelled, strict=True):
+                steps = expected_steps(layer, expected[layer.integer.layer.name], case.program)
+                energies = [
+                    breakdown(
+                        table,
+                        memory.rtl_counts(layer, counters, TINY),
+                        accounting="rtl",
+                        config=TINY,
+                    )
+                    for counters in (done.counters, {**cycles.counters, **steps})
+                ]
+                assert energies[0] == energies[1]
+
+
+def test_every_cycle_costs():
     case = random_case(TINY, 3)
     table = load_table()
     expected = golden.run(case.network, case.spikes)

@@ -93,7 +93,7 @@ def test_the_fields_are_those_of_the_contract():
     content = made_report(baseline=made_run("lth")).content
     assert list(content) == [
         "schema", "model", "method", "images", "ticket", "hardware", "layers", "totals", "checks",
-        "baseline", "reduction", "timing",
+        "baseline", "reduction", "components", "timing",
     ]  # fmt: skip
     assert list(content["ticket"]) == [
         "network", "dataset", "accuracy", "accuracy_quantized", "weight_sparsity", "policy", "n_pe",
@@ -162,6 +162,23 @@ def test_a_layer_without_weights_has_null_not_nan(tmp_path):
     assert result.content["totals"]["utilization"] > 0
     report.write(result, tmp_path)
     assert "NaN" not in (tmp_path / "report.json").read_text()
+
+
+def test_components_add_up_and_are_of_the_counts():
+    content = made_report(baseline=made_run("lth")).content
+    parts, total = content["components"]["methods"], content["totals"]
+    assert content["components"]["technology"] == "32nm"
+    assert parts["lth"] == parts["uticket"]
+    for accounting in ("paper", "rtl"):
+        answer = parts["uticket"][accounting]
+        lines = answer["components"].values()
+        assert sum(sum(line.values()) for line in lines) == pytest.approx(answer["total_pj"])
+    paper, rtl = (parts["uticket"][a]["components"] for a in ("paper", "rtl"))
+    assert paper["spad"]["dynamic_pj"] == pytest.approx(1.07 * total["accumulates"])
+    leak = 256 * 0.0529 / 400
+    assert paper["adder"]["leakage_pj"] == pytest.approx((total["work"] + total["idle"]) * leak)
+    lanes, cycles = CONFIG.lanes, total["rtl_cycles"] - total["input_cycles"]
+    assert rtl["adder"]["leakage_pj"] == pytest.approx(cycles * 4 * lanes * 0.0529 / 400)
 
 
 @pytest.mark.parametrize("kind", ["spikes", "counters", "cycles"])
