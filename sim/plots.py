@@ -37,7 +37,7 @@ def plots(methods: Methods, categories: dict[str, dict[str, np.ndarray]]) -> dic
     if len(methods) == 2:
         title = f"{methods[1][0]}, {methods[0][0]} = 1"
         drawn[title] = lambda axes: _totals(axes, methods)
-    return {title: _svg(draw) for title, draw in drawn.items()}
+    return {title: svg(draw) for title, draw in drawn.items()}
 
 
 def rounds_plot(stories: dict[str, list[RoundStory]], kind: str) -> bytes:
@@ -45,12 +45,15 @@ def rounds_plot(stories: dict[str, list[RoundStory]], kind: str) -> bytes:
     return _file(lambda axes: _rounds(axes, stories), kind)
 
 
-def _svg(draw: Callable[[Any], None]) -> str:
-    text = _file(draw, "svg").decode()
+def svg(draw: Callable[..., None], *values: Any, width: float = 9, height: float = 3) -> str:
+    """A plot that draw(axes, *values) makes, as an <svg> element; sizes in inches."""
+    text = _file(lambda axes: draw(axes, *values), "svg", width=width, height=height).decode()
     return text.partition("<svg")[1] + text.partition("<svg")[2]
 
 
-def _file(draw: Callable[[Any], None], kind: str) -> bytes:
+def _file(
+    draw: Callable[[Any], None], kind: str, *, width: float = 9, height: float = 3
+) -> bytes:
     """What `draw` draws on axes, as SVG or PNG; equal drawings give equal bytes."""
     import matplotlib
     from matplotlib.figure import Figure
@@ -62,7 +65,7 @@ def _file(draw: Callable[[Any], None], kind: str) -> bytes:
         "xtick.labelsize": 8,
     }
     with matplotlib.rc_context(settings):
-        figure = Figure(figsize=(9, 3), layout="constrained")
+        figure = Figure(figsize=(width, height), layout="constrained")
         axes = figure.subplots()
         axes.spines[["top", "right"]].set_visible(False)
         draw(axes)
@@ -83,7 +86,8 @@ def _places(axes: Any, methods: Methods) -> tuple[list[np.ndarray], float]:
     return [left + i * width for i in range(len(methods))], width * 0.92
 
 
-def _legend(axes: Any) -> None:
+def legend(axes: Any) -> None:
+    """To the right of the axes."""
     axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
 
 
@@ -102,7 +106,7 @@ def _work(axes: Any, methods: Methods) -> None:
             label=f"{name}, idle",
         )  # fmt: skip
     axes.set_ylabel("million steps")
-    _legend(axes)
+    legend(axes)
 
 
 def _shares(axes: Any, methods: Methods) -> None:
@@ -114,7 +118,7 @@ def _shares(axes: Any, methods: Methods) -> None:
             axes.plot(x, values, style, color=color, markersize=4, label=f"{name}, {field}")
     axes.set_ylim(0, 1.05)
     axes.set_ylabel("share")
-    _legend(axes)
+    legend(axes)
 
 
 def _cycles(axes: Any, methods: Methods, categories: dict[str, dict[str, np.ndarray]]) -> None:
@@ -130,7 +134,7 @@ def _cycles(axes: Any, methods: Methods, categories: dict[str, dict[str, np.ndar
     axes.set_ylabel("thousand cycles")
     if len(methods) == 2:
         axes.set_xlabel(f"left: {methods[0][0]}, right: {methods[1][0]}")
-    _legend(axes)
+    legend(axes)
 
 
 def _totals(axes: Any, methods: Methods) -> None:
@@ -166,4 +170,4 @@ def _rounds(axes: Any, stories: dict[str, list[RoundStory]]) -> None:
     axes.set_xlabel("round")
     axes.set_ylim(-0.02, 1.05)
     axes.set_ylabel("share")
-    _legend(axes)
+    legend(axes)

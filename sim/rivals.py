@@ -70,17 +70,27 @@ def load(busy: np.ndarray, parameters: int, times: np.ndarray | None = None) -> 
     )
 
 
-def network(loads: list[Load]) -> dict[str, float | None]:
-    """Of all layers: busy, latency, occupancy, and Eq. 2 weighted by parameters."""
+@dataclass(frozen=True, kw_only=True)
+class Total:
+    """Of a network: cycles, occupancy, and Eq. 2 weighted by parameters; None without work."""
+
+    busy: float
+    latency: float
+    occupancy: float | None
+    utilization: float | None
+
+
+def network(loads: list[Load]) -> Total:
+    """Of all layers."""
     busy, latency = sum(one.busy for one in loads), sum(one.latency for one in loads)
     rated = [(one.parameters, one.utilization) for one in loads if one.utilization is not None]
     weight = sum(size for size, _ in rated)
-    return {
-        "busy": busy,
-        "latency": latency,
-        "occupancy": busy / (loads[0].n_pe * latency) if latency else None,
-        "utilization": sum(size * u for size, u in rated) / weight if rated else None,
-    }
+    return Total(
+        busy=busy,
+        latency=latency,
+        occupancy=busy / (loads[0].n_pe * latency) if latency else None,
+        utilization=sum(size * u for size, u in rated) / weight if rated else None,
+    )
 
 
 def as_it_is(task: Task, n_pe: int) -> Load:
@@ -108,7 +118,8 @@ def gb_s(task: Task, n_pe: int) -> Load:
 def gb_h(task: Task, n_pe: int) -> Load:
     """SparTen's GB-H: the same pairing anew for each chunk of input channels, sums being routed.
 
-    A PE goes on to the next chunk at its own pace; the barrier is at the end of the group.
+    The fullest pair of a chunk goes to the PE with the least work so far, which the network allows. A
+    PE goes on to the next chunk at its own pace; the barrier is at the end of the group.
     """
     per_chunk = max(1, CHUNK_WEIGHTS // task.slices.shape[2])
     counts = task.slices.sum(axis=2)
@@ -116,7 +127,8 @@ def gb_h(task: Task, n_pe: int) -> Load:
     total = np.zeros((math.ceil(len(counts) / (2 * n_pe)), n_pe))
     for start in range(0, counts.shape[1], per_chunk):
         chunk = _groups(counts[:, start : start + per_chunk].sum(axis=1), 2 * n_pe)
-        total += _fold(-np.sort(-chunk, axis=1))
+        pairs = -np.sort(-_fold(-np.sort(-chunk, axis=1)), axis=1)
+        total = np.sort(total, axis=1) + pairs  # which PE is which does not matter
     return load(total * task.positions, task.mask.size)
 
 

@@ -129,7 +129,7 @@ def cut(rows, **options):
 
 @pytest.mark.parametrize("options", [{"ratio": 0.21}, {"technology": "32nm"}, {}])
 @pytest.mark.parametrize("network", ["vgg16", "resnet19"])
-@pytest.mark.parametrize("dataset", ["cifar10", "fmnist", "svhn"])
+@pytest.mark.parametrize("dataset", ["cifar10", "fashion_mnist", "svhn"])
 def test_the_printed_tables_give_the_printed_cuts(network, dataset, options):
     rows = published()["tables_1_2"][network][dataset]
     assert abs(cut(rows, **options) - published()["energy_cut"][network][dataset]) < 0.5

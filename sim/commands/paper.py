@@ -1,0 +1,66 @@
+"""`uticket paper`: the paper's tables and figures from our own tickets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command(short_help="The paper's tables and figures, from our tickets.")
+@click.argument("models", nargs=-1)
+@click.option(
+    "--images", default=2, show_default=True, type=click.IntRange(min=1), help="Test images."
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Folder of the report. [default: build/paper]"
+)
+def command(models: tuple[str, ...], images: int, out: Path | None) -> None:
+    """Compute every table and figure of the paper for MODELS (by default all of tickets/).
+
+    Uses the golden and the cycle model on shipped tickets; nothing is trained. Writes paper.html,
+    paper.json and a CSV for each table (docs/paper.md).
+    """
+    from sim.energy import load_technology
+    from sim.errors import BadInput
+    from sim.model import known_models, load_model
+    from sim.paper import Paper, load_pairs, write
+    from sim.progress import Steps
+    from sim.rtl import BUILD
+
+    folder = out or BUILD / "paper"
+    if folder.exists() and not folder.is_dir():
+        raise BadInput(f"{folder}: a file; allowed: a folder")
+    chosen = [load_model(name) for name in models or known_models()]
+    with Steps(len(chosen) + 2) as steps:
+        pairs, missing = load_pairs(chosen, images=images, step=steps.step)
+        for line in missing:
+            click.echo(f"left out: {line}")
+        if not pairs:
+            raise BadInput(f"no model has both an lth and a uticket ticket ({'; '.join(missing)})")
+        ratio = load_technology().leak
+        from sim import sections_energy, sections_work
+
+        makers = [
+            lambda: sections_work.figure_1(pairs),
+            lambda: sections_work.figure_4(pairs),
+            lambda: sections_work.table_1(pairs),
+            lambda: sections_work.table_2(pairs),
+            lambda: sections_work.figure_6(pairs),
+            lambda: sections_energy.figure_7a(pairs, ratio),
+            lambda: sections_energy.figure_7b(pairs, ratio),
+            lambda: sections_work.table_3(pairs, ratio),
+            lambda: sections_energy.figure_8(pairs),
+            lambda: sections_energy.figure_9(pairs),
+        ]
+        steps.step("tables and figures", len(makers) + 1)
+        sections = []
+        for make in makers:
+            sections.append(make())
+            steps.part()
+        found = sections_energy.claims(pairs, ratio)
+        steps.part()
+        steps.step(f"report: {folder}")
+        write(Paper(claims=found, sections=sections, pairs=pairs, missing=missing), folder)
+    for claim in found:
+        click.echo(f"{claim.verdict:13} {claim.claim}: {claim.ours}")

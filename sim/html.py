@@ -1,0 +1,36 @@
+"""HTML pages of one look, complete in themselves: sim/base.html.j2 and what extends it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+
+def render(template: str, **values: Any) -> str:
+    """A page from a template of this folder. Everything is escaped but what is marked safe."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["number"] = number
+    environment.filters["numeric"] = numeric
+    return environment.get_template(template).render(**values)
+
+
+def number(value: object) -> str:
+    """As in the printed table, but floats with thousands separated and as short as they may be."""
+    if isinstance(value, float) and abs(value) >= 100:
+        return f"{value:,.0f}"
+    from sim.table import cell
+
+    return cell(value)
+
+
+def numeric(value: object) -> bool:
+    """Whether a cell stands to the right: a number, or what is not there."""
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
