@@ -23,9 +23,9 @@ def render(template: str, **values: Any) -> str:
 
 
 def number(value: object) -> str:
-    """As in the printed table, but floats with thousands separated and as short as they may be."""
-    if isinstance(value, float) and abs(value) >= 100:
-        return f"{value:,.0f}"
+    """As in the printed table, but floats as short as they may be: four digits, or all before the point."""
+    if isinstance(value, float) and abs(value) >= 1:
+        return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.2f}"
     from sim.table import cell
 
     return cell(value)

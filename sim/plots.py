@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from sim.components import merge
 
 if TYPE_CHECKING:
     from sim.history import RoundStory
@@ -14,6 +17,15 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 Methods = Sequence[tuple[str, list[Row], Row]]  # name, layers, totals
 COLORS = ("#8f8f8f", "#1f6fb4")  # the baseline, the method
+ACCOUNTINGS = {"paper": "as the paper counts", "rtl": "as this RTL works"}
+ENERGY = {  # the bars of the paper's Fig. 8
+    "MAC_D": "#1f6fb4",
+    "MEM_D": "#35978f",
+    "LIF_D": "#7b3294",
+    "MAC_L": "#9ecae1",
+    "MEM_L": "#a6dba0",
+    "LIF_L": "#c2a5cf",
+}
 CATEGORIES = {  # of cycles: label and color
     "work_cycles": ("work", "#1f6fb4"),
     "idle_cycles": ("idle at the barrier", "#d0d0d0"),
@@ -25,8 +37,17 @@ CATEGORIES = {  # of cycles: label and color
 }
 
 
-def plots(methods: Methods, categories: dict[str, dict[str, np.ndarray]]) -> dict[str, str]:
-    """Title: SVG. `categories`: of each method the cycles by category, (layers,)."""
+def plots(
+    methods: Methods,
+    categories: dict[str, dict[str, np.ndarray]],
+    pe_cycles: dict[str, dict[str, np.ndarray]],
+    components: dict[str, dict[str, Any]],
+) -> dict[str, str]:
+    """Title: SVG.
+
+    Of each method: `categories` cycles by category, (layers,); `pe_cycles` the same of each PE,
+    (n_pe,); `components` of report.json.
+    """
     drawn: dict[str, Callable[[Any], None]] = {
         "Work and idle steps by layer (millions, all PEs)": lambda axes: _work(axes, methods),
         "Utilization (Eq. 2) and occupancy by layer": lambda axes: _shares(axes, methods),
@@ -34,10 +55,18 @@ def plots(methods: Methods, categories: dict[str, dict[str, np.ndarray]]) -> dic
             axes, methods, categories
         ),
     }
+    drawn["Cycles of each PE, all layers (thousands)"] = lambda axes: _pes(axes, pe_cycles)
+    for accounting, what in ACCOUNTINGS.items():
+        title = f"Energy of the PEs by component, {what} (µJ)"
+        bars = {name: merge(found[accounting]["components"]) for name, found in components.items()}
+        drawn[title] = partial(energy_stack, bars=bars)
     if len(methods) == 2:
         title = f"{methods[1][0]}, {methods[0][0]} = 1"
         drawn[title] = lambda axes: _totals(axes, methods)
-    return {title: svg(draw) for title, draw in drawn.items()}
+    return {
+        title: svg(draw, height=1.6 if title.startswith("Energy of the PEs") else 3)
+        for title, draw in drawn.items()
+    }
 
 
 def rounds_plot(stories: dict[str, list[RoundStory]], kind: str) -> bytes:
@@ -134,6 +163,45 @@ def _cycles(axes: Any, methods: Methods, categories: dict[str, dict[str, np.ndar
     axes.set_ylabel("thousand cycles")
     if len(methods) == 2:
         axes.set_xlabel(f"left: {methods[0][0]}, right: {methods[1][0]}")
+    legend(axes)
+
+
+def _pes(axes: Any, pe_cycles: dict[str, dict[str, np.ndarray]]) -> None:
+    width = 0.8 / len(pe_cycles)
+    for number, values in enumerate(pe_cycles.values()):
+        x = np.arange(len(values["work_cycles"])) - 0.4 + width * (number + 0.5)
+        bottom = np.zeros(len(x))
+        for category, (label, color) in CATEGORIES.items():
+            part = values.get(category, np.zeros(len(x))) / 1e3
+            axes.bar(
+                x,
+                part,
+                width * 0.92,
+                bottom=bottom,
+                color=color,
+                label=None if number else label,
+            )
+            bottom += part
+    axes.set_xticks(range(len(x)))
+    axes.set_xlabel("PE; " + ", ".join(pe_cycles) if len(pe_cycles) > 1 else "PE")
+    axes.set_ylabel("thousand cycles")
+    legend(axes)
+
+
+def energy_stack(axes: Any, bars: dict[str, dict[str, float]]) -> None:
+    """A bar a method; its parts are those of `ENERGY`, in pJ."""
+    stack(axes, bars, ENERGY)
+    axes.set_xlabel("µJ an image; D: dynamic, L: standing; MEM: scratchpads")
+
+
+def stack(axes: Any, bars: dict[str, dict[str, float]], colors: dict[str, str]) -> None:
+    """Horizontal bars of parts in pJ, drawn in µJ."""
+    left = np.zeros(len(bars))
+    for part, color in colors.items():
+        values = np.array([bar[part] for bar in bars.values()]) / 1e6
+        axes.barh(list(bars), values, left=left, color=color, label=part)
+        left += values
+    axes.invert_yaxis()
     legend(axes)
 
 

@@ -358,25 +358,28 @@ def table_rows(report: Report) -> tuple[list[str], list[list[object]], list[obje
 
 def page(report: Report) -> str:
     """The HTML page, complete in itself."""
-    import jinja2
-
+    from sim.html import render
     from sim.plots import plots
 
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["number"] = _number
-    return environment.get_template("report.html.j2").render(
+    runs = _runs(report)
+    return render(
+        "report.html.j2",
         report=report.content,
         methods=report.methods,
         columns=COLUMNS,
         verdict=report.verdict,
-        plots=plots(report.methods, {name: categories(run) for name, run in _runs(report).items()}),
+        plots=plots(
+            report.methods,
+            {name: categories(run) for name, run in runs.items()},
+            {name: pe_cycles(run) for name, run in runs.items()},
+            report.content["components"]["methods"],
+        ),
     )
+
+
+def pe_cycles(run: MethodRun) -> dict[str, np.ndarray]:
+    """Where each PE's cycles went over all layers, (n_pe,) by category, of the first image."""
+    return {c: np.sum([row[c] for row in run.images[0].counters], axis=0) for c in CYCLES}
 
 
 def categories(run: MethodRun) -> dict[str, np.ndarray]:
@@ -404,12 +407,3 @@ def _mean(total: int, count: int) -> int | float:
 
 def _reduction(mine: float, other: float) -> float | None:
     return 1 - mine / other if other else None
-
-
-def _number(value: object) -> str:
-    """As in the printed table, but floats with thousands separated and as short as they may be."""
-    if isinstance(value, float) and abs(value) >= 100:
-        return f"{value:,.0f}"
-    from sim.table import cell
-
-    return cell(value)

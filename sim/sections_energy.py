@@ -20,21 +20,13 @@ from sim.components import (
 from sim.energy import load_technology
 from sim.memory import KINDS, Accesses
 from sim.paper import Claim, Pair, Section, Table
-from sim.plots import COLORS, legend, svg
+from sim.plots import COLORS, ENERGY, energy_stack, legend, stack, svg
 from sim.published import published
 from sim.sections_work import LABELS, percent, printed_rows, pruned_rounds
 from sim.study import Round, Study
 from sim.workload import totals
 from sw import wsp
 
-BARS = {
-    "MAC_D": "#1f6fb4",
-    "MEM_D": "#35978f",
-    "LIF_D": "#7b3294",
-    "MAC_L": "#9ecae1",
-    "MEM_L": "#a6dba0",
-    "LIF_L": "#c2a5cf",
-}
 PARTS = {"pe": "#1f6fb4", "glb": "#35978f", "glb_leakage": "#a6dba0", "dram": "#e08214"}
 
 
@@ -229,7 +221,7 @@ def figure_8(pairs: Sequence[Pair]) -> Section:
             bars = {}
             for study in pair.studies:
                 lines = study.lines(table, accounting)
-                merged = bars[study.method] = merge(lines)
+                merged = bars[LABELS[study.method]] = merge(lines)
                 total = total_pj(lines)
                 where = (pair.name, accounting, LABELS[study.method])
                 shares.append(
@@ -244,7 +236,9 @@ def figure_8(pairs: Sequence[Pair]) -> Section:
                     )
                     for name, line in lines.items()
                 ]
-            plots[f"{pair.name}, accounting {accounting} (µJ)"] = svg(_bars_plot, bars, height=1.6)
+            plots[f"{pair.name}, accounting {accounting} (µJ)"] = svg(
+                energy_stack, bars, height=1.6
+            )
     return Section(
         key="figure_8",
         title="Fig. 8: energy by component",
@@ -255,7 +249,7 @@ def figure_8(pairs: Sequence[Pair]) -> Section:
         tables=[
             Table(
                 title="Shares (%)",
-                columns=("model", "accounting", "method", *BARS, "total (µJ)"),
+                columns=("model", "accounting", "method", *ENERGY, "total (µJ)"),
                 rows=shares,
             ),
             Table(
@@ -281,24 +275,6 @@ def figure_8(pairs: Sequence[Pair]) -> Section:
             "Eq. 3 has no LIF updates; here they are the LIF_D bar.",
         ],
     )
-
-
-def _bars_plot(axes: Any, bars: dict[str, dict[str, float]]) -> None:
-    _stack(axes, bars, BARS, 1e6)
-    axes.set_xlabel("µJ an image")
-
-
-def _stack(
-    axes: Any, bars: dict[str, dict[str, float]], colors: dict[str, str], scale: float
-) -> None:
-    left = np.zeros(len(bars))
-    names = [LABELS.get(name, name) for name in bars]
-    for part, color in colors.items():
-        values = np.array([bar[part] for bar in bars.values()]) / scale
-        axes.barh(names, values, left=left, color=color, label=part)
-        left += values
-    axes.invert_yaxis()
-    legend(axes)
 
 
 def round_accesses(study: Study, one: Round) -> Accesses:
@@ -498,7 +474,7 @@ def _system_rows(pair: Pair, plots: dict[str, str]) -> list[tuple[object, ...]]:
         bars = {}
         for study, (sparsity, parts) in zip(pair.studies, both, strict=True):
             total = sum(parts.values())
-            bars[study.method] = parts
+            bars[LABELS[study.method]] = parts
             rows.append(
                 (
                     pair.name,
@@ -512,7 +488,7 @@ def _system_rows(pair: Pair, plots: dict[str, str]) -> list[tuple[object, ...]]:
                 )
             )
         title = f"{pair.name}: energy of the system, accounting {accounting}, {when} (µJ)"
-        plots[title] = svg(_stack, bars, PARTS, 1e6, height=1.6)
+        plots[title] = svg(stack, bars, PARTS, height=1.6)
     return rows
 
 

@@ -212,7 +212,8 @@ def test_the_page_is_complete_in_itself():
     assert "<link" not in text
     assert "<script" not in text
     assert 'src="' not in text
-    assert len(re.findall("<svg", text)) == 4
+    assert len(re.findall("<svg", text)) == 7
+    assert "How to read this" in text
     for svg in re.findall(r"<svg.*?</svg>", text, re.DOTALL):
         ET.fromstring(svg)  # noqa: S314 - our own
     for unit in ("steps", "cycles", "E_dyn"):
