@@ -4,6 +4,9 @@ MODEL ?= vgg16_cifar10
 METHOD ?=
 IMAGES ?=
 N_PE ?=
+SPEC ?= benchmarks/sweep.yaml
+OUT ?=
+SCHEDULER ?=
 
 # The values reach the commands through the environment, as they are: neither make nor the shell reads
 # them. `$(value ...)` keeps a dollar sign what it is.
@@ -11,14 +14,17 @@ override MODEL := $(value MODEL)
 override METHOD := $(value METHOD)
 override IMAGES := $(value IMAGES)
 override N_PE := $(value N_PE)
-export MODEL METHOD IMAGES N_PE
+override SPEC := $(value SPEC)
+override OUT := $(value OUT)
+override SCHEDULER := $(value SCHEDULER)
+export MODEL METHOD IMAGES N_PE SPEC OUT SCHEDULER
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help sim test faults verilog lint train clean tools
+.PHONY: help sim test faults verilog lint train paper sweep clean tools
 
 help:  ## List the targets
 	@printf 'uTicket: trained sparse spiking networks through verified RTL\n\n'
@@ -47,6 +53,12 @@ lint: .venv/test  ## Check style, format and types
 train: .venv/train  ## Train MODEL's ticket (METHOD=, both if left out); goes on where it stopped
 	@$(BIN)/uticket train $${METHOD:+"--method=$$METHOD"} -- "$$MODEL"
 
+paper: .venv/sim  ## Every table and figure of the paper from our tickets, in build/paper
+	@$(BIN)/uticket paper
+
+sweep: .venv/sweep  ## Cycles, energy and area over the designs of SPEC (OUT= SCHEDULER=), in build/sweep
+	@$(BIN)/uticket sweep $${OUT:+"--out=$$OUT"} $${SCHEDULER:+"--scheduler=$$SCHEDULER"} -- "$$SPEC"
+
 clean:  ## Remove build/
 	rm -rf build
 
@@ -64,6 +76,11 @@ clean:  ## Remove build/
 	@$(PIP) --no-deps --require-hashes -r $<
 	@test -n "$$($(BIN)/find_libpython)" || { echo >&2 \
 	    "error: libpython is missing; on Debian: apt-get install libpython3-dev"; exit 1; }
+	@touch $@
+
+.venv/sweep: requirements/sweep.lock .venv/sim
+	@echo "Adding $< to .venv"
+	@$(PIP) --no-deps --require-hashes -r $<
 	@touch $@
 
 .venv/train: requirements/train.lock .venv/sim

@@ -24,7 +24,7 @@ def render(template: str, **values: Any) -> str:
 
 def number(value: object) -> str:
     """As in the printed table, but floats as short as they may be: four digits, or all before the point."""
-    if isinstance(value, float) and abs(value) >= 1:
+    if isinstance(value, float) and abs(value) > 1:
         return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.2f}"
     from sim.table import cell
 

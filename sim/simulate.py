@@ -200,7 +200,7 @@ def run_images(
         dump.mkdir(parents=True, exist_ok=True)
     tasks = [(m, i) for m in range(len(methods)) for i in range(len(images))]
     if jobs is None:
-        jobs = min(_cores(), len(images))
+        jobs = min(cores(), len(images))
 
     def target(m: int, i: int) -> Path | None:
         return dump / f"image_{i:03}.npz" if dump is not None and m == 0 else None
@@ -274,7 +274,8 @@ def _accumulates(
     return result
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

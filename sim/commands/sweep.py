@@ -1,0 +1,89 @@
+"""`uticket sweep`: the models over many designs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command(short_help="Cycles, energy and area over many designs.")
+@click.argument("spec", type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="A .csv or .parquet file, one row a point. [default: build/sweep/SPEC.csv]",
+)
+@click.option("--jobs", type=click.IntRange(min=1), help="Processes. [default: one a core]")
+@click.option(
+    "--scheduler",
+    metavar="ADDRESS",
+    help="A Dask scheduler, tcp://HOST:PORT, instead of processes.",
+)
+@click.option(
+    "--spot-checks",
+    default=5,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="Configurations whose RTL is built and compared.",
+)
+def command(
+    spec: Path, out: Path | None, jobs: int | None, scheduler: str | None, spot_checks: int
+) -> int:
+    """Evaluate every point of SPEC, a YAML of axes (docs/sweep.md).
+
+    A sweep that was killed goes on where it stopped. Exit status: 1 where the RTL of a spot check
+    says something else than the cycle model.
+    """
+    from sim import sweep, sweep_page
+    from sim.errors import BadInput
+    from sim.progress import Steps
+    from sim.rtl import BUILD, RtlError
+    from sim.simulate import cores
+    from sim.sweep_spec import load_spec
+
+    wanted = load_spec(spec)
+    path = out or BUILD / "sweep" / f"{spec.stem}.csv"
+    if path.suffix not in (".csv", ".parquet"):
+        raise BadInput(f"--out {path}: allowed: a .csv or a .parquet file")
+    if out is not None and not path.absolute().parent.is_dir():
+        raise BadInput(f"{path}: there is no folder {path.absolute().parent}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    drawn = sweep.drawn_points(wanted, spot_checks)
+    checks = []
+    with Steps(2 + bool(drawn)) as steps:
+        steps.step(f"{len(wanted.points)} points", len(wanted.points))
+        before: list[int] = []
+
+        def done(count: int) -> None:
+            before.append(count)
+            for _ in range(count):
+                steps.part()
+
+        rows = sweep.run(
+            wanted,
+            path.with_suffix(".journal"),
+            jobs=jobs or cores(),
+            scheduler=scheduler,
+            done=done,
+        )
+        if drawn:
+            steps.step(f"RTL of {len(drawn)} configurations", len(drawn))
+            try:
+                for point in drawn:
+                    checks.append(sweep.spot_check(point, wanted))
+                    steps.part()
+            except RtlError as error:
+                click.echo(f"uticket: error: {point.config}: {error}", err=True)
+                return 1
+        steps.step(f"report: {path}")
+        sweep.write_rows(rows, path)
+        sweep_page.write(spec.stem, rows, checks, path.with_suffix(".html"))
+    for check in checks:
+        told = check.mismatch or f"{check.cycles:,} cycles equal the cycle model's"
+        click.echo(
+            f"RTL: {check.point.n_pe} PEs, {check.point.lanes} lanes, {check.point.accumulators} "
+            f"accumulators, {check.point.scratchpad_depth} words; {check.layers} layers: {told}"
+        )
+    click.echo(f"{len(rows)} points: {path}")
+    return 1 if any(check.mismatch for check in checks) else 0
