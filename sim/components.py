@@ -6,8 +6,8 @@ ungated (a cycle, whatever happens in it, where the clock is not gated) and leak
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +76,15 @@ class Counts:
         for name, value in vars(self).items():
             if not 0 <= value < float("inf"):
                 raise ValueError(f"{name} = {value}; allowed: 0 or more")
+
+
+def add_counts(parts: Iterable[Counts]) -> Counts:
+    """Their sum: of a network's layers."""
+    sums = dict.fromkeys((field.name for field in fields(Counts)), 0.0)
+    for part in parts:
+        for name in sums:
+            sums[name] += getattr(part, name)
+    return Counts(**sums)
 
 
 def load_table(name: str = BASE) -> Table:

@@ -76,7 +76,9 @@ class Layout:
     segments: np.ndarray  # int64 (segments of all layers, 3): open, close, all_tiles
     ends: np.ndarray  # int64 (segments * n_pe,): where the words of each PE end
     words: np.ndarray  # uint16, of all PEs of all segments
-    identities: np.ndarray  # int32, as long as `ends`: how many weights, the last, are an identity's
+    identities: (
+        np.ndarray
+    )  # int32, as long as `ends`: how many weights, the last, are an identity's
 
 
 def layout(program: Program) -> Layout:
@@ -135,7 +137,15 @@ def walk(plan: Layout) -> list[LayerCycles]:
     )
     cycles = np.zeros(layers, np.int64)
     counters = np.zeros((layers, len(CYCLES), config.n_pe), np.int64)
-    arrays = (plan.shapes, plan.positions, plan.stored, plan.segments, plan.ends, plan.words, plan.identities)
+    arrays = (
+        plan.shapes,
+        plan.positions,
+        plan.stored,
+        plan.segments,
+        plan.ends,
+        plan.words,
+        plan.identities,
+    )
     pointers = [ctypes.c_void_p(array.ctypes.data) for array in arrays]
     library(SOURCE).uticket_cycles(
         ctypes.c_void_p(hardware.ctypes.data),

@@ -72,22 +72,42 @@ def active_positions(spikes: np.ndarray) -> np.ndarray:
 
 
 def paper_accesses(
-    *, weight_bits: float, input_bits: float, output_bits: float, groups: int, accumulates: float
+    *,
+    weight_bits: float,
+    input_bits: float,
+    output_bits: float,
+    groups: int,
+    accumulates: float,
+    identity_bits: float = 0,
 ) -> Accesses:
-    """One layer: bits of its weights and maps as stored, and how often the maps are used."""
+    """One layer: bits of its weights and maps as stored, and how often its input is used.
+
+    identity_bits: of the map that an identity shortcut adds, which is used once.
+    """
     weights, spikes_in, spikes_out = (
         _accesses(bits) for bits in (weight_bits, input_bits, output_bits)
     )
+    added = _accesses(identity_bits)
     none = dict.fromkeys(KINDS, 0.0)
     return Accesses(
-        dram={**none, "weights": weights, "spikes_in": spikes_in, "spikes_out": spikes_out},
+        dram={
+            **none,
+            "weights": weights,
+            "spikes_in": spikes_in + added,
+            "spikes_out": spikes_out,
+        },
         glb_reads={
             **none,
             "weights": weights,
-            "spikes_in": spikes_in * groups,
+            "spikes_in": spikes_in * groups + added,
             "spikes_out": spikes_out,
         },
-        glb_writes={**none, "weights": weights, "spikes_in": spikes_in, "spikes_out": spikes_out},
+        glb_writes={
+            **none,
+            "weights": weights,
+            "spikes_in": spikes_in + added,
+            "spikes_out": spikes_out,
+        },
         spad_reads=accumulates,
         spad_writes=weight_bits / WORD_BITS,
     )
@@ -99,14 +119,16 @@ def rtl_accesses(layer: CompiledLayer, config: Config) -> Accesses:
     A row of four words is written to the ring at once, and words are read one by one, once a tile;
     a weight reads its window, one word of 256 bits of each bank, or of one for maps of 8 and less.
     """
-    reads = writes = beats = windows = 0
+    reads = writes = beats = 0
     for segment in layer.segments:
         passes = tiles(layer, config) if segment.all_tiles else 1
         rows = sum(-(-len(words) // STREAM_WORDS) for words in segment.words)
         reads += passes * sum(len(words) for words in segment.words)
         writes += rows * STREAM_WORDS
         beats += rows + len(segment.words)
-        windows += passes * sum(segment.nnz)
+    weights = sum(int(np.count_nonzero(part.mask)) for part in layer.sources)
+    if layer.fields["identity"]:
+        weights += layer.fields["filters"]
     none = dict.fromkeys(KINDS, 0.0)
     banks = BANKS if layer.input.side > config.tile_side else 1
     word = config.word_bits / ACCESS_BITS
@@ -115,7 +137,7 @@ def rtl_accesses(layer: CompiledLayer, config: Config) -> Accesses:
     )
     return Accesses(
         dram={**none, "weights": float(beats + DESCRIPTOR_BEATS)},
-        glb_reads={**none, "spikes_in": windows * banks * word},
+        glb_reads={**none, "spikes_in": tiles(layer, config) * weights * banks * word},
         glb_writes={**none, "spikes_out": stored * word},
         spad_reads=reads,
         spad_writes=writes,
@@ -152,11 +174,14 @@ def lif_updates(layer: CompiledLayer, config: Config) -> int:
 def rtl_counts(layer: CompiledLayer, counters: Mapping[str, np.ndarray], config: Config) -> Counts:
     """Counts for `breakdown(accounting="rtl")` from a layer's counters, (n_pe,) by name.
 
-    counters: `accumulates` and the cycles of hw.counters, the RTL's or the models'.
+    counters: `accumulates`, `shortcut_accumulates` and the cycles of hw.counters, the RTL's or the
+    models'. What an identity shortcut adds costs as much as any other sum.
     """
     access = rtl_accesses(layer, config)
     return Counts(
-        accumulates=float(np.sum(counters["accumulates"])),
+        accumulates=float(
+            np.sum(counters["accumulates"]) + np.sum(counters["shortcut_accumulates"])
+        ),
         pe_cycles=float(sum(np.sum(counters[name]) for name in CYCLES)),
         spad_reads=access.spad_reads,
         spad_writes=access.spad_writes,

@@ -13,7 +13,7 @@ import numpy as np
 from hw.config import Config
 from hw.counters import COUNTERS, CYCLES
 from sim import memory
-from sim.components import ACCOUNTINGS, Counts, breakdown, load_table, step_counts, total_pj
+from sim.components import ACCOUNTINGS, add_counts, breakdown, load_table, step_counts, total_pj
 from sim.energy import Activity, Technology, layer_energies, load_technology
 from sim.files import atomic_write, write_json
 from sim.simulate import MethodRun
@@ -285,27 +285,24 @@ def component_energy(run: MethodRun, config: Config, accounting: str) -> dict[st
     `paper`: from steps and accumulates. `rtl`: from the RTL's own cycles and what its program reads.
     """
     table, count = load_table(TECHNOLOGY), len(run.images)
-    sums: dict[str, float] = {}
-    for k, (layer, load) in enumerate(
-        zip(run.prepared.program.layers, workloads(run, config), strict=True)
-    ):
-        if accounting == "rtl":
-            counters = {
-                name: np.sum([image.counters[k][name] for image in run.images], axis=0) / count
-                for name in COUNTERS
-            }
-            counts = memory.rtl_counts(layer, counters, config)
-        else:
-            counts = step_counts(
-                work=load.work,
-                idle=load.idle,
-                accumulates=_accumulates(run, k) / count,
-                accounting=accounting,
-                lif_updates=memory.lif_updates(layer, config),
-            )
-        for name, value in vars(counts).items():
-            sums[name] = sums.get(name, 0) + value
-    lines = breakdown(table, Counts(**sums), accounting=accounting, config=config)
+    layers = run.prepared.program.layers
+    if accounting == "rtl":
+        parts = []
+        for k, layer in enumerate(layers):
+            sums = {c: np.sum([i.counters[k][c] for i in run.images], axis=0) for c in COUNTERS}
+            means = {name: values / count for name, values in sums.items()}
+            parts.append(memory.rtl_counts(layer, means, config))
+        counts = add_counts(parts)
+    else:
+        loads = workloads(run, config)
+        counts = step_counts(
+            work=sum(load.work for load in loads),
+            idle=sum(load.idle for load in loads),
+            accumulates=sum(sum(image.accumulates) for image in run.images) / count,
+            accounting=accounting,
+            lif_updates=sum(memory.lif_updates(layer, config) for layer in layers),
+        )
+    lines = breakdown(table, counts, accounting=accounting, config=config)
     return {"components": lines, "total_pj": total_pj(lines)}
 
 

@@ -402,7 +402,7 @@ def figure_6(pairs: Sequence[Pair]) -> Section:
                         load.utilization,
                         load.occupancy,
                         layer.spike_sparsity,
-                        layer.cycles.cycles,
+                        layer.cycles.cycles if layer.cycles else None,
                     )
                 )
         for quantity, unit in (
@@ -510,9 +510,9 @@ def rebalanced(study: Study, n_pe: int, ratio: float) -> tuple[int, float]:
     rng = np.random.default_rng(n_pe)
     latency, energy = 0, 0.0
     for layer in study.layers:
-        integer = layer.compiled.integer
+        integer = layer.integer
         mask = integer.mask
-        if integer.threshold is not None:
+        if integer.layer.kind == "conv":
             weights = np.abs(integer.weight)
             mask = balance(mask, n_pe=n_pe, policy="magnitude", weights=weights, rng=rng)
         load = layer_workload(

@@ -6,6 +6,7 @@ golden model, averaged over a few test images. `uticket sim` holds both models t
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,22 +16,25 @@ import numpy as np
 
 from hw.config import Config
 from sim import cycles, golden, memory, report, simulate
-from sim.components import Counts, Table, breakdown, step_counts, total_pj
+from sim.components import Counts, Table, add_counts, breakdown, step_counts, total_pj
 from sim.cycles import LayerCycles
 from sim.images import first_images
 from sim.memory import Accesses
 from sim.model import Method, Model
 from sim.rivals import Task
 from sim.workload import Workload, layer_workload, totals
+from sw import wsp
 from sw.compile import CompiledLayer, Program
+from sw.quantize import IntegerLayer
 from sw.ticket import NOT_MEASURED, Ticket
 
 
 @dataclass(frozen=True, kw_only=True)
 class LayerStudy:
-    """A layer of the array."""
+    """A row of the report: a layer of the array, or the 1x1 shortcut that runs with one."""
 
     compiled: CompiledLayer
+    integer: IntegerLayer
     load: Workload
     accumulates: float
     """Steps whose input spike is 1, mean over the images."""
@@ -40,9 +44,14 @@ class LayerStudy:
     """Of the input in CSR, mean over the images."""
     output_bits: float
     """Of the output, after pooling; 0 of a classifier."""
+    identity_bits: float
+    """Of the map that an identity shortcut adds, in CSR; 0 without."""
     spikes: np.ndarray
     """The first image's input, uint8 (T, C, H, W)."""
-    cycles: LayerCycles
+    cycles: LayerCycles | None
+    """None of a shortcut: its cycles are its host's."""
+    shortcut_accumulates: float
+    """Spikes that an identity shortcut added."""
     lif_updates: int
 
     @property
@@ -53,10 +62,9 @@ class LayerStudy:
     @property
     def task(self) -> Task:
         """For the rivals: filters in the network's own order."""
-        integer = self.compiled.integer
         return Task(
-            layer=integer.layer,
-            mask=integer.mask,
+            layer=self.integer.layer,
+            mask=self.integer.mask,
             positions=self.load.positions,
             spikes=self.spikes,
         )
@@ -101,7 +109,8 @@ class Study:
             **vars(load),
             "accumulates": accumulates,
             "spike_sparsity": 1 - accumulates / load.work if load.work else None,
-            "cycles": self.input_cycles + sum(layer.cycles.cycles for layer in self.layers),
+            "cycles": self.input_cycles
+            + sum(layer.cycles.cycles for layer in self.layers if layer.cycles),
         }
 
     def energy(self, ratio: float) -> float:
@@ -111,11 +120,15 @@ class Study:
 
     def counts(self, accounting: str) -> Counts:
         """For `sim.components.breakdown`."""
-        sums: dict[str, float] = {}
-        for layer in self.layers:
-            for name, value in vars(self._layer_counts(layer, accounting)).items():
-                sums[name] = sums.get(name, 0) + value
-        return Counts(**sums)
+        if accounting == "rtl":
+            return add_counts(self._rtl_counts())
+        return step_counts(
+            work=sum(layer.load.work for layer in self.layers),
+            idle=sum(layer.load.idle for layer in self.layers),
+            accumulates=sum(layer.accumulates for layer in self.layers),
+            accounting=accounting,
+            lif_updates=sum(layer.lif_updates for layer in self.layers),
+        )
 
     def lines(self, table: Table, accounting: str) -> dict[str, dict[str, float]]:
         """Energy of the PEs by component."""
@@ -125,7 +138,7 @@ class Study:
     def accesses(self, accounting: str) -> Accesses:
         """To DRAM, GLB and scratchpads."""
         if accounting == "rtl":
-            parts = [memory.rtl_accesses(layer.compiled, self.config) for layer in self.layers]
+            parts = [memory.rtl_accesses(layer, self.config) for layer in self.program.layers]
             spikes = self.layers[0].spikes
             return memory.add([*parts, memory.rtl_input_accesses(self.program, spikes)])
         return memory.add([self._paper_accesses(layer) for layer in self.layers])
@@ -170,12 +183,11 @@ class Study:
     def _round(self, r: int) -> Round:
         loads, nnz, silent = [], [], []
         for layer in self.layers:
-            sources = array_layer_sources(layer.compiled)
-            filters = sum(self.ticket.history_nnz[name][r].astype(np.int64) for name in sources)
-            nnz.append(np.asarray(filters))
+            name = layer.load.name
+            nnz.append(self.ticket.history_nnz[name][r].astype(np.int64))
             loads.append(
                 layer_workload(
-                    layer.load.name,
+                    name,
                     nnz[-1][layer.compiled.order],
                     parameters=layer.load.parameters,
                     positions=layer.load.positions,
@@ -183,58 +195,39 @@ class Study:
                     n_pe=self.config.n_pe,
                 )
             )
-            share = float(self.ticket.history_input_sparsity[sources[0]][r])
+            share = float(self.ticket.history_input_sparsity[name][r])
             silent.append(None if share == NOT_MEASURED else share)
         return Round(number=r, loads=loads, nnz=nnz, input_sparsity=silent)
 
-    def _layer_counts(self, layer: LayerStudy, accounting: str) -> Counts:
-        if accounting == "rtl":
-            counters = {**layer.cycles.counters, "accumulates": np.array([layer.accumulates])}
-            return memory.rtl_counts(layer.compiled, counters, self.config)
-        return step_counts(
-            work=layer.load.work,
-            idle=layer.load.idle,
-            accumulates=layer.accumulates,
-            accounting=accounting,
-            lif_updates=layer.lif_updates,
-        )
+    def _rtl_counts(self) -> Iterator[Counts]:
+        rows: dict[str, float] = {}
+        for layer in self.layers:
+            host = layer.compiled.integer.layer.name
+            rows[host] = rows.get(host, 0) + layer.accumulates
+            if layer.cycles is not None:  # the host comes last
+                counters = {
+                    **layer.cycles.counters,
+                    "accumulates": np.array([rows[host]]),
+                    "shortcut_accumulates": np.array([layer.shortcut_accumulates]),
+                }
+                yield memory.rtl_counts(layer.compiled, counters, self.config)
 
     def _paper_accesses(self, layer: LayerStudy) -> Accesses:
-        words = sum(len(words) for s in first_pass(layer.compiled) for words in s)
+        words = int(wsp.lengths(layer.integer.mask).sum())
         return memory.paper_accesses(
             weight_bits=16 * words,
             input_bits=layer.input_bits,
             output_bits=layer.output_bits,
+            identity_bits=layer.identity_bits,
             groups=-(-layer.load.filters // self.config.n_pe),
             accumulates=layer.accumulates,
         )
 
     def _output_neurons(self, layer: LayerStudy) -> int:
         output = layer.compiled.output
-        return 0 if output is None else output.channels * output.side**2 * self.config.ticks
-
-
-def first_pass(layer: CompiledLayer) -> list[tuple[np.ndarray, ...]]:
-    """WSP words of each segment, PE by PE, once: parts that are loaded again for every tile count once."""
-    seen: list[tuple[np.ndarray, ...]] = []
-    opened: set[int] = set()
-    done: set[int] = set()
-    for segment in layer.segments:
-        if segment.open:
-            if segment.group in opened:
-                done.add(segment.group)
-            opened.add(segment.group)
-        if segment.group not in done:
-            seen.append(segment.words)
-    return seen
-
-
-def array_layer_sources(layer: CompiledLayer) -> list[str]:
-    """The ticket's layers whose weights an array layer holds: itself, and its 1x1 shortcut."""
-    own = layer.integer.layer
-    if own.shortcut == "conv" and own.shortcut_input is not None:
-        return [own.name, own.shortcut_input]
-    return [own.name]
+        if output is None or layer.cycles is None:
+            return 0
+        return output.channels * output.side**2 * self.config.ticks
 
 
 def study(model: Model, methods: list[Method], images: int) -> list[Study]:
@@ -257,11 +250,19 @@ def study(model: Model, methods: list[Method], images: int) -> list[Study]:
         inputs = golden.first_layer_spikes(network, pixels)
         runs = [golden.run(network, spikes) for spikes in inputs]
         loads = report.workloads(simulate.MethodRun(prepared=prepared, images=()), config)
+        rows = [
+            (layer, k, part) for k, layer in enumerate(program.layers) for part in layer.sources
+        ]
         layers = [
-            _layer(compiled, load, predicted, runs, config)
-            for compiled, load, predicted in zip(
-                program.layers, loads, prepared.cycles, strict=True
+            _layer(
+                layer,
+                part,
+                load,
+                prepared.cycles[k] if part is layer.integer else None,
+                runs,
+                config,
             )
+            for (layer, k, part), load in zip(rows, loads, strict=True)
         ]
         result.append(
             Study(
@@ -287,8 +288,9 @@ def missing_tickets(model: Model, methods: list[Method]) -> list[Path]:
 
 def _layer(
     compiled: CompiledLayer,
+    part: IntegerLayer,
     load: Workload,
-    predicted: LayerCycles,
+    predicted: LayerCycles | None,
     runs: list[dict[str, golden.LayerResult]],
     config: Config,
 ) -> LayerStudy:
@@ -298,15 +300,20 @@ def _layer(
         sizes = [memory.csr_bits(memory.active_positions(m), side=m.shape[-1]) for m in maps]
         return float(np.mean(sizes))
 
-    raw = compiled.output is None
+    host = predicted is not None
+    identity = part.layer.shortcut_input if part.layer.shortcut == "identity" else None
+    added = [run[identity].output for run in runs if identity in run] if identity else []
     return LayerStudy(
         compiled=compiled,
+        integer=part,
         load=load,
         accumulates=float(np.mean([result.accumulates for result in results])),
         input_sparsity=float(np.mean([result.input_sparsity for result in results])),
         input_bits=bits([result.input for result in results]),
-        output_bits=0.0 if raw else bits([result.output for result in results]),
+        output_bits=bits([r.output for r in results]) if host and compiled.output else 0.0,
+        identity_bits=bits(added) if added else 0.0,
         spikes=results[0].input,
         cycles=predicted,
-        lif_updates=memory.lif_updates(compiled, config),
+        shortcut_accumulates=float(np.mean([r.shortcut_accumulates.sum() for r in results])),
+        lif_updates=memory.lif_updates(compiled, config) if host else 0,
     )

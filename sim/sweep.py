@@ -28,8 +28,15 @@ import sw
 from hw.config import Config
 from sim import golden, memory, simulate
 from sim.checks import compare
-from sim.components import Counts, breakdown, load_table, pe_area_um2, total_pj
-from sim.cycles import bound, input_cycles, predict
+from sim.components import (
+    Counts,
+    add_counts,
+    breakdown,
+    load_table,
+    pe_area_um2,
+    total_pj,
+)
+from sim.cycles import LayerCycles, bound, input_cycles, predict
 from sim.energy import eq3, load_technology
 from sim.errors import BadInput
 from sim.files import atomic_write
@@ -38,7 +45,8 @@ from sim.sweep_spec import Point, Spec
 from sim.synthetic import synthetic_network
 from sim.workload import layer_workload, rtl_bound_cycles, totals
 from sw.balance import filter_nnz
-from sw.compile import DoesNotFit, Program, compile_network, sort_orders
+from sw.compile import CompiledLayer, DoesNotFit, Program, compile_network, sort_orders
+from sw.networks import shortcut_convolutions
 from sw.quantize import IntegerNetwork
 
 SIDE = 32  # of the first layer's map
@@ -83,27 +91,25 @@ def evaluate(point: Point, draws: Draws) -> Row:
         return {**row, "note": str(error)}
     loads = [
         layer_workload(
-            layer.integer.layer.name,
-            filter_nnz(layer.integer.mask)[layer.order],
-            parameters=layer.integer.mask.size,
+            part.layer.name,
+            filter_nnz(part.mask)[layer.order],
+            parameters=part.mask.size,
             positions=layer.side**2,
             ticks=config.ticks,
             n_pe=config.n_pe,
         )
         for layer in program.layers
+        for part in layer.sources
     ]
     total = totals(loads)
     predicted = predict(program)
     cycles = sum(layer.cycles for layer in predicted)
     bounds = [rtl_bound_cycles(x.work, lanes=config.lanes, n_pe=config.n_pe) for x in loads]
-    active = 1 - draws.spike_sparsity
-    sums: dict[str, float] = {}
-    for layer, load, model in zip(program.layers, loads, predicted, strict=True):
-        counters = {**model.counters, "accumulates": np.array([load.work * active])}
-        for name, value in vars(memory.rtl_counts(layer, counters, config)).items():
-            sums[name] = sums.get(name, 0) + value
+    energy_counts = [
+        _counts(*pair, config, draws) for pair in zip(program.layers, predicted, strict=True)
+    ]
     table = load_table()
-    lines = breakdown(table, Counts(**sums), accounting="rtl", config=config)
+    lines = breakdown(table, add_counts(energy_counts), accounting="rtl", config=config)
     return {
         **row,
         "weight_sparsity": total.weight_sparsity,
@@ -125,6 +131,20 @@ def evaluate(point: Point, draws: Draws) -> Row:
         "energy_pj": total_pj(lines),
         "pe_area_mm2": config.n_pe * pe_area_um2(table, accounting="rtl", config=config) / 1e6,
     }
+
+
+def _counts(layer: CompiledLayer, cycles: LayerCycles, config: Config, draws: Draws) -> Counts:
+    """For energy in accounting `rtl`, with the spike sparsity that the sweep takes."""
+    steps = config.ticks * layer.side**2
+    active = steps * (1 - draws.spike_sparsity)
+    weights = sum(int(filter_nnz(part.mask).sum()) for part in layer.sources)
+    identities = layer.fields["filters"] if layer.fields["identity"] else 0
+    counters = {
+        **cycles.counters,
+        "accumulates": np.array([weights * active]),
+        "shortcut_accumulates": np.array([identities * active]),
+    }
+    return memory.rtl_counts(layer, counters, config)
 
 
 def evaluate_batch(points: Sequence[Point], draws: Draws) -> list[Row]:
@@ -403,8 +423,11 @@ def _leading(
 ) -> tuple[IntegerNetwork, Program]:
     """As many of the network's layers, on a map of `side`, as the array takes in CHECK_CYCLES."""
     best = None
+    hosts = shortcut_convolutions(network.layers)
     for count in range(1, len(network.array) + 1):
-        part = replace(network, array=network.array[:count])
+        if network.layers[count].name in hosts:
+            continue
+        part = replace(network, layers=network.layers[: count + 1], array=network.array[:count])
         try:
             orders = sort_orders(part) if sort else None
             program = compile_network(part, config, input_side=side, orders=orders)

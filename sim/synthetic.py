@@ -11,7 +11,7 @@ import zlib
 import numpy as np
 
 from sw.balance import balance
-from sw.networks import Layer, build
+from sw.networks import Layer, build, shortcut_convolutions
 from sw.quantize import IntegerLayer, IntegerNetwork
 
 NOTHING = np.zeros(0)
@@ -27,7 +27,7 @@ def synthetic_network(
     spread: float = 0.25,
     seed: int = 1,
 ) -> IntegerNetwork:
-    """The network `name` with masks of this sparsity, balanced for n_pe PEs but for its classifier.
+    """The network `name` with masks of this sparsity; its convolutions are balanced for n_pe PEs.
 
     Masks before balancing depend on name, sparsity, spread and seed alone. spread: sigma of the
     log-normal densities. Raises ValueError for an unknown network or policy.
@@ -35,10 +35,11 @@ def synthetic_network(
     layers = build(name)
     draw = np.random.default_rng([seed, zlib.crc32(name.encode()), round(sparsity * 1e9)])
     move = np.random.default_rng([seed, n_pe])
+    hosts = shortcut_convolutions(layers)
     masks = {}
     for layer in layers[1:]:
         mask = drawn_mask(layer, sparsity, spread, draw)
-        if layer is not layers[-1]:
+        if layer.kind == "conv":
             mask = balance(mask, n_pe=n_pe, policy=policy, rng=move)
         masks[layer.name] = mask
     return IntegerNetwork(
@@ -46,7 +47,8 @@ def synthetic_network(
         first_weight=np.zeros(layers[0].weight_shape),
         first_bias=np.zeros(layers[0].out_channels),
         array=tuple(
-            _integer(layer, masks[layer.name], layer is layers[-1]) for layer in layers[1:]
+            _integer(layer, masks[layer.name], raw=layer is layers[-1] or layer.name in hosts)
+            for layer in layers[1:]
         ),
         dataset="cifar10",
         ticks=ticks,
@@ -66,15 +68,16 @@ def drawn_mask(
     return mask.reshape(layer.weight_shape)
 
 
-def _integer(layer: Layer, mask: np.ndarray, classifier: bool) -> IntegerLayer:
+def _integer(layer: Layer, mask: np.ndarray, *, raw: bool) -> IntegerLayer:
     filters = layer.out_channels
     return IntegerLayer(
         layer=layer,
-        weight=mask.astype(np.int32),
+        weight=mask.view(np.int8),
         mask=mask,
         bias=np.zeros(filters, np.int64),
-        threshold=None if classifier else np.ones(filters, np.int64),
+        threshold=None if raw else np.ones(filters, np.int64),
         scale=np.ones(filters),
         float_weight=NOTHING,
         float_bias=NOTHING,
+        shortcut=np.ones(filters, np.int64) if layer.shortcut == "identity" else None,
     )

@@ -5,7 +5,9 @@ A program is the same for every image but for its input; `Program.beats` puts th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -85,7 +87,21 @@ class Program:
     config: Config
     input: Region
     layers: tuple[CompiledLayer, ...]
-    layer_beats: np.ndarray  # uint64, everything after the input
+
+    @cached_property
+    def layer_beats(self) -> np.ndarray:
+        """Everything after the input, uint64."""
+        beats = []
+        for layer in self.layers:
+            integer = layer.integer
+            thresholds = integer.threshold
+            if thresholds is None:
+                thresholds = np.zeros(len(layer.order), np.int64)
+            beats.append(_layer_beats(layer.fields))
+            beats += _segment_beats(
+                layer.segments, integer.bias[layer.order], thresholds[layer.order], self.config
+            )
+        return np.concatenate(beats)
 
     def beats(self, spikes: np.ndarray) -> np.ndarray:
         """The whole stream, uint64, for input spikes uint8 (T, C, H, W); `last` is on its last beat.
@@ -144,7 +160,7 @@ def compile_network(
     regions = _allocate(network, config, sides, channels)
     orders = orders or {}
     integers = {integer.layer.name: integer for integer in network.array}
-    compiled, beats = [], []
+    compiled = []
     for integer in network.array:
         layer = integer.layer
         if layer.name in hosts:
@@ -185,15 +201,10 @@ def compile_network(
         segments = _segments(
             weight, mask, config, tiles=_tiles(fields, config), identities=identities
         )
-        thresholds = integer.threshold
-        if thresholds is None:
-            thresholds = np.zeros(layer.out_channels, np.int64)
-        beats.append(_layer_beats(fields))
-        beats += _segment_beats(segments, integer.bias[order], thresholds[order], config)
         compiled.append(
             CompiledLayer(integer, convolution, order, fields, source, output, tuple(segments))
         )
-    return Program(config, regions[first.name], tuple(compiled), np.concatenate(beats))
+    return Program(config, regions[first.name], tuple(compiled))
 
 
 def sort_orders(network: IntegerNetwork) -> dict[str, np.ndarray]:
@@ -363,7 +374,7 @@ def _segments(
     """
     n_pe = config.n_pe
     segments: list[Segment] = []
-    streams = [(wsp.encode(w, m), identities) for w, m in zip(weight, mask, strict=True)]
+    streams = [(words, identities) for words in wsp.encode_filters(weight, mask)]
     none = (np.zeros(0, np.uint16), 0)
     for start in range(0, len(weight), n_pe):
         group = streams[start : start + n_pe]
@@ -420,7 +431,7 @@ def _layer_beats(fields: dict) -> np.ndarray:
 
 
 def _segment_beats(
-    segments: list[Segment], bias: np.ndarray, threshold: np.ndarray, config: Config
+    segments: Sequence[Segment], bias: np.ndarray, threshold: np.ndarray, config: Config
 ) -> list[np.ndarray]:
     beats: list[np.ndarray] = []
     for segment in segments:

@@ -23,24 +23,34 @@ def encode(weights: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
     Raises ValueError unless the kernel is 3x3 or 1x1 and the values are non-zero 16-bit integers.
     """
-    first = _first_position(weights.shape)
-    channels = len(weights)
-    flat = weights.reshape(channels, -1)
-    present = mask.reshape(channels, -1)
-    values = flat[present].astype(np.int64)
+    return encode_filters(weights[None], mask[None])[0]
+
+
+def encode_filters(weights: np.ndarray, mask: np.ndarray) -> list[np.ndarray]:
+    """The words of each filter of a layer, see `encode`: integers (K, C, kh, kw) or (K, C)."""
+    filters, channels = mask.shape[:2]
+    first = _first_position(mask.shape[1:])
+    present = mask.reshape(filters, channels, -1)
+    values = weights.ravel()[np.flatnonzero(present)].astype(np.int64)
     if np.any(values == 0) or np.any(values != values.astype(np.int16)):
         raise ValueError("WSP: a weight in the mask is 0 or exceeds 16 bits")
-    patterns = present @ (1 << np.arange(first, first + present.shape[1]))
-    used = np.flatnonzero(patterns)
-    gaps = np.diff(used, prepend=-1) - 1
+    packed = np.packbits(present, axis=2, bitorder="little").astype(np.uint16)
+    patterns = packed[:, :, 0] << first
+    if packed.shape[2] > 1:
+        patterns |= packed[:, :, 1] << 8
+    which, used = np.nonzero(patterns)  # the slices with weights
+    patterns = patterns[which, used]
+    opening = np.diff(which, prepend=-1) > 0
+    gaps = used - np.where(opening, -1, np.concatenate([[0], used[:-1]])) - 1
     skips = np.maximum(gaps - 1, 0) // MAX_SKIP  # headers with an empty WSP before this channel's
-    counts = _POPCOUNT[patterns[used]]
+    counts = _POPCOUNT[patterns]
     ends = np.cumsum(skips + 1 + counts)
     words = np.full(ends[-1] if len(ends) else 0, MAX_SKIP << POSITIONS, np.uint16)
     headers = ends - counts - 1
-    words[headers] = ((gaps - skips * MAX_SKIP) << POSITIONS) | patterns[used]
+    words[headers] = ((gaps - skips * MAX_SKIP) << POSITIONS) | patterns
     words[np.repeat(headers + 1, counts) + _ramps(counts)] = values.astype(np.int16).view(np.uint16)
-    return words
+    lengths = np.bincount(which, skips + 1 + counts, filters).astype(np.int64)
+    return np.split(words, np.cumsum(lengths)[:-1])
 
 
 def decode(words: np.ndarray, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
@@ -93,13 +103,7 @@ def _ramps(counts: np.ndarray) -> np.ndarray:
 
 def lengths(mask: np.ndarray) -> np.ndarray:
     """Words of each filter's stream, int64 (K,), for a layer's mask (K, C, kh, kw) or (K, C)."""
-    filters, channels = mask.shape[:2]
-    counts = np.count_nonzero(mask.reshape(filters, channels, -1), axis=2)
-    which, channel = np.nonzero(counts)
-    first = np.diff(which, prepend=-1) > 0
-    gaps = channel - np.where(first, -1, np.concatenate([[0], channel[:-1]])) - 1
-    headers = 1 + np.maximum(gaps - 1, 0) // MAX_SKIP
-    return counts.sum(axis=1) + np.bincount(which, headers, filters).astype(np.int64)
+    return np.array([len(words) for words in encode_filters(mask.astype(np.int32), mask)])
 
 
 def expected_words(nnz: np.ndarray, *, channels: int, positions: int) -> float:
