@@ -386,8 +386,13 @@ def _segments(
             continue
         # Half a ring each, so that the next part loads while this one sweeps.
         limit = config.scratchpad_depth // 2
-        filters = range(start, min(start + n_pe, len(weight)))
-        cut = [_parts(weight[k], mask[k], limit, identities) for k in filters]
+        counts = np.count_nonzero(
+            mask[start : start + n_pe].reshape(len(group), mask.shape[1], -1), axis=2
+        )
+        cut = [
+            _parts(words, row, limit, identities)
+            for (words, _), row in zip(group, counts, strict=True)
+        ]
         count = max(len(parts) for parts in cut)
         cut = [parts + [none] * (count - len(parts)) for parts in cut]
         cut += [[none] * count] * (n_pe - len(cut))
@@ -401,26 +406,21 @@ def _segments(
 
 
 def _parts(
-    weight: np.ndarray, mask: np.ndarray, limit: int, identities: int
+    words: np.ndarray, counts: np.ndarray, limit: int, identities: int
 ) -> list[tuple[np.ndarray, int]]:
-    """A filter as WSP streams of at most `limit` words, whole input channels each."""
-    per_channel = mask.reshape(len(mask), -1).sum(axis=1)
-    parts: list[tuple[np.ndarray, int]] = []
-    start = 0
-    while start < len(mask):
-        end = start
-        size = -(-start // wsp.MAX_SKIP)
-        while end < len(mask):
-            size += int(per_channel[end]) + 1
-            if size > limit and end > start:
-                break
-            end += 1
-        part = np.zeros_like(mask)
-        part[start:end] = mask[start:end]
-        words = wsp.encode(weight, part)
-        if len(words) or not parts:
-            parts.append((words, 0))
-        start = end
+    """A filter's stream in streams of at most `limit` words, whole input channels each.
+
+    counts: weights of each input channel, (C,). A channel counts with its header, used or not.
+    """
+    sizes = np.concatenate([[0], np.cumsum(counts + 1)])
+    edges = [0]
+    while edges[-1] < len(counts):
+        start = edges[-1]
+        room = limit + sizes[start] - -(-start // wsp.MAX_SKIP)
+        end = int(np.searchsorted(sizes, room, side="right")) - 1
+        edges.append(min(max(end, start + 1), len(counts)))
+    found = wsp.cut(words, counts, edges)
+    parts = [(part, 0) for number, part in enumerate(found) if len(part) or number == 0]
     parts[-1] = (parts[-1][0], identities)
     return parts
 

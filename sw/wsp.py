@@ -10,6 +10,8 @@ belong to the cursor's channel, and the cursor moves one on. A header with an em
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 POSITIONS = 9  # bits of a WSP
@@ -51,6 +53,32 @@ def encode_filters(weights: np.ndarray, mask: np.ndarray) -> list[np.ndarray]:
     words[np.repeat(headers + 1, counts) + _ramps(counts)] = values.astype(np.int16).view(np.uint16)
     lengths = np.bincount(which, skips + 1 + counts, filters).astype(np.int64)
     return np.split(words, np.cumsum(lengths)[:-1])
+
+
+def cut(words: np.ndarray, counts: np.ndarray, edges: list[int]) -> list[np.ndarray]:
+    """A filter's stream cut at input channels: streams of channels edges[0] to edges[1], and so on.
+
+    words: of the whole filter. counts: weights of each channel, (C,).
+    """
+    used = np.flatnonzero(counts)
+    gaps = np.diff(used, prepend=-1) - 1
+    ends = np.cumsum(np.maximum(gaps - 1, 0) // MAX_SKIP + 1 + counts[used]).tolist()
+    places = np.searchsorted(used, edges).tolist()
+    parts = []
+    for low, high in pairwise(places):
+        if low == high:
+            parts.append(words[:0])
+            continue
+        channel = int(used[low])
+        header = ends[low] - int(counts[channel]) - 1
+        skips = max(channel - 1, 0) // MAX_SKIP  # from channel 0, where the cursor starts again
+        part = np.empty(skips + ends[high - 1] - header, np.uint16)
+        part[:skips] = MAX_SKIP << POSITIONS
+        part[skips:] = words[header : ends[high - 1]]
+        pattern = int(words[header]) & ((1 << POSITIONS) - 1)
+        part[skips] = (channel - skips * MAX_SKIP) << POSITIONS | pattern
+        parts.append(part)
+    return parts
 
 
 def decode(words: np.ndarray, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
