@@ -80,9 +80,7 @@ def svg(draw: Callable[..., None], *values: Any, width: float = 9, height: float
     return text.partition("<svg")[1] + text.partition("<svg")[2]
 
 
-def _file(
-    draw: Callable[[Any], None], kind: str, *, width: float = 9, height: float = 3
-) -> bytes:
+def _file(draw: Callable[[Any], None], kind: str, *, width: float = 9, height: float = 3) -> bytes:
     """What `draw` draws on axes, as SVG or PNG; equal drawings give equal bytes."""
     import matplotlib
     from matplotlib.figure import Figure
