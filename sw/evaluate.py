@@ -49,8 +49,7 @@ class Arithmetic:
 def integers(network: IntegerNetwork) -> Arithmetic:
     """What the array computes; no sum leaves 24 bits (quantize.py)."""
     layers = (
-        _numbers(i, np.int32, i.weight, i.bias, i.threshold, getattr(i, "shortcut", None))
-        for i in network.array
+        _numbers(i, np.int32, i.weight, i.bias, i.threshold, i.shortcut) for i in network.array
     )
     return Arithmetic(tuple(layers), sparse.integer_leak(network.leak_mode, network.leak_shift))
 

@@ -18,9 +18,10 @@ class SpikingNetwork(nn.Module):
     `weights[name]` are the layers' convolutions or linear maps, `norms[name]` their batch norms.
     """
 
-    def __init__(self, layers: Sequence[Layer]) -> None:
+    def __init__(self, layers: Sequence[Layer], *, fused: bool = False) -> None:
+        """fused: neurons compiled (`neurons.lif`); the same but for the order of roundings."""
         super().__init__()
-        self.layers = tuple(layers)
+        self.layers, self.fused = tuple(layers), fused
         self.weights = nn.ModuleDict()
         self.norms = nn.ModuleDict()
         self.without_neurons = shortcut_convolutions(self.layers)
@@ -70,9 +71,8 @@ class SpikingNetwork(nn.Module):
             spikes[layer.name] = self._fire(current, layer)
         raise ValueError("the network has no classifier: its last layer must be linear")
 
-    @staticmethod
-    def _fire(current: torch.Tensor, layer: Layer) -> torch.Tensor:
-        spikes = lif(current)
+    def _fire(self, current: torch.Tensor, layer: Layer) -> torch.Tensor:
+        spikes = lif(current, fused=self.fused)
         if layer.pool == "max2":
             spikes = F.max_pool2d(spikes.flatten(0, 1), 2).unflatten(0, spikes.shape[:2])
         return spikes

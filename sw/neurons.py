@@ -82,6 +82,6 @@ def can_fuse(device: torch.device) -> str | None:
     try:
         current = torch.rand(2, 64, device=device, requires_grad=True)
         lif(current, fused=True).sum().backward()
-    except Exception as error:
+    except Exception as error:  # whatever a compiler may raise
         return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
     return None

@@ -1,0 +1,112 @@
+"""Training that is really killed, and training in two processes."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from sw import train
+from tests import training_worker
+
+ROOT = Path(__file__).parent.parent
+ALONE = [sys.executable, "-m"]
+PAIR = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m"]
+QUIET = {"OMP_NUM_THREADS": "1", "TORCH_CPP_LOG_LEVEL": "ERROR"}
+
+
+def start(how: list[str], folder: Path, run: str) -> subprocess.Popen:
+    return subprocess.Popen(
+        [*how, "tests.training_worker", str(folder), run],
+        cwd=ROOT,
+        env={**os.environ, **QUIET},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process: subprocess.Popen) -> None:
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+
+
+def kill(process: subprocess.Popen, rng: random.Random) -> None:
+    """SIGKILL whichever worker comes to a random step, a little later: in that step or its checkpoint."""
+    assert process.stdout is not None
+    for _ in range(rng.randint(1, training_worker.STEPS // 3)):
+        line = process.stdout.readline()
+        assert line.startswith("step of"), process.communicate()[1]
+    time.sleep(rng.uniform(0, 0.02))
+    os.kill(int(line.split()[-1]), signal.SIGKILL)
+    process.communicate(timeout=300)
+    assert process.returncode != 0
+
+
+def differences(a: object, b: object, where: str = "") -> list[str]:
+    """Where two checkpoints differ."""
+    if isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor):
+        return [] if torch.equal(a, b) else [where]
+    if isinstance(a, dict) and isinstance(b, dict) and a.keys() == b.keys():
+        return [d for key in a for d in differences(a[key], b[key], f"{where}.{key}")]
+    if isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
+        return [
+            d
+            for i, (x, y) in enumerate(zip(a, b, strict=True))
+            for d in differences(x, y, f"{where}[{i}]")
+        ]
+    return [] if a == b else [where]
+
+
+def checkpoint(path: Path) -> dict:
+    return torch.load(path, weights_only=True)
+
+
+@pytest.mark.parametrize("how", [ALONE, PAIR], ids=["alone", "pair"])
+def test_a_run_killed_at_random_moments_resumes_to_the_same_result(how, tmp_path):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    finish(start(how, whole, "long"))
+    rng, places = random.Random(), []
+    for _ in range(3):
+        kill(start(how, killed, "long"), 1 if how is ALONE else 2, rng)
+        newest = max(killed.glob("*.pt"), key=lambda path: path.stat().st_mtime, default=None)
+        if newest is not None:  # the first step may be the last
+            progress = checkpoint(newest)["progress"]
+            places.append((progress["round"], progress["images"]))
+    assert places == sorted(places)
+    assert (0, 0) < places[-1] < (3, 0)
+    finish(start(how, killed, "long"))
+    expected, found = (checkpoint(folder / "uticket.pt") for folder in (whole, killed))
+    assert len(expected["progress"]["history"]) == 3
+    assert differences(expected, found) == []
+    if how is PAIR:
+        ranks = [checkpoint(killed / f"rank{rank}.pt") for rank in (0, 1)]
+        assert differences(ranks[0]["masks"], ranks[1]["masks"]) == []
+        weights = [
+            {n: w for n, w in rank["network"].items() if "running" not in n and "num" not in n}
+            for rank in ranks
+        ]
+        assert differences(*weights) == []
+        assert differences(expected["masks"], ranks[1]["masks"]) == []
+
+
+def test_two_processes_train_on_the_same_batch(tmp_path, monkeypatch):
+    """As one process that normalizes both halves of each batch on their own."""
+    finish(start(PAIR, tmp_path / "pair", "short"))
+    monkeypatch.setattr(train, "VALIDATION_IMAGES", 50)
+    one = training_worker.trainer(tmp_path / "one", "short")
+    untrained = {n: w.clone() for n, w in one.network.named_parameters()}
+    network = one.network
+    one.forward = lambda images, ticks: torch.cat(
+        [network(half, ticks) for half in images.chunk(2)], dim=1
+    )
+    one.run("uticket")
+    pair = checkpoint(tmp_path / "pair" / "rank0.pt")["network"]
+    for name, weight in network.named_parameters():
+        assert not torch.equal(weight, untrained[name]) or name.endswith("bias"), name
+        torch.testing.assert_close(pair[name], weight.detach(), rtol=1e-4, atol=1e-5)

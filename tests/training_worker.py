@@ -1,0 +1,87 @@
+"""A small training run in a process of its own, to be killed: python -m tests.training_worker FOLDER RUN.
+
+Alone or under torchrun. RUN "long": prunes and balances, a checkpoint after every step; "short": two
+steps in float32. Prints its process number before each step, leaves its masks and weights as rankN.pt.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from sw import train
+from sw.datasets import Dataset
+from sw.devices import Devices, connected
+from sw.networks import Layer
+from sw.schedules import Round, Schedule
+from tests.random_networks import conv
+
+NETWORK = (
+    conv("conv1", (3, 8), "image", pool="max2"),
+    conv("conv2", (8, 12), "conv1", pool="max2"),
+    conv("conv3", (12, 16), "conv2", pool="max2"),
+    Layer(name="fc", kind="linear", in_channels=16, out_channels=10, kernel=1, input="conv3"),
+)
+SCHEDULES = {
+    "long": Schedule(
+        dense=(Round(keep=1.0, images=320, ticks=1, learning_rate=0.05),),
+        pruned=(
+            Round(keep=0.5, images=320, ticks=2, learning_rate=0.05),
+            Round(keep=0.2, images=320, ticks=2, learning_rate=0.05),
+        ),
+        rewind_images=160,
+        batch=16,
+    ),
+    "short": Schedule(
+        dense=(Round(keep=1.0, images=32, ticks=2, learning_rate=0.05),),
+        pruned=(),
+        batch=16,
+        mixed_precision=False,
+    ),
+}
+STEPS = sum(r.images for r in SCHEDULES["long"].rounds) // 16
+
+
+def dataset() -> Dataset:
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(0, 256, (250, 3, 8, 8), np.uint8), rng.integers(0, 10, 250)
+    half = (0.5,) * 3
+    return Dataset("cifar10", images, labels, images[:10], labels[:10], mean=half, std=half)
+
+
+def trainer(folder: Path, run: str, devices: Devices | None = None) -> train.Trainer:
+    torch.set_num_threads(1)
+    return train.Trainer(
+        NETWORK,
+        dataset(),
+        SCHEDULES[run],
+        policy="magnitude",
+        n_pe=4,
+        seed=3,
+        folder=folder,
+        log=lambda _: None,
+        devices=devices,
+    )
+
+
+def main() -> None:
+    folder, run = Path(sys.argv[1]), sys.argv[2]
+    train.VALIDATION_IMAGES, train.CHECKPOINT_SECONDS = 50, -1.0
+    with connected("cpu") as devices:
+        this = trainer(folder, run, devices)
+        step = this._step
+
+        def told(current: Round) -> torch.Tensor:
+            print("step of", os.getpid(), flush=True)
+            return step(current)
+
+        this._step = told
+        this.run("uticket")
+        state = {"network": dict(this.network.state_dict()), "masks": this.masks}
+        torch.save(state, folder / f"rank{devices.rank}.pt")
+
+
+if __name__ == "__main__":
+    main()
