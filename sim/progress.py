@@ -1,10 +1,14 @@
-"""Steps of a command: a progress bar on a terminal, a line a step otherwise."""
+"""Progress bars on a terminal: the steps of a command, the rounds of a training; otherwise, lines."""
 
 from __future__ import annotations
 
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
 
 
 class Steps:
@@ -57,3 +61,62 @@ class Steps:
     def part(self) -> None:
         """A part of the step is done."""
         self._progress.advance(self._task)
+
+
+class TrainingBar:
+    """A context manager: a bar of the round's images on a terminal, and lines that scroll above it."""
+
+    def __init__(self, first: bool = True) -> None:
+        """first: whether this is the process that shows anything."""
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+        )
+
+        console = Console(highlight=False)
+        self.shown = first and console.is_terminal
+        self._progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("images, {task.fields[state]}", markup=False),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not self.shown,
+        )
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> TrainingBar:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._progress.stop()
+
+    def log(self, line: str) -> None:
+        """A line that stays."""
+        if self.shown:
+            self._progress.console.print(line, markup=False)
+        else:
+            click.echo(line)
+
+    def start(self, text: str, total: int) -> None:
+        """A round of `total` images begins, or goes on."""
+        if self._task is not None:
+            self._progress.remove_task(self._task)
+        self._task = self._progress.add_task(text, total=total, state="")
+
+    def update(self, done: int, text: str) -> None:
+        """Images of the round trained on, and how it goes."""
+        if self._task is not None:
+            self._progress.update(self._task, completed=done, state=text)

@@ -24,6 +24,16 @@ SEED = 1  # of the tickets that ship
     help="Default: the model's. Below 16 the last rounds train with quantized weights; other "
     "bits than the model's give a ticket of their own, METHOD_Nbit.npz.",
 )
+@click.option(
+    "--device", type=click.Choice(["cpu", "cuda"]), help="Default: cuda where there is a GPU."
+)
+@click.option(
+    "--compile/--no-compile",
+    "compiled",
+    default=True,
+    show_default=True,
+    help="Compile the neurons; they run uncompiled where no compiler works.",
+)
 def command(
     model: str,
     method: str | None,
@@ -32,8 +42,13 @@ def command(
     threads: int | None,
     images: int,
     weight_bits: str | None,
+    device: str | None,
+    compiled: bool,
 ) -> None:
-    """Train MODEL's tickets from nothing, or go on where a run stopped (build/train)."""
+    """Train MODEL's tickets from nothing, or go on where a run stopped (build/train).
+
+    On several devices: torchrun --nproc-per-node=N -m sim.cli train MODEL (docs/training.md).
+    """
     from dataclasses import replace
     from pathlib import Path
 
@@ -53,7 +68,9 @@ def command(
         import torch
     except ImportError:
         raise BadInput("PyTorch is missing; `make train` installs it") from None
+    from sim.progress import TrainingBar
     from sw import datasets, networks, ticket
+    from sw.devices import connected, default_device
     from sw.export import export
     from sw.train import Trainer
 
@@ -64,33 +81,40 @@ def command(
     folder = Path("build") / "train" / chosen.name / schedule
     hardware = replace(chosen.hardware, weight_bits=int(weight_bits or chosen.hardware.weight_bits))
     suffix = f"_{hardware.weight_bits}bit" if hardware != chosen.hardware else ""
-    for name in [method] if method else trained:
-        click.echo(f"training {chosen.name} {name}, schedule {schedule}, seed {seed}")
-        trainer = Trainer(
-            layers,
-            dataset,
-            replace(SCHEDULES[schedule], weight_bits=hardware.weight_bits),
-            policy=POLICIES[name],
-            n_pe=hardware.n_pe,
-            seed=seed,
-            folder=folder,
-            log=click.echo,
-        )
-        trainer.run(name + suffix)
-        result = export(
-            folder / f"{name}{suffix}.pt",
-            dataset,
-            network=chosen.network,
-            method=name,
-            schedule=schedule,
-            policy=POLICIES[name],
-            n_pe=hardware.n_pe,
-            seed=seed,
-            config=hardware,
-            images=images,
-            log=click.echo,
-        )
-        out = chosen.methods[name].ticket
-        out = out.with_stem(out.stem + suffix)
-        ticket.save(result, out)
-        click.echo(f"wrote {out}")
+    with connected(device or default_device()) as devices, TrainingBar(devices.first) as bar:
+        for name in [method] if method else trained:
+            if devices.first:
+                bar.log(f"training {chosen.name} {name}, schedule {schedule}, seed {seed}")
+            trainer = Trainer(
+                layers,
+                dataset,
+                replace(SCHEDULES[schedule], weight_bits=hardware.weight_bits),
+                policy=POLICIES[name],
+                n_pe=hardware.n_pe,
+                seed=seed,
+                folder=folder,
+                log=bar.log,
+                watch=bar if bar.shown else None,
+                devices=devices,
+                fused=compiled,
+            )
+            trainer.run(name + suffix)
+            if devices.first:
+                result = export(
+                    folder / f"{name}{suffix}.pt",
+                    dataset,
+                    network=chosen.network,
+                    method=name,
+                    schedule=schedule,
+                    policy=POLICIES[name],
+                    n_pe=hardware.n_pe,
+                    seed=seed,
+                    config=hardware,
+                    images=images,
+                    log=bar.log,
+                )
+                out = chosen.methods[name].ticket
+                out = out.with_stem(out.stem + suffix)
+                ticket.save(result, out)
+                bar.log(f"wrote {out}")
+            devices.wait()
