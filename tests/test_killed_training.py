@@ -73,7 +73,7 @@ def test_a_run_killed_at_random_moments_resumes_to_the_same_result(how, tmp_path
     finish(start(how, whole, "long"))
     rng, places = random.Random(), []
     for _ in range(3):
-        kill(start(how, killed, "long"), 1 if how is ALONE else 2, rng)
+        kill(start(how, killed, "long"), rng)
         newest = max(killed.glob("*.pt"), key=lambda path: path.stat().st_mtime, default=None)
         if newest is not None:  # the first step may be the last
             progress = checkpoint(newest)["progress"]
