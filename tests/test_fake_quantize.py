@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from hw.config import Config
+from sim.workload import group_utilization
+from sw.balance import filter_nnz
 from sw.fake_quantize import fake_quantized, quantized
 from sw.quantize import quantize
 from tests.random_networks import random_ticket
@@ -80,3 +82,19 @@ def test_an_error_inside_leaves_the_weights():
     ):
         raise KeyboardInterrupt
     assert weight[0].tolist() == pytest.approx([1.5, 0.3])
+
+
+@pytest.mark.parametrize("bits", [4, 8, 16])
+def test_what_was_balanced_is_balanced_when_it_is_loaded(bits):
+    """Rounded to 4 bits, some weights are below half a step; none is lost."""
+    ticket = random_ticket(3, policy="random", n_pe=4)
+    lost = 0
+    for integer in quantize(ticket, Config(weight_bits=bits)).array:
+        nnz = filter_nnz(integer.weight)
+        for start in range(0, len(nnz), 4):
+            group = nnz[start : start + 4]
+            assert len(set(group.tolist())) == 1, integer.layer.name
+            assert len(group) < 4 or group_utilization(group.tolist(), 4) == 1
+        step = integer.scale.reshape(-1, *[1] * (integer.weight.ndim - 1))
+        lost += int(np.count_nonzero(np.rint(integer.float_weight * step)[integer.mask] == 0))
+    assert (lost > 100) == (bits == 4)
