@@ -42,13 +42,19 @@ test: .venv/train lint  ## Run all checks and tests, with coverage
 faults: .venv/test .venv/train  ## Prove that each fault of tb/faults.toml is caught by its test
 	@$(BIN)/python -m tb.faults
 
-verilog: .venv/sim  ## Export the RTL to build/rtl, with a JSON map of names
+verilog: build/rtl/README.md  ## Export the RTL to build/rtl, with a README and JSON maps of names
+
+build/rtl/README.md: .venv/sim $(wildcard hw/*.py)
 	@$(BIN)/python -m hw.export build/rtl
 
-lint: .venv/test  ## Check style, format and types
+lint: .venv/test build/lint/clean  ## Check style, format, types, and the exported Verilog
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+build/lint/clean: build/rtl/README.md .venv/test tb/lint.py $(wildcard constraints/sram/*.v)
+	@$(BIN)/python -m tb.lint build/rtl
+	@touch $@
 
 train: .venv/train  ## Train MODEL's ticket (METHOD=, both if left out); goes on where it stopped
 	@$(BIN)/uticket train $${METHOD:+"--method=$$METHOD"} -- "$$MODEL"

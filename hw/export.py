@@ -1,6 +1,9 @@
 """Exports components as Verilog, each file complete in itself, with a JSON map of names.
 
 Usage: python -m hw.export FOLDER [PRESET]
+
+FOLDER gets pe.v, pe_array.v and top.v, their maps and a README; FOLDER/blackbox the same modules with
+black boxes for the memories that become SRAM macros (sram.py).
 """
 
 from __future__ import annotations
@@ -14,12 +17,34 @@ from amaranth.hdl import Fragment, Value, ValueCastable
 from amaranth.hdl._ir import PortDirection
 from amaranth.lib import wiring
 
+from hw.array import Array
 from hw.config import PRESETS, Config
+from hw.datasheet import datasheet
 from hw.pe import PE
+from hw.sram import BlackBoxes
 from hw.top import Top
 
+HEADER = """\
+// uTicket, https://arxiv.org/abs/2302.06746 in Amaranth. Apache-2.0. Written by `make verilog`.
+// What Verilator's -Wall may not say of this file, and why:
+// a file is complete in itself, so that it holds modules of other names too;
+/* verilator lint_off DECLFILENAME */
+// Verilog's own rule for operands of different widths is what Amaranth's text relies on;
+/* verilator lint_off WIDTHEXPAND */
+/* verilator lint_off WIDTHTRUNC */
+// a combinational block assigns the default before its case, so that no case need be complete,
+/* verilator lint_off CASEINCOMPLETE */
+// and its variable has an initial value, for simulators that do not run the block at time 0;
+/* verilator lint_off PROCASSINIT */
+// every field of a struct has a wire, read or not, and every sum its carry.
+/* verilator lint_off UNUSEDSIGNAL */
 
-def export(component: wiring.Component, name: str, folder: Path) -> Path:
+"""
+
+
+def export(
+    component: wiring.Component, name: str, folder: Path, platform: object | None = None
+) -> Path:
     """Write `folder/name.v`, module `name`, and `name.json`; returns the Verilog's path.
 
     Ports are named as in the component, parts joined by two underscores. The JSON maps the design's
@@ -31,7 +56,7 @@ def export(component: wiring.Component, name: str, folder: Path) -> Path:
         if isinstance(bits, Value):
             direction = PortDirection.Input if member.flow == wiring.In else PortDirection.Output
             ports["__".join(map(str, path))] = (bits, direction)
-    fragment = Fragment.get(component, None)
+    fragment = Fragment.get(component, platform)
     text, names = verilog.convert_fragment(
         fragment, ports, name, emit_src=False, strip_internal_attrs=True
     )
@@ -41,7 +66,7 @@ def export(component: wiring.Component, name: str, folder: Path) -> Path:
         where = list(path)
         mapped[".".join([*where[:-1], signal.name])] = ".".join(where)
     result = folder / f"{name}.v"
-    result.write_text(text)
+    result.write_text(HEADER + text)
     (folder / f"{name}.json").write_text(json.dumps(mapped, indent=1, sort_keys=True) + "\n")
     return result
 
@@ -51,8 +76,13 @@ def export_top(config: Config, folder: Path) -> Path:
     return export(Top(config), "top", folder)
 
 
+def modules(config: Config) -> dict[str, wiring.Component]:
+    """What a designer takes: one PE, the array, the whole chip. By the Verilog module's name."""
+    return {"pe": PE(config, 0), "pe_array": Array(config), "top": Top(config)}
+
+
 def main(arguments: list[str]) -> int:
-    """Write top.v and pe.v of a preset."""
+    """See the module's docstring."""
     if len(arguments) not in (1, 2) or (len(arguments) == 2 and arguments[1] not in PRESETS):
         presets = ", ".join(PRESETS)
         print(
@@ -60,9 +90,16 @@ def main(arguments: list[str]) -> int:
         )
         return 2
     folder = Path(arguments[0])
-    config = PRESETS[arguments[1] if len(arguments) == 2 else "paper"]
-    for path in (export_top(config, folder), export(PE(config, 0), "pe", folder)):
-        print(f"wrote {path} and {path.with_suffix('.json').name}")
+    preset = arguments[1] if len(arguments) == 2 else "paper"
+    config = PRESETS[preset]
+    components = modules(config)
+    for where, platform in ((folder, None), (folder / "blackbox", BlackBoxes())):
+        for name, component in components.items():
+            path = export(component, name, where, platform)
+            print(f"wrote {path} and {path.with_suffix('.json').name}")
+    readme = folder / "README.md"
+    readme.write_text(datasheet(preset, config, components))
+    print(f"wrote {readme}")
     return 0
 
 

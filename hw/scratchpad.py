@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from amaranth import Module, Signal
 from amaranth.lib import stream, wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from hw.config import STREAM_BITS, Config
+from hw.sram import Sram
 
 
 def pointer_bits(config: Config) -> int:
@@ -39,7 +39,7 @@ class Scratchpad(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         rows = self.config.scratchpad_rows
-        m.submodules.ring = ring = Memory(shape=STREAM_BITS, depth=rows, init=[])
+        m.submodules.ring = ring = Sram(macro="uticket_scratchpad", width=STREAM_BITS, depth=rows)
         write, read = ring.write_port(), ring.read_port()
         level = Signal(len(self.head))
         m.d.comb += [

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from amaranth import Module
 from amaranth.lib import data, wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from hw.config import BANKS, Config
+from hw.sram import Sram
 
 
 def granules(config: Config) -> int:
@@ -50,7 +50,8 @@ class SpikeBuffer(wiring.Component):
         m = Module()
         granule = self.config.word_bits // granules(self.config)
         for b in range(BANKS):
-            bank = Memory(shape=self.config.word_bits, depth=self.config.buffer_depth, init=[])
+            width, depth = self.config.word_bits, self.config.buffer_depth
+            bank = Sram(macro="uticket_spike_bank", width=width, depth=depth)
             m.submodules[f"bank_{b}"] = bank
             read, write = bank.read_port(), bank.write_port(granularity=granule)
             m.d.comb += [

@@ -1,0 +1,79 @@
+"""Lints exported Verilog: Verilator with -Wall, less what the head of each file allows, and Yosys.
+
+Usage: python -m tb.lint FOLDER, what `make verilog` wrote
+
+Each FOLDER/*.v alone, and each FOLDER/blackbox/*.v with the memories of constraints/sram. Exit status 1
+if there is a warning, 2 if a tool is missing.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from sim.errors import BadInput
+from sim.verilator import environment
+from synth import yosys
+
+MEMORIES = Path(__file__).resolve().parent.parent / "constraints" / "sram" / "behavioural.v"
+WARNING = re.compile(r"^(%(?:Warning|Error).*|.*\b(?:Warning|ERROR):.*)", re.MULTILINE)
+
+
+def verilator(files: list[Path], top: str) -> list[str]:
+    """Verilator's warnings and errors."""
+    command = ["verilator", "--lint-only", "-Wall", "--top-module", top]
+    done = subprocess.run(
+        [*command, *map(str, files)],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    found = WARNING.findall(done.stdout)
+    return found or ([done.stdout.strip()[-500:]] if done.returncode else [])
+
+
+def yosys_check(files: list[Path], top: str, logs: Path) -> list[str]:
+    """Yosys' warnings: loops, several drivers, none, a latch; every module must be there."""
+    script = [f"read_verilog {path.resolve()}" for path in files]
+    script += [f"hierarchy -check -top {top}", "proc", "select -assert-none t:$*dlatch*", "check"]
+    name = f"{top}-{len(files)}"
+    try:
+        yosys.run(script, logs, name)
+    except BadInput as error:
+        return [str(error)]
+    return WARNING.findall((logs / f"{name}.log").read_text())
+
+
+def lint(folder: Path, logs: Path) -> list[str]:
+    """All warnings, each with its file."""
+    warnings = []
+    for path in sorted([*folder.glob("*.v"), *folder.glob("blackbox/*.v")]):
+        files = [path] if path.parent == folder else [path, MEMORIES]
+        found = verilator(files, path.stem) + yosys_check(files, path.stem, logs)
+        warnings += [f"{path}: {line}" for line in found]
+        print(f"{path}: {len(found) or 'no'} warnings", flush=True)
+    return warnings
+
+
+def main(arguments: list[str]) -> int:
+    """See the module's docstring."""
+    if len(arguments) != 1 or not list(Path(arguments[0]).glob("*.v")):
+        print("usage: python -m tb.lint FOLDER, a folder with Verilog", file=sys.stderr)
+        return 2
+    folder = Path(arguments[0])
+    try:
+        warnings = lint(folder, folder.parent / "lint")
+    except BadInput as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    for line in warnings:
+        print(f"error: {line}", file=sys.stderr)
+    return 1 if warnings else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
