@@ -15,6 +15,8 @@ lock --generate-hashes --no-emit-package systemc --extra sweep pyproject.toml \
     -c requirements/test.lock -o requirements/sweep.lock
 lock --generate-hashes --no-emit-package systemc pyproject.toml \
     -c requirements/test.lock -o requirements/sim.lock
+lock --generate-hashes --no-emit-package systemc --extra synth pyproject.toml \
+    -c requirements/test.lock -o requirements/synth.lock
 
 # No hashes, and installed with its dependencies: the machine decides which build of torch it gets, one
 # for the CPU or PyPI's, and only PyPI's needs CUDA (the lines for Linux alone), which it pins itself.
