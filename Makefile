@@ -7,6 +7,8 @@ N_PE ?=
 SPEC ?= benchmarks/sweep.yaml
 OUT ?=
 SCHEDULER ?=
+LIBERTY ?=
+NODE ?=
 
 # The values reach the commands through the environment, as they are: neither make nor the shell reads
 # them. `$(value ...)` keeps a dollar sign what it is.
@@ -17,14 +19,16 @@ override N_PE := $(value N_PE)
 override SPEC := $(value SPEC)
 override OUT := $(value OUT)
 override SCHEDULER := $(value SCHEDULER)
-export MODEL METHOD IMAGES N_PE SPEC OUT SCHEDULER
+override LIBERTY := $(value LIBERTY)
+override NODE := $(value NODE)
+export MODEL METHOD IMAGES N_PE SPEC OUT SCHEDULER LIBERTY NODE
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help sim test faults verilog lint train paper sweep clean tools
+.PHONY: help sim test faults verilog lint synth train paper sweep clean tools
 
 help:  ## List the targets
 	@printf 'uTicket: trained sparse spiking networks through verified RTL\n\n'
@@ -35,7 +39,7 @@ sim: .venv/sim  ## Run MODEL's ticket through the RTL, check it, write build/sim
 	@$(BIN)/uticket sim $${METHOD:+"--method=$$METHOD"} $${IMAGES:+"--images=$$IMAGES"} \
 	    $${N_PE:+"--n-pe=$$N_PE"} -- "$$MODEL"
 
-test: .venv/train lint  ## Run all checks and tests, with coverage
+test: .venv/train .venv/synth lint  ## Run all checks and tests, with coverage
 	@mkdir -p build/coverage
 	$(BIN)/python -m pytest --cov --cov-report=term
 
@@ -55,6 +59,9 @@ lint: .venv/test build/lint/clean  ## Check style, format, types, and the export
 build/lint/clean: build/rtl/README.md .venv/test tb/lint.py $(wildcard constraints/sram/*.v)
 	@$(BIN)/python -m tb.lint build/rtl
 	@touch $@
+
+synth: .venv/synth  ## Area and timing on standard cells, in build/synth (LIBERTY= NODE=)
+	@$(BIN)/python -m synth cells $${LIBERTY:+"--liberty=$$LIBERTY"} $${NODE:+"--node=$$NODE"}
 
 train: .venv/train  ## Train MODEL's ticket (METHOD=, both if left out); goes on where it stopped
 	@$(BIN)/uticket train $${METHOD:+"--method=$$METHOD"} -- "$$MODEL"
@@ -85,6 +92,11 @@ clean:  ## Remove build/
 	@touch $@
 
 .venv/sweep: requirements/sweep.lock .venv/sim
+	@echo "Adding $< to .venv"
+	@$(PIP) --no-deps --require-hashes -r $<
+	@touch $@
+
+.venv/synth: requirements/synth.lock .venv/sim
 	@echo "Adding $< to .venv"
 	@$(PIP) --no-deps --require-hashes -r $<
 	@touch $@

@@ -1,0 +1,171 @@
+"""Synthesis on a standard-cell library: from Verilog to a netlist, and its area by component."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from synth import yosys
+from synth.liberty import Library
+from synth.memories import Macro, verilog
+
+# Mapping for speed: choices, then buffers for large fan-out, then gates sized to their loads.
+ABC = """&get -n
+&st
+&dch
+&nf
+&put
+buffer -c
+topo
+stime -p
+upsize -c
+dnsize -c
+stime -p
+"""
+ADDERS = "+/choices/kogge-stone.v"
+
+
+@dataclass(frozen=True)
+class Area:
+    """Of a component, without the components inside it: um2, and how much of it are flip-flops."""
+
+    name: str
+    area: float
+    sequential: float
+    cells: int
+    macros: dict[str, int]
+    """SRAM macros by name; their area is not in `area`."""
+
+
+def synthesize(
+    verilog_path: Path,
+    top: str,
+    library: Library,
+    macros: list[Macro],
+    folder: Path,
+    *,
+    flat: bool,
+    period: float,
+) -> Path:
+    """Map module `top` to gates; returns the netlist.
+
+    flat: one module, optimized across components, for timing. Otherwise the components stay as they
+    are, and memories that are no macro become a component of their own, `accumulators`. period: ns.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    name = f"{top}_{'flat' if flat else 'hier'}"
+    load = 4 * min(
+        pin.capacitance
+        for cell in library.cells.values()
+        for pin in cell.pins.values()
+        if pin.direction == "input" and pin.capacitance > 0
+    )
+    (folder / "macros.v").write_text(verilog(macros))
+    (folder / "abc.script").write_text(ABC)
+    (folder / f"{name}.constr").write_text(
+        f"set_driving_cell {library.buffer}\nset_load {load * 1e15:.4f} [all_outputs]\n"
+    )
+    unused = " ".join(f"-dont_use {cell}" for cell in library.unused)
+    script = [
+        f"read_liberty -lib {library.path.resolve()}",
+        "read_verilog macros.v",
+        f"read_verilog {verilog_path.resolve()}",
+        f"hierarchy -check -top {top}",
+        *[f"setparam -unset DEPTH -unset WIDTH -unset GRANULE t:{macro.name}" for macro in macros],
+        "proc",
+        *(["flatten"] if flat else []),
+        "opt_expr",
+        "opt_clean",
+        "opt -nodffe -nosdff",
+        "wreduce",
+        "peepopt",
+        "opt_clean",
+        "alumacc",
+        "share",
+        "opt",
+        "memory -nomap",
+        "opt_clean",
+    ]
+    if not flat:
+        script += ['setattr -set submod "accumulators" */t:$mem_v2', "submod"]
+    script += [
+        "opt -fast -full",
+        "memory_map",
+        "opt -undriven -fine",
+        f"techmap -map +/techmap.v -map {ADDERS}",
+        "opt -fast",
+        "attrmap -remove init w:*",  # what a reset or the first write sets needs no start value
+        "setundef -undriven -zero",
+        "splitnets",
+        "rename -wire",  # a flip-flop is called after its register
+        f"dfflibmap -liberty {library.path.resolve()} {unused}",
+        "opt",
+        "opt_clean -purge",
+        f"abc -liberty {library.path.resolve()} -constr {name}.constr -D {period * 1000:.0f}"
+        f" -script abc.script {unused}",
+    ]
+    ties = [library.tie(1), library.tie(0)]
+    if ties[0] and ties[1]:
+        script.append("hilomap -hicell {} {} -locell {} {}".format(*ties[0], *ties[1]))
+    script += [
+        "splitnets",
+        "opt_clean -purge",
+        "check -assert",
+        f"tee -q -o {name}.stat.json stat -json -liberty {library.path.resolve()}",
+        f"write_verilog -noattr -noexpr -nohex {name}.v",
+    ]
+    yosys.run(script, folder, name)
+    netlist = folder / f"{name}.v"
+    netlist.write_text(plain_assigns(netlist.read_text()))
+    return netlist
+
+
+def plain_assigns(text: str) -> str:
+    """A netlist without concatenations on the left: OpenSTA reads none."""
+
+    def split(match: re.Match[str]) -> str:
+        left, right = (_bits(side) for side in match.groups())
+        return "".join(f"  assign {a} = {b};\n" for a, b in zip(left, right, strict=True))
+
+    return re.sub(r"^  assign \{ (.*) \} = (.*);\n", split, text, flags=re.MULTILINE)
+
+
+def _bits(side: str) -> list[str]:
+    """The single bits of a concatenation of names and their parts, highest first."""
+    bits = []
+    for part in side.strip("{} ").split(", "):
+        if match := re.fullmatch(r"(\\\S+ |[^\\\s]\S*)\s*\[(\d+):(\d+)\]", part.strip()):
+            high, low = int(match[2]), int(match[3])
+            bits += [f"{match[1]}[{k}]" for k in range(high, low - 1, -1)]
+        else:
+            bits.append(part + " " * (part.startswith("\\") and " " not in part))
+    return bits
+
+
+def areas(stat: Path, library: Library, macros: list[Macro]) -> list[Area]:
+    """Area of each component from `stat -json`, by its hierarchical name."""
+    modules = json.loads(stat.read_text())["modules"]
+    known = {macro.name for macro in macros}
+    result = []
+    for name, entry in modules.items():
+        cells: dict[str, int] = {
+            cell: count
+            for cell, count in entry["num_cells_by_type"].items()
+            if cell in library.cells
+        }
+        result.append(
+            Area(
+                name=name.lstrip("\\"),
+                area=sum(library.cells[c].area * n for c, n in cells.items()),
+                sequential=sum(
+                    library.cells[c].area * n
+                    for c, n in cells.items()
+                    if library.cells[c].sequential
+                ),
+                cells=sum(cells.values()),
+                macros={c: n for c, n in entry["num_cells_by_type"].items() if c in known},
+            )
+        )
+    return result

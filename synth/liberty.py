@@ -1,0 +1,275 @@
+"""Reads Liberty: what synthesis and power need to know of a standard-cell library."""
+
+from __future__ import annotations
+
+import gzip
+import re
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from statistics import fmean
+
+from sim.errors import BadInput
+
+TOKEN = re.compile(r'"[^"]*"|[{}();:,]|[^\s"{}();:,]+')
+SKIPPED = {"timing", "ccsn_first_stage", "ccsn_last_stage", "receiver_capacitance"}
+PREFIX = {"f": 1e-15, "p": 1e-12, "n": 1e-9, "u": 1e-6, "m": 1e-3, "": 1.0}
+
+
+@dataclass
+class Group:
+    """`kind (names) { attributes; groups }`. The timing of cells is left out: OpenSTA reads it."""
+
+    kind: str
+    names: list[str]
+    attributes: dict[str, list[str]] = field(default_factory=dict)
+    groups: list[Group] = field(default_factory=list)
+
+    def of(self, kind: str) -> Iterator[Group]:
+        """The groups of a kind."""
+        return (group for group in self.groups if group.kind == kind)
+
+    def text(self, name: str, default: str = "") -> str:
+        """An attribute's value, unquoted."""
+        return " ".join(self.attributes.get(name, [default]))
+
+    def number(self, name: str, default: float = 0.0) -> float:
+        """An attribute's value as a number."""
+        return float(self.attributes[name][0]) if name in self.attributes else default
+
+
+@dataclass(frozen=True)
+class Table:
+    """Energy by load and input slew, in the library's units; an axis it lacks has one point."""
+
+    loads: tuple[float, ...]
+    slews: tuple[float, ...]
+    values: tuple[tuple[float, ...], ...]  # [load][slew]
+
+    def at(self, load: float, slew: float) -> float:
+        """Interpolated; beyond the table the nearest edge's slope goes on, never below zero."""
+        i, a = _segment(self.loads, load)
+        j, b = _segment(self.slews, slew)
+        low, high = self.values[i], self.values[min(i + 1, len(self.loads) - 1)]
+        k = min(j + 1, len(self.slews) - 1)
+        return (low[j] * (1 - b) + low[k] * b) * (1 - a) + (high[j] * (1 - b) + high[k] * b) * a
+
+
+def _segment(axis: tuple[float, ...], at: float) -> tuple[int, float]:
+    if len(axis) == 1:
+        return 0, 0.0
+    i = min(max(bisect_right(axis, at) - 1, 0), len(axis) - 2)
+    return i, (at - axis[i]) / (axis[i + 1] - axis[i])
+
+
+@dataclass(frozen=True)
+class Pin:
+    """Capacitance in farads; `function` of an output; `energies` a transition, tables in joules."""
+
+    direction: str
+    capacitance: float
+    function: str
+    clock: bool
+    energies: tuple[Table, ...]
+
+    def energy(self, load: float = 0.0, slew: float = 0.0) -> float:
+        """Joules inside the cell for one transition: the mean over its arcs, states and edges."""
+        return fmean(table.at(load, slew) for table in self.energies) if self.energies else 0.0
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Area in the library's units (um2), leakage in watts: the mean over its states."""
+
+    area: float
+    leakage: float
+    pins: dict[str, Pin]
+    sequential: bool
+    enabled: bool
+    """A flip-flop whose next state is not just its input: with an enable, or set and reset inside."""
+
+    @property
+    def inputs(self) -> list[str]:
+        """Names of its inputs."""
+        return [name for name, pin in self.pins.items() if pin.direction == "input"]
+
+    @property
+    def outputs(self) -> list[str]:
+        """Names of its outputs."""
+        return [name for name, pin in self.pins.items() if pin.direction == "output"]
+
+
+class Library:
+    """A Liberty file, plain or gzipped. Raises BadInput where it is missing or is none."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            data = path.read_bytes()
+            text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode(
+                errors="replace"
+            )
+        except (OSError, EOFError) as error:
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+            raise BadInput(f"Liberty file {path}: {reason}") from None
+        top = _parse(text, path)
+        self.name = top.names[0] if top.names else path.stem
+        self.voltage = top.number("nom_voltage", 1.0)
+        scale, unit = top.attributes.get("capacitive_load_unit", ["1", "pf"])
+        self.farad = float(scale) * PREFIX[unit.lower().removesuffix("f")]
+        self.second = _unit(top.text("time_unit", "1ns"), "s")
+        watt = _unit(top.text("leakage_power_unit", "1nW"), "W")
+        joule = self.farad * _unit(top.text("voltage_unit", "1V"), "V") ** 2
+        templates = {t.names[0]: t for t in top.groups if t.kind.endswith("template") and t.names}
+        self.cells = {
+            cell.names[0]: _cell(cell, self.farad, watt, joule, templates)
+            for cell in top.of("cell")
+        }
+        if not self.cells:
+            raise BadInput(f"Liberty file {path}: it has no cells")
+
+    @cached_property
+    def buffer(self) -> str:
+        """The buffer that stands for what drives the inputs: the third smallest, or the largest."""
+        buffers = [
+            (cell.area, name)
+            for name, cell in self.cells.items()
+            if len(cell.inputs) == len(cell.outputs) == 1
+            and not cell.sequential
+            and not re.search(
+                r"clk|dly|lp", name, re.IGNORECASE
+            )  # not of the clock, low-power, delay
+            and cell.pins[cell.outputs[0]].function.strip("() ") == cell.inputs[0]
+        ]
+        if not buffers:
+            raise BadInput(f"Liberty file {self.path}: it has no buffer")
+        return sorted(buffers)[min(2, len(buffers) - 1)][1]
+
+    def tie(self, value: int) -> tuple[str, str] | None:
+        """Cell and pin of a constant, if the library has one."""
+        for name, cell in self.cells.items():
+            for output in cell.outputs:
+                if not cell.inputs and cell.pins[output].function.strip("() ") == str(value):
+                    return name, output
+        return None
+
+    @property
+    def unused(self) -> list[str]:
+        """Flip-flops with an enable: the mapper does not size what drives their many enables."""
+        return sorted(name for name, cell in self.cells.items() if cell.enabled)
+
+
+def _unit(text: str, unit: str) -> float:
+    match = re.fullmatch(rf"\s*([\d.]+)\s*([munpf]?){unit}\s*", text, re.IGNORECASE)
+    return float(match[1]) * PREFIX[match[2].lower()] if match else 1.0
+
+
+def _parse(text: str, path: Path) -> Group:
+    text = re.sub(r"/\*.*?\*/|//[^\n]*|\\\n", " ", text, flags=re.DOTALL)
+    root = Group("", [])
+    stack = [root]
+    words = (match.group() for match in TOKEN.finditer(text))
+    for word in words:
+        if word == "}":
+            stack.pop()
+            if not stack:
+                break
+        elif word not in (";", ","):
+            after = next(words, "")
+            if after == ":":
+                values = []
+                for value in words:
+                    if value == ";":
+                        break
+                    values.append(value.strip('"'))
+                stack[-1].attributes[word] = values
+            elif after == "(":
+                names = []
+                for value in words:
+                    if value == ")":
+                        break
+                    if value != ",":
+                        names.append(value.strip('"'))
+                opens = next(words, "")
+                if opens == "{":
+                    if word in SKIPPED:
+                        depth = 1
+                        for value in words:
+                            depth += (value == "{") - (value == "}")
+                            if not depth:
+                                break
+                        continue
+                    group = Group(word, names)
+                    stack[-1].groups.append(group)
+                    stack.append(group)
+                else:
+                    stack[-1].attributes[word] = names
+                    if opens == "}":
+                        stack.pop()
+    libraries = list(root.of("library"))
+    if len(libraries) != 1 or len(stack) != 1:
+        raise BadInput(f"Liberty file {path}: not one complete library")
+    return libraries[0]
+
+
+def _numbers(texts: list[str]) -> tuple[float, ...]:
+    return tuple(float(n) for text in texts for n in re.split(r"[,\s]+", text.strip()) if n)
+
+
+def _table(group: Group, joule: float, templates: dict[str, Group]) -> Table:
+    template = templates.get(group.names[0]) if group.names else None
+    axes: dict[str, tuple[float, ...]] = {}
+    sizes = []
+    for n in (1, 2):
+        source = group if f"index_{n}" in group.attributes else template
+        if source is not None and f"index_{n}" in source.attributes:
+            variable = template.text(f"variable_{n}") if template else ""
+            axis = _numbers(source.attributes[f"index_{n}"])
+            axes["load" if "capacitance" in variable else "slew"] = axis
+            sizes.append(("load" if "capacitance" in variable else "slew", len(axis)))
+    flat = [value * joule for value in _numbers(group.attributes["values"])]
+    loads, slews = axes.get("load", (0.0,)), axes.get("slew", (0.0,))
+    if len(flat) != len(loads) * len(slews):  # an energy without axes
+        return Table((0.0,), (0.0,), ((fmean(flat),),))
+    rows: list[tuple[float, ...]]
+    if sizes and sizes[0][0] == "load":
+        rows = [tuple(flat[i * len(slews) : (i + 1) * len(slews)]) for i in range(len(loads))]
+    else:
+        rows = [tuple(flat[i :: len(loads)]) for i in range(len(loads))]
+    return Table(loads, slews, tuple(rows))
+
+
+def _cell(
+    cell: Group, farad: float, watt: float, joule: float, templates: dict[str, Group]
+) -> Cell:
+    pins = {}
+    for pin in [*cell.of("pin"), *(p for bus in cell.of("bus") for p in [bus])]:
+        energies = tuple(
+            _table(table, joule, templates)
+            for power in pin.of("internal_power")
+            for table in power.groups
+            if table.kind in ("rise_power", "fall_power", "power")
+        )
+        scaled = tuple(
+            Table(tuple(x * farad for x in t.loads), t.slews, t.values) for t in energies
+        )
+        pins[pin.names[0]] = Pin(
+            direction=pin.text("direction"),
+            capacitance=pin.number("capacitance") * farad,
+            function=pin.text("function"),
+            clock=pin.text("clock") == "true",
+            energies=scaled,
+        )
+    states = [group.number("value") for group in cell.of("leakage_power")]
+    leakage = cell.number("cell_leakage_power", fmean(states) if states else 0.0)
+    flops = [*cell.of("ff"), *cell.of("latch")]
+    next_states = [flop.text("next_state").strip("() ") for flop in flops if flop.kind == "ff"]
+    return Cell(
+        area=cell.number("area"),
+        leakage=leakage * watt,
+        pins=pins,
+        sequential=bool(flops),
+        enabled=any(not re.fullmatch(r"\w+", state) for state in next_states),
+    )

@@ -1,0 +1,153 @@
+"""The SRAM macros of the array: figures from memories.yaml, as Liberty and as Verilog black boxes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from hw.config import Config
+from hw.spike_buffer import granules
+from sim.errors import BadInput
+from synth.liberty import Library
+
+TABLE = Path(__file__).with_name("memories.yaml")
+OLDEST = 90  # nm, of CACTI
+OLDEST_VOLTS = 1.2
+
+
+@dataclass(frozen=True)
+class Macro:
+    """Area in um2, access and setup in ns, energy of an access in joules, leakage in watts."""
+
+    name: str
+    depth: int
+    width: int
+    enables: int
+    """Parts of a word that can be written alone."""
+    area: float
+    access: float
+    setup: float
+    read: float
+    write: float
+    leakage: float
+    source: str
+
+
+def node_of(library: Library, node: int | None) -> int:
+    """The library's node in nm: given, or told by its name. Raises BadInput where it is neither."""
+    known: dict[str, int] = yaml.safe_load(TABLE.read_text())["libraries"]
+    if node is not None:
+        return node
+    for name, nanometres in known.items():
+        if library.name.lower().startswith(name.lower()):
+            return nanometres
+    raise BadInput(f"library {library.name}: its node is not known; give it, such as NODE=65")
+
+
+def macros(library: Library, node: int, config: Config, period: float) -> list[Macro]:
+    """The macros at a node, for a clock period in ns. Raises BadInput for a node without figures."""
+    result = []
+    enables = {"uticket_scratchpad": 1, "uticket_spike_bank": granules(config)}
+    for name, entry in yaml.safe_load(TABLE.read_text())["macros"].items():
+        rows = entry["nodes"]
+        row, access, linear, energy = rows.get(node), None, 1.0, 1.0
+        source = f"CACTI at {node} nm"
+        if node > OLDEST:
+            row, access, linear = rows[OLDEST], period / 2, node / OLDEST
+            energy = linear * (library.voltage / OLDEST_VOLTS) ** 2
+            source = f"CACTI at {OLDEST} nm, scaled to {node} nm; access time assumed"
+        elif row is None:
+            known = ", ".join(str(n) for n in rows)
+            raise BadInput(f"NODE={node}: memories.yaml has {known}, and scales to more than those")
+        result.append(
+            Macro(
+                name=name,
+                depth=entry["depth"],
+                width=entry["width"],
+                enables=enables[name],
+                area=row["area"] * linear**2,
+                access=access or row["access"],
+                setup=period / 20,
+                read=row["read"] * energy * 1e-12,
+                write=row["write"] * energy * 1e-12,
+                leakage=row["leakage"] * 1e-3,
+                source=source,
+            )
+        )
+    return result
+
+
+def verilog(macros: list[Macro]) -> str:
+    """The black boxes, for Yosys."""
+    text = ""
+    for macro in macros:
+        address = (macro.depth - 1).bit_length() - 1
+        text += (
+            f"(* blackbox *)\nmodule {macro.name} #(parameter DEPTH = {macro.depth},"
+            f" parameter WIDTH = {macro.width}, parameter GRANULE = 1)\n"
+            f" (input clk, input [{macro.enables - 1}:0] write_enable,"
+            f" input [{address}:0] write_address, input [{macro.width - 1}:0] write_data,\n"
+            f"  input read_enable, input [{address}:0] read_address,"
+            f" output [{macro.width - 1}:0] read_data);\nendmodule\n"
+        )
+    return text
+
+
+def liberty(macros: list[Macro], library: Library) -> str:
+    """The macros as a Liberty file, for OpenSTA; input pins load like a large buffer's."""
+    load = (
+        4 * library.cells[library.buffer].pins[library.cells[library.buffer].inputs[0]].capacitance
+    )
+    picofarad = load * 1e12
+    text = (
+        "library (uticket_memories) {\n delay_model : table_lookup;\n"
+        ' time_unit : "1ns"; voltage_unit : "1V"; current_unit : "1mA";\n'
+        ' pulling_resistance_unit : "1kohm"; leakage_power_unit : "1mW";\n'
+        " capacitive_load_unit (1, pf);\n"
+    )
+    for edge in ("rise", "fall"):
+        text += f" input_threshold_pct_{edge} : 50; output_threshold_pct_{edge} : 50;\n"
+        text += f" slew_lower_threshold_pct_{edge} : 20; slew_upper_threshold_pct_{edge} : 80;\n"
+    for width in sorted({n for m in macros for n in _widths(m)}):
+        text += (
+            f" type (bits{width}) {{ base_type : array; data_type : bit; bit_width : {width};"
+            f" bit_from : {width - 1}; bit_to : 0; }}\n"
+        )
+    for macro in macros:
+        text += f" cell ({macro.name}) {{\n  area : {macro.area:.1f}; is_macro_cell : true;\n"
+        text += f"  cell_leakage_power : {macro.leakage * 1e3:.6g};\n"
+        text += (
+            f"  pin (clk) {{ direction : input; clock : true; capacitance : {picofarad:.6f}; }}\n"
+        )
+        address = (macro.depth - 1).bit_length()
+        for name, width in (
+            ("write_enable", macro.enables),
+            ("write_address", address),
+            ("write_data", macro.width),
+            ("read_enable", 1),
+            ("read_address", address),
+        ):
+            text += f"  {_port(name, width)} direction : input; capacitance : {picofarad:.6f};\n"
+            value = f'(scalar) {{ values ("{macro.setup:.4f}"); }}'
+            text += (
+                '   timing () { related_pin : "clk"; timing_type : setup_rising;'
+                f" rise_constraint {value} fall_constraint {value} }} }}\n"
+            )
+        access, slew = (f'(scalar) {{ values ("{v:.4f}"); }}' for v in (macro.access, 0.05))
+        text += (
+            f"  {_port('read_data', macro.width)} direction : output;\n"
+            '   timing () { related_pin : "clk"; timing_type : rising_edge;'
+            f" cell_rise {access} cell_fall {access}"
+            f" rise_transition {slew} fall_transition {slew} }} }}\n }}\n"
+        )
+    return text + "}\n"
+
+
+def _widths(macro: Macro) -> set[int]:
+    return {macro.enables, (macro.depth - 1).bit_length(), macro.width} - {1}
+
+
+def _port(name: str, width: int) -> str:
+    return f"pin ({name}) {{" if width == 1 else f"bus ({name}) {{ bus_type : bits{width};"

@@ -1,0 +1,102 @@
+"""What synthesis found, as JSON and as text."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from synth.asic import Area
+from synth.liberty import Library
+from synth.memories import Macro
+from synth.sta import Timing
+
+
+@dataclass(frozen=True)
+class Design:
+    """One module on one library."""
+
+    top: str
+    areas: list[Area]
+    flat_area: float
+    """um2 when optimized across components; macros left out."""
+    timing: Timing
+    seconds: float
+    """Of synthesis, both ways, and timing."""
+
+
+def write(
+    folder: Path, library: Library, node: int, macros: list[Macro], designs: list[Design]
+) -> Path:
+    """Write report.json and report.txt; returns the latter's path."""
+    by_name = {macro.name: macro for macro in macros}
+    data = {
+        "library": {"name": library.name, "file": library.path.name, "node_nm": node},
+        "macros": [asdict(macro) for macro in macros],
+        "designs": [_design(design, by_name) for design in designs],
+    }
+    (folder / "report.json").write_text(json.dumps(data, indent=1) + "\n")
+    text = folder / "report.txt"
+    text.write_text("\n".join(_text(library, node, macros, designs)) + "\n")
+    return text
+
+
+def _design(design: Design, macros: dict[str, Macro]) -> dict:
+    timing = design.timing
+    return {
+        "top": design.top,
+        "area_um2": sum(area.area for area in design.areas),
+        "area_flat_um2": design.flat_area,
+        "macro_area_um2": sum(_macro_area(area, macros) for area in design.areas),
+        "components": [asdict(area) for area in design.areas],
+        "period_ns": timing.period,
+        "slack_ns": timing.slack,
+        "total_negative_slack_ns": timing.total_negative_slack,
+        "clock_mhz": timing.clock_mhz,
+        "startpoint": timing.startpoint,
+        "endpoint": timing.endpoint,
+        "path": [asdict(step) for step in timing.path],
+        "worst_endpoints": [
+            {"startpoint": a, "endpoint": b, "slack_ns": slack} for a, b, slack in timing.endpoints
+        ],
+        "constants": timing.constants,
+        "seconds": design.seconds,
+    }
+
+
+def _macro_area(area: Area, macros: dict[str, Macro]) -> float:
+    return sum(macros[name].area * count for name, count in area.macros.items())
+
+
+def _text(library: Library, node: int, macros: list[Macro], designs: list[Design]) -> list[str]:
+    by_name = {macro.name: macro for macro in macros}
+    lines = [f"{library.name}, {node} nm ({library.path.name})", ""]
+    for macro in macros:
+        lines.append(
+            f"{macro.name}: {macro.depth} x {macro.width}, {macro.area:.0f} um2, access "
+            f"{macro.access:.2f} ns; {macro.source}"
+        )
+    for design in designs:
+        timing = design.timing
+        total = sum(area.area for area in design.areas)
+        lines += [
+            "",
+            f"{design.top}: {total:.0f} um2 of cells, {design.flat_area:.0f} um2 when optimized "
+            "across components; macros come on top",
+            f"  {'component':<34}{'um2':>10}{'flip-flops':>12}{'share':>8}{'cells':>8}  macros",
+        ]
+        for area in sorted(design.areas, key=lambda a: -a.area):
+            of_macros = ", ".join(f"{n} x {name}" for name, n in area.macros.items())
+            extra = f"  {of_macros}: {_macro_area(area, by_name):.0f} um2" if of_macros else ""
+            lines.append(
+                f"  {area.name:<34}{area.area:>10.0f}{area.sequential:>12.0f}"
+                f"{area.area / total:>8.1%}{area.cells:>8}{extra}"
+            )
+        verdict = "met" if timing.slack >= 0 else "MISSED"
+        lines += [
+            f"  {1000 / timing.period:.0f} MHz {verdict}: worst slack {timing.slack:.3f} ns, so "
+            f"{timing.clock_mhz:.0f} MHz; {design.seconds:.0f} s",
+            f"  the path, {timing.startpoint} to {timing.endpoint}:",
+        ]
+        lines += [f"  {s.time:>9.3f} {s.delay:>7.3f}  {s.point} ({s.cell})" for s in timing.path]
+    return lines

@@ -1,0 +1,236 @@
+"""Synthesis: the Liberty reader, a component mapped end to end, reports parsed, bad input."""
+
+import gzip
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from hw.config import PRESETS
+from hw.export import export
+from hw.scratchpad import Scratchpad
+from hw.sram import BlackBoxes
+from hw.sweep import Sweep
+from sim.errors import BadInput
+from synth import asic, memories, sta, yosys
+from synth.liberty import Library
+
+CELLS = Path(__file__).with_name("cells.lib")
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="module")
+def library():
+    return Library(CELLS)
+
+
+def test_liberty_in_si_units(library):
+    inverter, flop = library.cells["INV"], library.cells["DFF"]
+    assert inverter.area == 1
+    assert inverter.leakage == pytest.approx(2e-9)
+    assert inverter.pins["A"].capacitance == pytest.approx(2e-15)
+    assert library.cells["BUF"].leakage == pytest.approx(2e-9)  # the mean of its states
+    assert flop.sequential
+    assert not inverter.sequential
+    assert flop.pins["C"].clock
+    assert flop.pins["C"].energy() == pytest.approx(15e-15)
+    assert library.buffer == "BUF"
+    assert library.tie(1) == ("ONE", "Y")
+    assert library.tie(0) == ("ZERO", "Y")
+    assert library.unused == ["DFFE"]
+
+
+@pytest.mark.parametrize(
+    ("load", "slew", "energy"),
+    [(0, 0, 2e-15), (1e-13, 0, 3e-15), (0, 1, 4e-15), (5e-14, 0.5, 3.5e-15), (2e-13, 0, 4e-15)],
+)
+def test_energy_by_load_and_slew(library, load, slew, energy):
+    assert library.cells["INV"].pins["Y"].energy(load, slew) == pytest.approx(energy)
+
+
+def test_liberty_gzipped(tmp_path):
+    path = tmp_path / "cells.lib.gz"
+    path.write_bytes(gzip.compress(CELLS.read_bytes()))
+    assert set(Library(path).cells) == set(Library(CELLS).cells)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "not one complete library"),
+        ("library (x) { cell (A) { area : 1; }", "not one complete library"),
+        ("library (x) { }", "has no cells"),
+    ],
+)
+def test_liberty_that_is_none(tmp_path, text, reason):
+    path = tmp_path / "bad.lib"
+    path.write_text(text)
+    with pytest.raises(BadInput, match=reason):
+        Library(path)
+
+
+def test_component_mapped_end_to_end(tmp_path, library):
+    source = export(Sweep(PRESETS["paper"]), "sweep", tmp_path)
+    for flat in (False, True):
+        netlist = asic.synthesize(source, "sweep", library, [], tmp_path, flat=flat, period=2.5)
+        (area,) = asic.areas(netlist.with_suffix(".stat.json"), library, [])
+        text = netlist.read_text()
+        assert area.name == "sweep"
+        assert area.sequential == 8 * 10  # y, x: 3 each; age: 2; running, resting: 1 each
+        assert area.cells == sum(text.count(f"  {cell} ") for cell in library.cells)
+        assert "  DFFE " not in text
+        assert "always" not in text
+
+
+def test_scratchpad_is_a_macro(tmp_path, library):
+    config = PRESETS["paper"]
+    macros = memories.macros(library, 45, config, 2.5)
+    source = export(Scratchpad(config), "scratchpad", tmp_path, BlackBoxes())
+    netlist = asic.synthesize(
+        source, "scratchpad", library, macros, tmp_path, flat=True, period=2.5
+    )
+    (area,) = asic.areas(netlist.with_suffix(".stat.json"), library, macros)
+    assert area.macros == {"uticket_scratchpad": 1}
+    assert area.sequential == 9 * 8  # the pointer alone
+
+
+def test_macros_scale_beyond_cacti(library):
+    config = PRESETS["paper"]
+    here, old = (memories.macros(library, node, config, 2.5)[0] for node in (90, 180))
+    assert old.area == pytest.approx(4 * here.area)
+    assert old.read == pytest.approx(2 * (1.5 / 1.2) ** 2 * here.read)
+    assert "assumed" in old.source
+    assert "assumed" not in here.source
+    with pytest.raises(BadInput, match="NODE=65"):
+        memories.macros(library, 65, config, 2.5)
+    with pytest.raises(BadInput, match="its node is not known"):
+        memories.node_of(library, None)
+
+
+def test_macro_liberty_reads_back(library, tmp_path):
+    path = tmp_path / "macros.lib"
+    macros = memories.macros(library, 45, PRESETS["paper"], 2.5)
+    path.write_text(memories.liberty(macros, library))
+    cells = Library(path).cells
+    assert {name: cell.area for name, cell in cells.items()} == {m.name: m.area for m in macros}
+
+
+def test_concatenations_leave_the_left_side():
+    text = "  assign { a[2:1], \\b.c [0], d } = { \\x [3] , y[1:0], 1'h0 };\n  assign e = f;\n"
+    assert asic.plain_assigns(text) == (
+        "  assign a[2] = \\x [3] ;\n  assign a[1] = y[1];\n  assign \\b.c [0] = y[0];\n"
+        "  assign d = 1'h0;\n  assign e = f;\n"
+    )
+
+
+REPORT = """== setup
+Warning: There is 1 unconstrained endpoint.
+  output__payload[352]
+== path
+Startpoint: geometry[11] (input port clocked by clk)
+Endpoint: weights__ready (output port clocked by clk)
+Path Group: clk
+Path Type: max
+
+    Delay      Time   Description
+-------------------------------------------------------------
+   0.0000    0.0000   clock clk (rise edge)
+   0.0000    0.0000   clock network delay (ideal)
+   0.5000    0.5000 v input external delay
+   0.0000    0.5000 v geometry[11] (in)
+   0.0856    0.5856 v _56573_/Z (XOR2_X1)
+   0.0000    0.5856 v weights__ready (out)
+             0.5856   data arrival time
+-------------------------------------------------------------
+             1.9144   slack (MET)
+
+
+worst slack 1.9144
+tns 0.0000
+== endpoints
+Startpoint                           Endpoint                               Slack
+--------------------------------------------------------------------------------
+
+geometry[11] (input)                 weights__ready (output)               1.9144
+"""
+
+
+def test_opensta_report():
+    timing = sta.parse(REPORT, 2.5, Path("x.txt"))
+    assert timing.slack == 1.9144
+    assert timing.clock_mhz == pytest.approx(1000 / 0.5856)
+    assert (timing.startpoint, timing.endpoint) == ("geometry[11]", "weights__ready")
+    assert [step.cell for step in timing.path] == ["in", "XOR2_X1", "out"]
+    assert timing.path[1] == sta.Step("_56573_/Z", "XOR2_X1", 0.0856, 0.5856)
+    assert timing.endpoints == (("geometry[11]", "weights__ready", 1.9144),)
+    assert timing.constants == ("output__payload[352]",)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("== setup\n", "Error: x.v, line 3 syntax error\n== setup\n", "x.v, line 3 syntax error"),
+        ("unconstrained endpoint", "input port missing set_input_delay", "set_input_delay"),
+        ("== endpoints\n", "", "ended early"),
+        ("worst slack 1.9144\n", "", "no slack"),
+    ],
+)
+def test_opensta_complains(old, new, reason):
+    with pytest.raises(BadInput, match=reason):
+        sta.parse(REPORT.replace(old, new), 2.5, Path("x.txt"))
+
+
+def test_constraints_ask_for_400_mhz():
+    for name in ("pe", "top"):
+        assert sta.constraint_period(ROOT / "constraints" / f"{name}.sdc") == 2.5
+
+
+def test_constraints_without_a_clock(tmp_path):
+    path = tmp_path / "x.sdc"
+    with pytest.raises(BadInput, match="No such file"):
+        sta.constraint_period(path)
+    path.write_text("# create_clock -period 3\n")
+    with pytest.raises(BadInput, match="create_clock"):
+        sta.constraint_period(path)
+
+
+def test_opensta_missing(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(BadInput, match="apt-get install opensta"):
+        sta.analyze([], "pe", [], ROOT / "constraints" / "pe.sdc", tmp_path)
+
+
+def test_yosys_error_is_one_line(tmp_path):
+    with pytest.raises(BadInput, match=r"Yosys: .*nowhere.v.*see .*x.log\)$"):
+        yosys.run(["read_verilog nowhere.v"], tmp_path, "x")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["cells", "--liberty", "nowhere.lib"], "Liberty file nowhere.lib: No such file"),
+        (["cells", "--liberty", "/"], "Liberty file /: Is a directory"),
+        (["cells", "--liberty", str(CELLS)], "library tests: its node is not known"),
+        (["cells", "--liberty", str(CELLS), "--node", "65"], "NODE=65"),
+    ],
+)
+def test_bad_input_is_one_line(arguments, reason):
+    done = subprocess.run(
+        [sys.executable, "-m", "synth", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert reason in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_known_libraries_have_macros():
+    table = yaml.safe_load(memories.TABLE.read_text())
+    for node in table["libraries"].values():
+        assert node > memories.OLDEST or all(node in m["nodes"] for m in table["macros"].values())
