@@ -9,6 +9,7 @@ OUT ?=
 SCHEDULER ?=
 LIBERTY ?=
 NODE ?=
+BOARD ?=
 
 # The values reach the commands through the environment, as they are: neither make nor the shell reads
 # them. `$(value ...)` keeps a dollar sign what it is.
@@ -21,14 +22,15 @@ override OUT := $(value OUT)
 override SCHEDULER := $(value SCHEDULER)
 override LIBERTY := $(value LIBERTY)
 override NODE := $(value NODE)
-export MODEL METHOD IMAGES N_PE SPEC OUT SCHEDULER LIBERTY NODE
+override BOARD := $(value BOARD)
+export MODEL METHOD IMAGES N_PE SPEC OUT SCHEDULER LIBERTY NODE BOARD
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help sim test faults verilog lint synth train paper sweep clean tools
+.PHONY: help sim test faults verilog lint synth fpga power train paper sweep clean tools
 
 help:  ## List the targets
 	@printf 'uTicket: trained sparse spiking networks through verified RTL\n\n'
@@ -62,6 +64,13 @@ build/lint/clean: build/rtl/README.md .venv/test tb/lint.py $(wildcard constrain
 
 synth: .venv/synth  ## Area and timing on standard cells, in build/synth (LIBERTY= NODE=)
 	@$(BIN)/python -m synth cells $${LIBERTY:+"--liberty=$$LIBERTY"} $${NODE:+"--node=$$NODE"}
+
+power: .venv/synth  ## Energy of a PE's gates in a real layer, in build/synth (LIBERTY= NODE= MODEL=)
+	@$(BIN)/python -m synth power $${LIBERTY:+"--liberty=$$LIBERTY"} $${NODE:+"--node=$$NODE"} \
+	    "--model=$$MODEL"
+
+fpga: .venv/synth  ## FPGA builds, in build/fpga (BOARD= N_PE=)
+	@$(BIN)/python -m synth boards $${BOARD:+"--board=$$BOARD"} $${N_PE:+"--n-pe=$$N_PE"}
 
 train: .venv/train  ## Train MODEL's ticket (METHOD=, both if left out); goes on where it stopped
 	@$(BIN)/uticket train $${METHOD:+"--method=$$METHOD"} -- "$$MODEL"

@@ -7,6 +7,7 @@ import hashlib
 import json
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -98,15 +99,26 @@ class RtlRun:
 class Rtl:
     """A Verilated array, built for a configuration, or taken from the cache. A context manager."""
 
-    def __init__(self, config: Config, *, build: Path = BUILD, trace: bool = False) -> None:
-        """Raises BadInput where a tool is missing or the Verilog does not build."""
+    def __init__(
+        self,
+        config: Config,
+        *,
+        build: Path = BUILD,
+        trace: bool = False,
+        beside: Callable[[Path], Path] | None = None,
+    ) -> None:
+        """Raises BadInput where a tool is missing or the Verilog does not build.
+
+        beside: given the top's Verilog, makes one more Verilog file, built into the model.
+        """
         self.config = config
         started = time.perf_counter()
         verilog = _exported(config, build / "rtl")
         flags = [f"-GWORD={config.word_bits}", f"-GGRANULES={granules(config)}"]
         if trace:
             flags += ["--trace-fst", "-CFLAGS", "-DUTICKET_TRACE"]
-        library = build_shared_library([verilog], "harness", HARNESS, build / "verilator", flags)
+        sources = [*HARNESS, *([beside(verilog)] if beside else [])]
+        library = build_shared_library([verilog], "harness", sources, build / "verilator", flags)
         self._library = ctypes.CDLL(str(library))
         self._library.uticket_new.restype = ctypes.c_void_p
         self._library.uticket_run.argtypes = [ctypes.c_void_p, ctypes.POINTER(_Run)]

@@ -24,6 +24,7 @@ upsize -c
 dnsize -c
 stime -p
 """
+PE_BOX = "pe"  # in the top, synthesized alone
 ADDERS = "+/choices/kogge-stone.v"
 
 
@@ -36,7 +37,7 @@ class Area:
     sequential: float
     cells: int
     macros: dict[str, int]
-    """SRAM macros by name; their area is not in `area`."""
+    """SRAM macros, and PEs in the top, by name; their area is not in `area`."""
 
 
 def synthesize(
@@ -48,11 +49,13 @@ def synthesize(
     *,
     flat: bool,
     period: float,
+    boxes: str = "",
 ) -> Path:
     """Map module `top` to gates; returns the netlist.
 
     flat: one module, optimized across components, for timing. Otherwise the components stay as they
-    are, and memories that are no macro become a component of their own, `accumulators`. period: ns.
+    are, and memories that are no macro become a component of their own, `accumulators`. period: ns. boxes: Verilog
+    of more black boxes.
     """
     folder.mkdir(parents=True, exist_ok=True)
     name = f"{top}_{'flat' if flat else 'hier'}"
@@ -62,7 +65,7 @@ def synthesize(
         for pin in cell.pins.values()
         if pin.direction == "input" and pin.capacitance > 0
     )
-    (folder / "macros.v").write_text(verilog(macros))
+    (folder / "macros.v").write_text(verilog(macros) + boxes)
     (folder / "abc.script").write_text(ABC)
     (folder / f"{name}.constr").write_text(
         f"set_driving_cell {library.buffer}\nset_load {load * 1e15:.4f} [all_outputs]\n"
@@ -147,7 +150,7 @@ def _bits(side: str) -> list[str]:
 def areas(stat: Path, library: Library, macros: list[Macro]) -> list[Area]:
     """Area of each component from `stat -json`, by its hierarchical name."""
     modules = json.loads(stat.read_text())["modules"]
-    known = {macro.name for macro in macros}
+    known = {*(macro.name for macro in macros), PE_BOX}
     result = []
     for name, entry in modules.items():
         cells: dict[str, int] = {

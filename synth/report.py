@@ -65,7 +65,7 @@ def _design(design: Design, macros: dict[str, Macro]) -> dict:
 
 
 def _macro_area(area: Area, macros: dict[str, Macro]) -> float:
-    return sum(macros[name].area * count for name, count in area.macros.items())
+    return sum(macros[name].area * count for name, count in area.macros.items() if name in macros)
 
 
 def _text(library: Library, node: int, macros: list[Macro], designs: list[Design]) -> list[str]:
@@ -87,7 +87,8 @@ def _text(library: Library, node: int, macros: list[Macro], designs: list[Design
         ]
         for area in sorted(design.areas, key=lambda a: -a.area):
             of_macros = ", ".join(f"{n} x {name}" for name, n in area.macros.items())
-            extra = f"  {of_macros}: {_macro_area(area, by_name):.0f} um2" if of_macros else ""
+            size = _macro_area(area, by_name)
+            extra = f"  {of_macros}" + (f": {size:.0f} um2" if size else "")
             lines.append(
                 f"  {area.name:<34}{area.area:>10.0f}{area.sequential:>12.0f}"
                 f"{area.area / total:>8.1%}{area.cells:>8}{extra}"

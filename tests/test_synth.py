@@ -187,6 +187,33 @@ def test_constraints_ask_for_400_mhz():
         assert sta.constraint_period(ROOT / "constraints" / f"{name}.sdc") == 2.5
 
 
+def test_librelane_configuration():
+    folder = ROOT / "constraints" / "librelane"
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    assert config["meta"] == {"version": 3, "flow": "Classic"}
+    for key in ("PNR_SDC_FILE", "SIGNOFF_SDC_FILE", "FALLBACK_SDC"):
+        sdc = folder / config[key].removeprefix("dir::")
+        assert sta.constraint_period(sdc) == config["CLOCK_PERIOD"]
+    rtl, wrapper = (folder / name.removeprefix("dir::") for name in config["VERILOG_FILES"])
+    assert rtl.resolve() == ROOT / "build" / "rtl" / "blackbox" / "pe.v"
+    assert all(f" {macro} " in wrapper.read_text() for macro in config["MACROS"])
+
+
+def test_orfs_configuration():
+    """Make reads it, and its files are there, or are what other targets write."""
+    done = subprocess.run(
+        ["make", "-s", "-f", ROOT / "constraints" / "orfs" / "config.mk", "-f", "-", "show"],
+        input="show:\n\t@echo $(DESIGN_NAME) $(PLATFORM) $(VERILOG_FILES) $(SDC_FILE)\n",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    name, platform, rtl, sdc = done.stdout.split()
+    assert (name, platform) == ("pe", "nangate45")
+    assert Path(rtl) == ROOT / "build" / "rtl" / "blackbox" / "pe.v"
+    assert sta.constraint_period(Path(sdc)) == 2.5
+
+
 def test_constraints_without_a_clock(tmp_path):
     path = tmp_path / "x.sdc"
     with pytest.raises(BadInput, match="No such file"):

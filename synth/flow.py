@@ -1,0 +1,96 @@
+"""Synthesis and timing of a PE, and of the array around the PEs, on one library."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from unittest import mock
+
+import click
+from amaranth.lib import wiring
+
+from hw.config import Config
+from hw.export import export
+from hw.pe import PE
+from hw.sram import BlackBoxes
+from hw.top import Top
+from synth import asic, interface, memories, sta
+from synth.liberty import Library
+from synth.recording import ports_of
+from synth.report import Design
+
+CONSTRAINTS = Path(__file__).resolve().parent.parent / "constraints"
+
+
+class Flow:
+    """`folder` gets all files. PEs come first: the array takes their timing from there."""
+
+    def __init__(self, library: Library, node: int, config: Config, folder: Path) -> None:
+        self.library, self.node, self.config, self.folder = library, node, config, folder
+        self.period = sta.constraint_period(CONSTRAINTS / "top.sdc")
+        self.macros = memories.macros(library, node, config, self.period)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.libraries = [library.path, folder / "macros.lib"]
+        self.libraries[1].write_text(memories.liberty(self.macros, library))
+
+    def pe(self) -> Design:
+        """One PE, its memories as macros."""
+        return self._design(PE(self.config, 0), "pe", "")
+
+    def top(self) -> Design:
+        """The array without what is inside the PEs; their ports have the timing found for `pe`."""
+        ports = ports_of(self.folder / "rtl" / "pe.v")
+        smallest = min(
+            pin.capacitance
+            for cell in self.library.cells.values()
+            for pin in cell.pins.values()
+            if pin.direction == "input" and pin.capacitance > 0
+        )
+        timing = interface.extract(
+            self.folder / "pe_flat.v",
+            self.libraries,
+            CONSTRAINTS / "pe.sdc",
+            ports.inputs,
+            ports.outputs,
+            self.folder,
+            4 * smallest,
+        )
+        path = self.folder / "pe.lib"
+        path.write_text(interface.liberty(timing, self.period))
+        self.libraries = [*self.libraries[:2], path]
+        with mock.patch("hw.array.PE", interface.BlackBox):
+            return self._design(
+                Top(self.config), "top", interface.verilog(ports.inputs, ports.outputs)
+            )
+
+    def _design(self, component: wiring.Component, name: str, boxes: str) -> Design:
+        started = time.perf_counter()
+        click.echo(f"{name} on {self.library.name}: export")
+        source = export(component, name, self.folder / "rtl", BlackBoxes())
+        netlists, areas = [], []
+        for flat in (False, True):
+            click.echo(f"{name}: synthesis, {'flat' if flat else 'by component'}")
+            netlist = asic.synthesize(
+                source,
+                name,
+                self.library,
+                self.macros,
+                self.folder,
+                flat=flat,
+                period=self.period,
+                boxes=boxes,
+            )
+            netlists.append(netlist)
+            stat = netlist.with_suffix(".stat.json")
+            areas.append(asic.areas(stat, self.library, self.macros))
+        click.echo(f"{name}: timing")
+        timing = sta.analyze(
+            [netlists[1]], name, self.libraries, CONSTRAINTS / f"{name}.sdc", self.folder
+        )
+        return Design(
+            top=name,
+            areas=areas[0],
+            flat_area=sum(area.area for area in areas[1]),
+            timing=timing,
+            seconds=time.perf_counter() - started,
+        )

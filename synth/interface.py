@@ -1,0 +1,148 @@
+"""The timing of a PE as the array sees it: a Liberty cell made of what OpenSTA found inside."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from amaranth import ClockSignal, Instance, Module, ResetSignal, Value
+from amaranth.hdl import ValueCastable
+from amaranth.lib import wiring
+
+from hw.pe import PE
+from sim.errors import BadInput
+from synth.sta import NUMBER, constraint_period
+
+
+@dataclass(frozen=True)
+class PortTiming:
+    """ns. arrival: of an output after the clock's edge; required: of an input before the next one."""
+
+    width: int
+    capacitance: float
+    """Of an input, farads: four of the smallest pins."""
+    arrival: float | None = None
+    required: float | None = None
+
+
+def extract(
+    netlist: Path,
+    libraries: list[Path],
+    sdc: Path,
+    inputs: dict[str, int],
+    outputs: dict[str, int],
+    folder: Path,
+    capacitance: float,
+) -> dict[str, PortTiming]:
+    """Timing of each port of module `pe`. Raises BadInput where OpenSTA says nothing of a port.
+
+    A path from an input straight to an output counts for both, as if a register were between.
+    """
+    sta = shutil.which("sta")
+    if sta is None:
+        raise BadInput("OpenSTA (sta) is missing; on Debian: apt-get install opensta")
+    period = constraint_period(sdc)
+    script = [f"read_liberty {path.resolve()}" for path in libraries]
+    script += [f"read_verilog {netlist.resolve()}", "link_design pe", f"read_sdc {sdc.resolve()}"]
+    for name, width in (inputs | outputs).items():
+        which = "-from" if name in inputs else "-to"
+        bits = f"{name}[*]" if width > 1 else name
+        script += [f'puts "== {name}"', f"report_checks {which} [get_ports {{{bits}}}] -digits 4"]
+    (folder / "interface.tcl").write_text("\n".join([*script, "exit", ""]))
+    done = subprocess.run(
+        [sta, "-no_splash", "-exit", "interface.tcl"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=folder,
+    )
+    (folder / "interface.txt").write_text(done.stdout + done.stderr)
+    parts = dict(re.findall(r"^== (\S+)\n(.*?)(?=^== |\Z)", done.stdout, re.DOTALL | re.MULTILINE))
+    result = {}
+    for name, width in (inputs | outputs).items():
+        text = parts.get(name, "")
+        slack = re.search(rf"^ +({NUMBER}) +slack", text, re.MULTILINE)
+        arrival = re.search(rf"^ +({NUMBER}) +data arrival time", text, re.MULTILINE)
+        outside = re.search(
+            rf"^ +{NUMBER} +({NUMBER}) [v^] input external delay", text, re.MULTILINE
+        )
+        if name in outputs:
+            result[name] = PortTiming(width, 0.0, arrival=float(arrival[1]) if arrival else 0.0)
+        elif slack and outside:
+            late = float(outside[1]) + float(slack[1])
+            result[name] = PortTiming(width, capacitance, required=late)
+        elif "No paths found" in text:
+            result[name] = PortTiming(width, capacitance, required=period)
+        else:
+            raise BadInput(f"OpenSTA says nothing of port {name} (see {folder / 'interface.txt'})")
+    return result
+
+
+def liberty(ports: dict[str, PortTiming], period: float) -> str:
+    """A library of the one cell `pe`."""
+    text = (
+        "library (uticket_pes) {\n delay_model : table_lookup;\n"
+        ' time_unit : "1ns"; voltage_unit : "1V"; current_unit : "1mA";\n'
+        ' pulling_resistance_unit : "1kohm"; leakage_power_unit : "1mW";\n'
+        " capacitive_load_unit (1, pf);\n"
+    )
+    for edge in ("rise", "fall"):
+        text += f" input_threshold_pct_{edge} : 50; output_threshold_pct_{edge} : 50;\n"
+        text += f" slew_lower_threshold_pct_{edge} : 20; slew_upper_threshold_pct_{edge} : 80;\n"
+    for width in sorted({port.width for port in ports.values()} - {1}):
+        text += (
+            f" type (bits{width}) {{ base_type : array; data_type : bit; bit_width : {width};"
+            f" bit_from : {width - 1}; bit_to : 0; }}\n"
+        )
+    text += " cell (pe) {\n  area : 0; interface_timing : true;\n"
+    text += "  pin (clk) { direction : input; clock : true; capacitance : 0.01; }\n"
+    text += "  pin (rst) { direction : input; capacitance : 0.01; }\n"
+    for name, timing in ports.items():
+        kind = "pin" if timing.width == 1 else "bus"
+        text += f"  {kind} ({name}) {{"
+        text += f" bus_type : bits{timing.width};" if timing.width > 1 else ""
+        if timing.required is not None:
+            value = f'(scalar) {{ values ("{period - timing.required:.4f}"); }}'
+            text += (
+                f" direction : input; capacitance : {timing.capacitance * 1e12:.6f};\n"
+                '   timing () { related_pin : "clk"; timing_type : setup_rising;'
+                f" rise_constraint {value} fall_constraint {value} }} }}\n"
+            )
+        else:
+            value = f'(scalar) {{ values ("{timing.arrival:.4f}"); }}'
+            slew = '(scalar) { values ("0.05"); }'
+            text += (
+                ' direction : output;\n   timing () { related_pin : "clk";'
+                f" timing_type : rising_edge; cell_rise {value} cell_fall {value}"
+                f" rise_transition {slew} fall_transition {slew} }} }}\n"
+            )
+    return text + " }\n}\n"
+
+
+def verilog(inputs: dict[str, int], outputs: dict[str, int]) -> str:
+    """Module `pe` as a black box, for Yosys."""
+    ports = ["input clk", "input rst"]
+    for kind, names in (("input", inputs), ("output", outputs)):
+        ports += [f"{kind} [{width - 1}:0] \\{name} " for name, width in names.items()]
+    return f"(* blackbox *)\nmodule pe({', '.join(ports)});\nendmodule\n"
+
+
+class BlackBox(PE):
+    """A PE that is an instance of module `pe` as it was exported alone."""
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        ports: list[tuple[str, str, Value]] = [
+            ("i", "clk", ClockSignal()),
+            ("i", "rst", ResetSignal()),
+        ]
+        for path, member, value in self.signature.flatten(self):
+            bits = value.as_value() if isinstance(value, ValueCastable) else value
+            if isinstance(bits, Value):
+                kind = "i" if member.flow == wiring.In else "o"
+                ports.append((kind, "__".join(map(str, path)), bits))
+        m.submodules.pe = Instance("pe", *ports)
+        return m

@@ -1,0 +1,158 @@
+"""What happens at the ports of one PE while the array runs a layer of a ticket: from the RTL itself."""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from contextlib import chdir
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from hw.config import Config
+from hw.counters import CYCLES
+from sim import golden, images
+from sim.errors import BadInput
+from sim.model import load_model
+from sim.rtl import Rtl
+from sim.simulate import quantize_tickets
+from sw.compile import Program, compile_network
+from sw.quantize import IntegerNetwork
+
+COUNTED = ("steps", "accumulates", "cycle")  # of hw.counters: two counters, and what a cycle is
+FLUSH = 256  # rows after which the recorder writes them out
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Names and widths of a PE's ports, in the order in which a recording has them."""
+
+    inputs: dict[str, int]
+    outputs: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One row a cycle, from the first after reset on: hexadecimal inputs and outputs, and counts."""
+
+    rows: list[tuple[str, str]]
+    steps: np.ndarray
+    accumulates: np.ndarray
+    account: np.ndarray
+    """Of each cycle, index in hw.counters.CYCLES; -1 where no layer runs."""
+
+
+def ports_of(verilog: Path) -> Ports:
+    """The ports of module `pe`, exported, without clock and reset."""
+    body = verilog.read_text().partition("\nmodule pe(")[2].partition("endmodule")[0]
+    header = body.partition(");")[0].replace("\\", "").replace("\n", "")
+    listed = {name.strip() for name in header.split(",")} - {"clk", "rst"}
+    found: dict[str, dict[str, int]] = {"input": {}, "output": {}}
+    for kind, high, name in re.findall(
+        r"^  (input|output) (?:\[(\d+):0\] )?\\?(\S+?) *;", body, re.MULTILINE
+    ):
+        if name in listed:
+            found[kind][name] = int(high or 0) + 1
+    return Ports(found["input"], found["output"])
+
+
+def layer_program(
+    model: str, layer: str, method: str | None = None
+) -> tuple[Program, np.ndarray, Config]:
+    """A program whose first layer is `layer` of the model's ticket, and image 0's spikes into it.
+
+    Raises BadInput for a layer that the network has not, or that its predecessor does not feed.
+    """
+    loaded = load_model(model)
+    ticket = loaded.ticket(loaded.method(method))
+    (network,) = quantize_tickets([ticket], loaded.hardware)
+    names = [integer.layer.name for integer in network.array]
+    if layer not in names:
+        raise BadInput(f"LAYER={layer}; allowed: {', '.join(names)}")
+    picture, _ = images.first_images(network.dataset, 1)
+    spikes = golden.first_layer_spikes(network, picture)[0]
+    inside = golden.run(network, spikes)[layer].input
+    index = [part.name for part in network.layers].index(layer)
+    if network.layers[index].input != network.layers[index - 1].name:
+        raise BadInput(f"LAYER={layer}: its input is not the layer before it")
+    rest = _from(network, index)
+    program = compile_network(rest, loaded.hardware, input_side=inside.shape[-1])
+    return program, inside, loaded.hardware
+
+
+def _from(network: IntegerNetwork, index: int) -> IntegerNetwork:
+    layers = network.layers[index - 1 :]
+    names = {layer.name for layer in layers[1:]}
+    array = tuple(integer for integer in network.array if integer.layer.name in names)
+    return replace(network, layers=layers, array=array)
+
+
+def record(
+    program: Program, spikes: np.ndarray, ports: Ports, *, cycles: int, build: Path
+) -> Recording:
+    """The first `cycles` cycles of PE 0 in the Verilated array."""
+    config = program.config
+    with tempfile.TemporaryDirectory() as folder:
+        recorder = Path(folder, "recorder.v")
+
+        def make(verilog: Path) -> Path:
+            names: dict[str, str] = json.loads(verilog.with_suffix(".json").read_text())
+            recorder.write_text(_recorder(names, ports))
+            return recorder
+
+        build = build.resolve()
+        with chdir(folder), Rtl(config, build=build, beside=make) as rtl:
+            beats = program.beats(spikes)
+            rtl.run_beats(
+                beats,
+                len(beats) - 1,
+                max_cycles=cycles + 2 * FLUSH,
+                max_results=1,
+                max_buffers=1,
+                reset_at=cycles + FLUSH,
+            )
+            lines = Path(folder, "ports.hex").read_text().splitlines()[:cycles]
+    rows, counts = [], []
+    for line in lines:
+        inputs, outputs, *counted = line.split()
+        rows.append((inputs, outputs))
+        counts.append([int(number, 16) for number in counted])
+    values = np.array(counts, np.int64)
+    account = np.full(len(rows), -1)
+    for k in range(len(CYCLES)):
+        account[(values[:, 2] == 1 << k) & (values[:, 3] == 1)] = k
+    return Recording(rows, _changes(values[:, 0]), _changes(values[:, 1]), account)
+
+
+def _changes(counter: np.ndarray) -> np.ndarray:
+    """What a counter counted in each cycle; nothing where it starts anew, and in the last."""
+    return np.maximum(np.diff(counter, append=counter[-1:]), 0)
+
+
+def _recorder(names: dict[str, str], ports: Ports) -> str:
+    """Verilog that writes a line a cycle; the first port is in the highest bits."""
+
+    def signals(of: list[str]) -> str:
+        return ", ".join(_reference(names[f"top.array.pe_0.{name}"]) for name in of)
+
+    counted = [f"counters.{name}" for name in COUNTED] + ["counting"]
+    return f"""module recorder;
+  integer file, row = 0;
+  initial file = $fopen("ports.hex", "w");
+  always @(posedge harness.clk)
+    if (!harness.reset) begin
+      row <= row + 1;
+      $fwrite(file, "%h %h %h %h %h %h\\n", {{{signals(list(ports.inputs))}}},
+              {{{signals(list(ports.outputs))}}}, {signals(counted)});
+      if (row % {FLUSH} == 0) $fflush(file);
+    end
+endmodule
+bind harness recorder recorder ();
+"""
+
+
+def _reference(path: str) -> str:
+    """A hierarchical Verilog name, every part escaped."""
+    return "harness." + ".".join(f"\\{part} " for part in path.split("."))

@@ -1,0 +1,182 @@
+"""The board's serial line: bytes, credits, programs and results, in Amaranth's own simulator."""
+
+import gc
+
+import pytest
+from amaranth import Module
+from amaranth.hdl import Fragment
+from amaranth.sim import Simulator
+
+from hw.config import PRESETS
+from hw.loader import Error
+from sim.errors import BadInput
+from synth import fpga
+from synth.board import (
+    CREDIT,
+    CREDIT_BYTE,
+    ERROR_BYTE,
+    LAST_BYTE,
+    RESULT_BYTE,
+    Board,
+    Link,
+)
+from synth.uart import Receiver, Transmitter
+
+
+def simulate(component, *testbenches):
+    simulator = Simulator(component)
+    simulator.add_clock(1e-6)
+    for testbench in testbenches:
+        simulator.add_testbench(testbench)
+    simulator.run()
+
+
+async def put(ctx, stream, payload):
+    ctx.set(stream.payload, payload)
+    ctx.set(stream.valid, 1)
+    await ctx.tick().until(stream.ready)
+    ctx.set(stream.valid, 0)
+
+
+async def get(ctx, stream):
+    ctx.set(stream.ready, 1)
+    (payload,) = await ctx.tick().sample(stream.payload).until(stream.valid)
+    ctx.set(stream.ready, 0)
+    return payload
+
+
+@pytest.mark.parametrize("divisor", [4, 25])
+def test_serial_line_loops_back(divisor):
+    m = Module()
+    m.submodules.transmitter = transmitter = Transmitter(divisor)
+    m.submodules.receiver = receiver = Receiver(divisor)
+    m.d.comb += receiver.rx.eq(transmitter.tx)
+    sent = [0x00, 0xFF, 0x55, 0xA3, 0x01]
+    got = []
+
+    async def send(ctx):
+        for byte in sent:
+            await put(ctx, transmitter.i, byte)
+
+    async def receive(ctx):
+        for _ in sent:
+            got.append(await get(ctx, receiver.o))
+
+    simulate(m, send, receive)
+    assert got == sent
+
+
+def test_a_byte_without_its_stop_bit_is_none():
+    receiver = Receiver(4)
+    seen = []
+
+    async def line(ctx):
+        for bit in [0] * 10 + [1] * 3 + [0, *[1, 0] * 4, 1, 1, 1]:
+            ctx.set(receiver.rx, bit)
+            await ctx.tick().repeat(4)
+
+    async def watch(ctx):
+        for _ in range(4 * 25):
+            await ctx.tick()
+            if ctx.get(receiver.o.valid):
+                seen.append(ctx.get(receiver.o.payload))
+                ctx.set(receiver.o.ready, 1)
+            else:
+                ctx.set(receiver.o.ready, 0)
+
+    simulate(receiver, line, watch)
+    assert seen == [0b01010101]
+
+
+def test_link_carries_a_program_and_its_results():
+    link = Link()
+    beats = [(k * 0x0123_4567_89AB_CDEF) & ((1 << 64) - 1) for k in range(1, 2 * CREDIT + 6)]
+    results = [(5, 0), ((1 << 64) - 2, 1)]
+    taken, received = [], []
+
+    async def host(ctx):
+        for number in [len(beats), *beats]:
+            for byte in number.to_bytes(8, "little"):
+                await put(ctx, link.i, byte)
+
+    async def array(ctx):
+        for _ in beats:
+            payload = await get(ctx, link.program)
+            taken.append((payload.data, payload.last))
+        for value, last in results:
+            await put(ctx, link.results, {"data": value, "last": last})
+
+    async def listen(ctx):
+        for _ in range(2 + len(results) * 9):
+            received.append(await get(ctx, link.o))
+
+    simulate(link, host, array, listen)
+    assert taken == [(beat, k == len(beats) - 1) for k, beat in enumerate(beats)]
+    assert received == [
+        CREDIT_BYTE,
+        CREDIT_BYTE,
+        RESULT_BYTE,
+        *(5).to_bytes(8, "little"),
+        LAST_BYTE,
+        *((1 << 64) - 2).to_bytes(8, "little"),
+    ]
+
+
+def test_an_error_is_told_once():
+    link = Link()
+    received = []
+
+    async def array(ctx):
+        ctx.set(link.error, Error.DESCRIPTOR)
+        await ctx.tick().repeat(50)
+
+    async def listen(ctx):
+        ctx.set(link.o.ready, 1)
+        for _ in range(40):
+            if ctx.get(link.o.valid):
+                received.append(ctx.get(link.o.payload))
+            await ctx.tick()
+
+    simulate(link, array, listen)
+    assert received == [ERROR_BYTE + Error.DESCRIPTOR]
+
+
+@pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
+@pytest.mark.parametrize("divisor", [-1, 3])
+def test_a_line_too_fast_is_refused(divisor):
+    for line in (Receiver, Transmitter):
+        with pytest.raises(ValueError, match=f"divisor = {divisor}, allowed: 4 and more"):
+            line(divisor)
+    gc.collect()  # what was refused is never elaborated
+
+
+def test_constraints_name_every_port():
+    ports = {"clk_in", "button", "rx", "tx", *(f"leds[{k}]" for k in range(4))}
+    for target in fpga.TARGETS.values():
+        text = (fpga.CONSTRAINTS / target.constraints).read_text()
+        if target.vendor == "ecp5":
+            named = {line.split('"')[1] for line in text.splitlines() if line.startswith("LOCATE")}
+        else:
+            named = {
+                line.rpartition("get_ports ")[2].strip("{}]") + "]" * ("leds" in line)
+                for line in text.splitlines()
+                if "PACKAGE_PIN" in line
+            }
+        assert named == ports
+        board = Board(PRESETS["tiny"], vendor=target.vendor, divider=target.divider, divisor=25)
+        Fragment.get(board, None)
+        assert set(board.signature.members) == {port.partition("[")[0] for port in ports}
+
+
+def test_nextpnr_report():
+    content = (
+        '{"fmax": {"core.clk": {"achieved": 31.5, "constraint": 25.0}},'
+        ' "utilization": {"DP16KD": {"available": 208, "used": 64},'
+        ' "DCUA": {"available": 2, "used": 0}}}'
+    )
+    assert fpga.read_report(content) == ({"DP16KD": (64, 208)}, 31.5)
+
+
+def test_pes_that_no_array_has():
+    with pytest.raises(BadInput, match="n_pe = 0, allowed: 1 to 64"):
+        fpga.config_of(fpga.TARGETS["ulx3s_85f"], 0)
