@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -53,8 +54,8 @@ def cells(liberty: Path, node: int | None, pe_only: bool) -> None:
 @click.option("--node", type=click.IntRange(min=32), help="Of the library, nm, if not known.")
 @click.option("--model", default="vgg16_cifar10", show_default=True)
 @click.option("--layer", default="conv8", show_default=True)
-@click.option("--cycles", type=click.IntRange(4096), default=12000, show_default=True)
-@click.option("--windows", type=click.IntRange(6), default=14, show_default=True)
+@click.option("--cycles", type=click.IntRange(4096), default=8000, show_default=True)
+@click.option("--windows", type=click.IntRange(6), default=10, show_default=True)
 def power(
     liberty: Path, node: int | None, model: str, layer: str, cycles: int, windows: int
 ) -> None:
@@ -64,6 +65,21 @@ def power(
     flow = _flow(liberty, node)
     measured = measure.measure(flow, model, layer, cycles=cycles, windows=windows)
     click.echo(measure.write(measured, flow.folder).read_text())
+
+
+@main.command()
+@click.option("--liberty", type=Path, default=LIBERTY, show_default=True, help="Standard cells.")
+@click.option("--node", type=click.IntRange(min=32), help="Of the library, nm, if not known.")
+def rivals(liberty: Path, node: int | None) -> None:
+    """Area of what GoSPA and SparTen add to an array of 16 PEs, synthesized the same way."""
+    from synth.rivals import MODULES
+
+    flow = _flow(liberty, node)
+    found = {}
+    for name, make in MODULES.items():
+        found[name] = flow.area(make(), name)
+        click.echo(f"{name:<24}{found[name]:>10.0f} um2")
+    (flow.folder / "rivals.json").write_text(json.dumps(found, indent=1) + "\n")
 
 
 @main.command()

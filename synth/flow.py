@@ -63,6 +63,16 @@ class Flow:
                 Top(self.config), "top", interface.verilog(ports.inputs, ports.outputs)
             )
 
+    def area(self, component: wiring.Component, name: str) -> float:
+        """um2 of a small component, flat; no timing."""
+        folder = self.folder / "rivals"
+        source = export(component, name, folder / "rtl")
+        netlist = asic.synthesize(
+            source, name, self.library, [], folder, flat=True, period=self.period
+        )
+        stat = asic.areas(netlist.with_suffix(".stat.json"), self.library, [])
+        return sum(area.area for area in stat)
+
     def _design(self, component: wiring.Component, name: str, boxes: str) -> Design:
         started = time.perf_counter()
         click.echo(f"{name} on {self.library.name}: export")

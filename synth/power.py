@@ -2,7 +2,8 @@
 
 Energy of a cell = transitions of its outputs x (energy inside the cell at that load + C V^2 / 2 of the
 load) + transitions of its inputs x their own energies; leakage = the mean over the cell's states. The load
-is the pins a net drives: wires have no capacitance before placement. One slew stands for all.
+is the pins a net drives inside its component: wires have no capacitance before placement. One slew stands
+for all.
 """
 
 from __future__ import annotations

@@ -7,6 +7,8 @@ permuting network to the bank of its filter.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from amaranth import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
@@ -84,3 +86,12 @@ def spans(n: int) -> list[int]:
     """Distance of what each stage may swap: n/2 down to 1 and up again."""
     down = [n >> k for k in range(1, n.bit_length())]
     return down + down[-2::-1]
+
+
+MODULES: dict[str, Callable[[], wiring.Component]] = {
+    "gospa_fifo_4": lambda: ActivationFifo(4),
+    "gospa_fifo_8": lambda: ActivationFifo(8),
+    "gospa_fifo_16": lambda: ActivationFifo(16),
+    "sparten_permute_16": lambda: PermutingNetwork(16),
+}
+"""One FIFO is for one PE; the network is for 16."""
