@@ -59,16 +59,10 @@ def synthesize(
     """
     folder.mkdir(parents=True, exist_ok=True)
     name = f"{top}_{'flat' if flat else 'hier'}"
-    load = 4 * min(
-        pin.capacitance
-        for cell in library.cells.values()
-        for pin in cell.pins.values()
-        if pin.direction == "input" and pin.capacitance > 0
-    )
     (folder / "macros.v").write_text(verilog(macros) + boxes)
     (folder / "abc.script").write_text(ABC)
     (folder / f"{name}.constr").write_text(
-        f"set_driving_cell {library.buffer}\nset_load {load * 1e15:.4f} [all_outputs]\n"
+        f"set_driving_cell {library.buffer}\nset_load {library.load * 1e15:.4f} [all_outputs]\n"
     )
     unused = " ".join(f"-dont_use {cell}" for cell in library.unused)
     script = [

@@ -40,12 +40,6 @@ class Flow:
     def top(self) -> Design:
         """The array without what is inside the PEs; their ports have the timing found for `pe`."""
         ports = ports_of(self.folder / "rtl" / "pe.v")
-        smallest = min(
-            pin.capacitance
-            for cell in self.library.cells.values()
-            for pin in cell.pins.values()
-            if pin.direction == "input" and pin.capacitance > 0
-        )
         timing = interface.extract(
             self.folder / "pe_flat.v",
             self.libraries,
@@ -53,7 +47,7 @@ class Flow:
             ports.inputs,
             ports.outputs,
             self.folder,
-            4 * smallest,
+            self.library.load,
         )
         path = self.folder / "pe.lib"
         path.write_text(interface.liberty(timing, self.period))

@@ -23,7 +23,7 @@ class PortTiming:
 
     width: int
     capacitance: float
-    """Of an input, farads: four of the smallest pins."""
+    """Of an input, farads."""
     arrival: float | None = None
     required: float | None = None
 

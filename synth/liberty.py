@@ -147,6 +147,12 @@ class Library:
             raise BadInput(f"Liberty file {self.path}: it has no buffer")
         return sorted(buffers)[min(2, len(buffers) - 1)][1]
 
+    @cached_property
+    def load(self) -> float:
+        """What stands for what an output drives: four inputs of `buffer`, in farads."""
+        cell = self.cells[self.buffer]
+        return 4 * cell.pins[cell.inputs[0]].capacitance
+
     def tie(self, value: int) -> tuple[str, str] | None:
         """Cell and pin of a constant, if the library has one."""
         for name, cell in self.cells.items():

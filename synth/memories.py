@@ -97,10 +97,7 @@ def verilog(macros: list[Macro]) -> str:
 
 def liberty(macros: list[Macro], library: Library) -> str:
     """The macros as a Liberty file, for OpenSTA; input pins load like a large buffer's."""
-    load = (
-        4 * library.cells[library.buffer].pins[library.cells[library.buffer].inputs[0]].capacitance
-    )
-    picofarad = load * 1e12
+    picofarad = library.load * 1e12
     text = (
         "library (uticket_memories) {\n delay_model : table_lookup;\n"
         ' time_unit : "1ns"; voltage_unit : "1V"; current_unit : "1mA";\n'
