@@ -67,7 +67,9 @@ class WspDecoder(wiring.Component):
         column, index = Signal(2), Signal(11)
         available = Signal()  # `data` holds the current row
         first = Signal(init=1)  # no weight of this pass has been emitted yet
-        channel, pattern = Signal(11), Signal(KERNEL)  # pattern: values of the slice still to come
+        channel, skip = Signal(11), Signal(7)  # skip: what the last header adds to it
+        here = Signal(11)
+        pattern = Signal(KERNEL)  # values of the slice still to come
         tiles = TileCounter(self.config)
         m.submodules.tiles = tiles
         group = Signal(11)
@@ -77,6 +79,7 @@ class WspDecoder(wiring.Component):
         consume, emit, pass_end, segment_end = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
             word.eq(self.data.word_select(column, WORD_BITS)),
+            here.eq(channel + skip),
             is_header.eq(pattern == 0),
             empty.eq(segment.length == 0),
             can_emit.eq(~self.o.valid | self.o.ready),
@@ -100,14 +103,14 @@ class WspDecoder(wiring.Component):
         m.d.sync += [row.eq(self.row), available.eq(self.row != self.head)]
 
         with m.If(pass_end):
-            m.d.sync += [column.eq(0), index.eq(0), channel.eq(0), pattern.eq(0)]
+            m.d.sync += [column.eq(0), index.eq(0), channel.eq(0), skip.eq(0), pattern.eq(0)]
         with m.Elif(consume):
-            m.d.sync += [column.eq(column + 1), index.eq(index + 1)]
+            m.d.sync += [column.eq(column + 1), index.eq(index + 1), channel.eq(here)]
             with m.If(is_header):
-                m.d.sync += [channel.eq(channel + word[KERNEL:]), pattern.eq(word[:KERNEL])]
+                m.d.sync += [skip.eq(word[KERNEL:]), pattern.eq(word[:KERNEL])]
             with m.Else():
                 rest = pattern & (pattern - 1)[:KERNEL]
-                m.d.sync += [pattern.eq(rest), channel.eq(channel + (rest == 0))]
+                m.d.sync += [pattern.eq(rest), skip.eq(rest == 0)]
         with m.If(emit):
             m.d.sync += first.eq(pass_end)
         with m.If(segment_end):
@@ -127,7 +130,7 @@ class WspDecoder(wiring.Component):
             m.d.sync += [
                 self.o.valid.eq(1),
                 o.value.eq(Mux(empty, 0, word.as_signed())),
-                o.channel.eq(channel),
+                o.channel.eq(here),
                 o.position.eq(lowest_bit(pattern)),
                 o.empty.eq(empty),
                 o.opening.eq(segment.open & first),
@@ -155,7 +158,7 @@ class TileCounter(wiring.Component):
     """The tiles of a map in the order in which output words complete.
 
     Word after word, each word's tiles row by row. `step` moves on; after the last tile comes the
-    first again.
+    first again. A new geometry counts from the next cycle on.
     """
 
     def __init__(self, config: Config) -> None:
@@ -174,23 +177,35 @@ class TileCounter(wiring.Component):
         m = Module()
         blocks = self.geometry.blocks
         mask = Signal(BLOCK_BITS)
-        m.d.comb += mask.eq(self.geometry.sub_mask)
-        more_x = ((self.x & mask) != mask) & (self.x != blocks)  # in this word
-        more_y = ((self.y & mask) != mask) & (self.y != blocks)
+        more_x, more_y = Signal(), Signal()  # tiles of the word to come in this row, in this column
+        end_x, end_y = Signal(), Signal()  # of the map
         word_row, word_column = Signal(BLOCK_BITS), Signal(BLOCK_BITS)  # the word's first tile
+        next_y, next_x = Signal(BLOCK_BITS), Signal(BLOCK_BITS)
         m.d.comb += [
+            mask.eq(self.geometry.sub_mask),
             word_row.eq(self.y & ~mask),
             word_column.eq(self.x & ~mask),
             self.word_last.eq(~more_x & ~more_y),
-            self.last.eq(self.word_last & (self.x == blocks) & (self.y == blocks)),
+            self.last.eq(end_x & end_y),
+            next_y.eq(self.y),
+            next_x.eq(self.x + 1),
         ]
-        with m.If(self.step):
-            with m.If(more_x):
-                m.d.sync += self.x.eq(self.x + 1)
-            with m.Elif(more_y):
-                m.d.sync += [self.x.eq(word_column), self.y.eq(self.y + 1)]
-            with m.Elif(self.x != blocks):
-                m.d.sync += [self.x.eq(self.x + 1), self.y.eq(word_row)]
-            with m.Else():
-                m.d.sync += [self.x.eq(0), self.y.eq(Mux(self.y == blocks, 0, self.y + 1))]
+        with m.If(~more_x & more_y):
+            m.d.comb += [next_x.eq(word_column), next_y.eq(self.y + 1)]
+        with m.Elif(~more_x & ~end_x):
+            m.d.comb += next_y.eq(word_row)
+        with m.Elif(~more_x):
+            m.d.comb += [next_x.eq(0), next_y.eq(Mux(end_y, 0, self.y + 1))]
+
+        # What is said of a tile comes out of registers: it decides much in the cycle of a `step`.
+        for y, x, enable in ((self.y, self.x, ~self.step), (next_y, next_x, self.step)):
+            with m.If(enable):
+                m.d.sync += [
+                    self.y.eq(y),
+                    self.x.eq(x),
+                    end_y.eq(y == blocks),
+                    end_x.eq(x == blocks),
+                    more_y.eq(((y & mask) != mask) & (y != blocks)),
+                    more_x.eq(((x & mask) != mask) & (x != blocks)),
+                ]
         return m

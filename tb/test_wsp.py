@@ -192,8 +192,10 @@ class Order:
     def __init__(self, config):
         self.config = config
         self.order = []
+        self.settled = False
 
     def inputs(self, rng):
+        self.settled = bool(self.order)
         if not self.order:
             side, half = rng.randint(1, 64), rng.randint(0, 1)
             side = min(side, 32) if half else side
@@ -201,10 +203,12 @@ class Order:
             shape = {"side": side, "half": half, "pool": pool}
             self.order = maps.tiles(self.config, **shape)
             self.geometry = bits(geometry_layout(self.config), maps.geometry(self.config, **shape))
-        return {"geometry": self.geometry, "step": rng.random() < 0.8}
+        return {"geometry": self.geometry, "step": self.settled and rng.random() < 0.8}
 
     def outputs(self, i):
         y, x, word_last = self.order[0]
+        if not self.settled:
+            return {"y": y, "x": x}
         return {"y": y, "x": x, "word_last": word_last, "last": len(self.order) == 1}
 
     def edge(self, i):
