@@ -1,7 +1,8 @@
 """Images a second of training, ours and SpikingJelly's multi-step mode: python benchmarks/training.py.
 
 VGG-16 on images of 32x32, T ticks, one batch again and again, SGD, bfloat16 autocast for both; steps
-of the two take turns. Needs `pip install --no-deps spikingjelly==2.0.0` beside `make train`'s packages.
+of the two take turns. Needs, beside what `make train` installs: `pip install --no-deps spikingjelly==2.0.0
+loguru tqdm`.
 On a CPU, images a second are per CPU second of one thread, so that other work hardly matters; on CUDA,
 of wall time.
 """

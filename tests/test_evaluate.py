@@ -11,7 +11,7 @@ from sw import datasets, evaluate, ticket
 from sw.model import SpikingNetwork
 from sw.networks import Layer
 from sw.quantize import leak_factor, quantize
-from tests.random_networks import SMALL, conv, random_ticket
+from tests.random_networks import RESIDUAL, SMALL, conv, random_ticket
 
 UNEVEN = (
     conv("conv1", (3, 5), "image", pool="max2"),
@@ -21,7 +21,7 @@ UNEVEN = (
     Layer(name="fc", kind="linear", in_channels=3 * 16, out_channels=4, kernel=1, input="conv4"),
 )
 """Maps of 16, 7 (pooled from 14, of no padding) and 4; pooling of the first layer."""
-NETWORKS = {"small": SMALL, "uneven": UNEVEN}
+NETWORKS = {"small": SMALL, "uneven": UNEVEN, "residual": RESIDUAL}
 
 
 def pixels(count: int) -> np.ndarray:
@@ -61,7 +61,7 @@ def test_integers_are_the_golden_models(layers, leak_mode, ticks, count):
     assert np.array_equal(np.moveaxis(batch, -1, 0), spikes)
     found = evaluate.outputs(evaluate.integers(network), batch)
     assert found.dtype == np.int32
-    expected = np.stack([golden.run(network, s)["fc"].output for s in spikes])
+    expected = np.stack([golden.run(network, s)[network.layers[-1].name].output for s in spikes])
     assert np.ptp(expected) > 0
     assert np.array_equal(found, expected)
 

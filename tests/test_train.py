@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from sw import prune, schedules
 from sw.balance import filter_nnz
 from sw.datasets import Dataset
+from sw.devices import Devices
 from sw.networks import Layer
 from sw.schedules import Round, Schedule
 from sw.train import Trainer
@@ -209,3 +210,50 @@ def test_rewinding_restores_weights_biases_and_norms(dataset, tmp_path):
 def test_the_shipped_schedule_is_as_sparse_as_the_tickets_must_be():
     for name in ("paper", "cpu"):
         assert schedules.SCHEDULES[name].rounds[-1].keep <= 0.02, name
+
+
+class Recorder:
+    """A watch that notes what it is told."""
+
+    def __init__(self):
+        self.told = []
+
+    def start(self, text, total):
+        self.told.append((text, total))
+
+    def update(self, done, text):
+        self.told.append(done)
+
+
+def test_progress_is_told(dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr("sw.train.SHOW_SECONDS", -1.0)
+    watch, lines = Recorder(), []
+    run = trainer(dataset, tmp_path, watch=watch)
+    run.log = lines.append
+    run.run(None)
+    assert watch.told == [("round 0", 64), 16, 32, 48, 64]
+    assert [line.partition(":")[0] for line in lines] == ["round 0 done"]
+
+
+def test_a_broken_compiler_is_told_and_done_without(dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr("sw.neurons.can_fuse", lambda device: "RuntimeError: no compiler")
+    run = trainer(dataset, tmp_path, fused=True)
+    assert not run.network.fused
+
+
+def test_a_batch_that_cannot_be_shared_is_refused(dataset, tmp_path):
+    three = Devices(torch.device("cpu"), rank=0, count=3)
+    with pytest.raises(ValueError, match="3 processes; allowed: divisors of the batch, 16"):
+        trainer(dataset, tmp_path, devices=three)
+
+
+def test_shares_make_up_the_batch(dataset, tmp_path, monkeypatch):
+    """Whatever the number of processes, the same images are drawn and augmented alike."""
+    whole = trainer(dataset, tmp_path)._drawn(16)
+    parts = []
+    for rank in range(2):
+        run = trainer(dataset, tmp_path)
+        run.devices = Devices(torch.device("cpu"), rank=rank, count=2)
+        parts.append(run._drawn(16))
+    for expected, *found in zip(whole, *parts, strict=True):
+        assert torch.equal(expected, torch.cat(found))

@@ -1,0 +1,76 @@
+"""`uticket train` on a small network, and what it shows."""
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from sim.cli import main
+from sim.commands.train import command
+from sim.progress import TrainingBar
+from sw import datasets, export, networks, ticket, train
+from sw.datasets import STATISTICS, Dataset
+from tests.random_networks import SMALL
+
+
+@pytest.fixture
+def model(tmp_path, monkeypatch):
+    """A model of a small network and 96 random images."""
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(0, 256, (96, 3, 32, 32), np.uint8), rng.integers(0, 10, 96)
+    random = Dataset("cifar10", images, labels, images[:10], labels[:10], *STATISTICS["cifar10"])
+    monkeypatch.setattr(datasets, "load", lambda name: random)
+    monkeypatch.setitem(networks.NETWORKS, "small", lambda **_: SMALL)
+    for module in (train, export):
+        monkeypatch.setattr(module, "VALIDATION_IMAGES", 32)
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "small.yaml"
+    path.write_text(
+        yaml.safe_dump(
+            {
+                "network": "small",
+                "dataset": "cifar10",
+                "methods": {"uticket": "uticket.npz", "lth": "lth.npz"},
+            }
+        )
+    )
+    return path
+
+
+def test_both_tickets_are_trained_and_written(model, tmp_path, capsys):
+    arguments = [str(model), "--schedule", "smoke", "--threads", "1", "--no-compile"]
+    command.main(arguments, standalone_mode=False)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "training small uticket, schedule smoke, seed 1"
+    assert sum(line.startswith("wrote ") for line in lines) == 2
+    assert sum("done: validation accuracy" in line for line in lines) == 5  # one dense, two each
+    for method, policy in (("uticket", "magnitude"), ("lth", "none")):
+        metadata = ticket.load(tmp_path / f"{method}.npz").metadata
+        assert (metadata["policy"], metadata["test_images"]) == (policy, 10)
+        assert metadata["weight_sparsity"] == pytest.approx(0.981, abs=2e-3)
+
+
+def test_a_gpu_that_is_not_there_is_refused(model, monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(SystemExit) as exit_:
+        main(["train", str(model), "--schedule", "smoke", "--device", "cuda"])
+    assert exit_.value.code == 2
+    assert "device = 'cuda', but PyTorch finds no GPU; allowed here: cpu" in capsys.readouterr().err
+
+
+def test_a_terminal_shows_a_bar_and_a_pipe_lines(monkeypatch, capsys):
+    def shown() -> str:
+        with TrainingBar() as bar:
+            bar.log("training [small]")
+            if bar.shown:
+                bar.start("round 1", 64)
+                bar.update(16, "9 images/s, loss 2.300")
+                bar.start("round 2", 64)
+        return capsys.readouterr().out
+
+    assert shown() == "training [small]\n"
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    text = shown()
+    assert "training [small]" in text
+    assert "round 2" in text
+    assert TrainingBar(first=False).shown is False
