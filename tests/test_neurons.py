@@ -13,7 +13,7 @@ def defined(current: torch.Tensor, leak: float) -> torch.Tensor:
     for x in current:
         v = leak * v + (1 - leak) * x
         soft = torch.atan(torch.pi * (v - 1)) / torch.pi
-        spikes.append((v >= 1).to(v.dtype) + soft - soft.detach())
+        spikes.append((v >= 1).to(v.dtype) + (soft - soft.detach()))
         v = v * (v < 1)
     return torch.stack(spikes)
 
@@ -42,6 +42,7 @@ def test_neurons_are_as_defined(shape, leak):
     torch.testing.assert_close(found[1], expected[1])
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # inside PyTorch, as its compiler loads
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_compiled_neurons_are_the_same(dtype):
     for shape in [(3, 2, 4, 5, 5), (3, 2, 16, 8, 8)]:
