@@ -52,7 +52,7 @@ class _LIF(torch.autograd.Function):
     @staticmethod
     def forward(ctx, current: torch.Tensor, leak: float, fused: bool) -> torch.Tensor:  # noqa: ANN001
         spikes, v = (torch.empty_like(current, memory_format=torch.contiguous_format) for _ in "sv")
-        (_compiled(_forward) if fused else _forward)(current, leak, spikes, v)
+        (_compiled(_forward) if fused else _forward)(current.detach(), leak, spikes, v)
         ctx.save_for_backward(v)
         ctx.leak, ctx.fused = leak, fused
         return spikes

@@ -42,7 +42,7 @@ def test_neurons_are_as_defined(shape, leak):
     torch.testing.assert_close(found[1], expected[1])
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # inside PyTorch, as its compiler loads
+@pytest.mark.filterwarnings("ignore")  # PyTorch's compiler has its own
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_compiled_neurons_are_the_same(dtype):
     for shape in [(3, 2, 4, 5, 5), (3, 2, 16, 8, 8)]:

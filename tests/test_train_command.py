@@ -31,7 +31,8 @@ def model(tmp_path, monkeypatch):
                 "network": "small",
                 "dataset": "cifar10",
                 "methods": {"uticket": "uticket.npz", "lth": "lth.npz"},
-            }
+            },
+            sort_keys=False,
         )
     )
     return path
