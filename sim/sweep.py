@@ -267,7 +267,7 @@ def _dask(address: str) -> Iterator[Submit]:
         client = distributed.Client(address, timeout=10, set_as_default=False)
     except (OSError, ValueError) as error:
         raise BadInput(f"--scheduler {address}: {' '.join(str(error).split())}") from None
-    with client:
+    with client, client.as_current():
         if not client.scheduler_info()["workers"]:
             raise BadInput(f"--scheduler {address}: it has no workers; allowed: one or more")
 

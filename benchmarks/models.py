@@ -1,0 +1,49 @@
+"""CPU time of the cycle model on a VGG-16 of 98 %, and of a sweep's points: `benchmarks/models.py`.
+
+CPU seconds of one thread, so that other work on the machine hardly matters.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from sim import sweep
+from sim.cycles import layout, predict, walk
+from sim.sweep_spec import load_spec
+
+SPEC = Path(__file__).with_name("sweep.yaml")
+
+
+def best(work: Callable[[], object], runs: int) -> float:
+    """The least CPU time of several runs, in milliseconds."""
+    times = []
+    for _ in range(runs):
+        started = time.process_time()
+        work()
+        times.append(time.process_time() - started)
+    return 1e3 * min(times)
+
+
+def main() -> None:
+    """Print both."""
+    spec = load_spec(SPEC)
+    draws = sweep.Draws(spec.seed, spec.spread, spec.spike_sparsity)
+    point = next(p for p in spec.points if (p.sparsity, p.policy, p.n_pe) == (0.98, "random", 16))
+    program = sweep._program(point.masks, point.config, draws)
+    plan = layout(program)
+    print(f"cycle model: {best(lambda: predict(program), 20):.1f} ms")
+    print(f"  of which the walk in C++: {best(lambda: walk(plan), 20):.1f} ms")
+    sample = spec.points[:: len(spec.points) // 40]
+    started = time.process_time()
+    for one in sample:
+        sweep.evaluate(one, draws)
+    spent = time.process_time() - started
+    print(
+        f"sweep: {1e3 * spent / len(sample):.0f} ms a point over {len(sample)} of {len(spec.points)}"
+    )
+
+
+if __name__ == "__main__":
+    main()
