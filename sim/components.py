@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,7 @@ def add_counts(parts: Iterable[Counts]) -> Counts:
     return Counts(**sums)
 
 
+@cache
 def load_table(name: str = BASE) -> Table:
     """A table of components. Raises BadInput for an unknown name, listing the known."""
     if name not in TABLES:

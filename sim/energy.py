@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,7 @@ class Activity:
         return self.input_zeros / self.inputs if self.inputs else None
 
 
+@cache
 def load_technology(name: str = PAPER) -> Technology:
     """`paper`, or the two constants of a table of components. Raises BadInput for an unknown name, listing the known."""
     if name in TABLES:

@@ -45,6 +45,14 @@ class Region:
 
 
 @dataclass(frozen=True)
+class Encoded:
+    """A layer's filters in their loaded order, the shortcut's channels behind the input's."""
+
+    words: list[np.ndarray]  # uint16, the WSP stream of each
+    counts: np.ndarray  # (K, C): weights of each input channel
+
+
+@dataclass(frozen=True)
 class Segment:
     """One part of the filters of a group, PE by PE: their WSP words."""
 
@@ -138,13 +146,16 @@ def compile_network(
     *,
     input_side: int,
     orders: dict[str, np.ndarray] | None = None,
+    encoded: dict[str, Encoded] | None = None,
 ) -> Program:
     """Compile everything after the first layer.
 
     input_side: of the first layer's output map. orders: by layer, position -> output channel, where
-    the filters are loaded in another order than the network's (policy `sort`).
+    the filters are loaded in another order than the network's (policy `sort`). encoded: filled with
+    the layers' streams, or taken from, where the same network in the same order was compiled before.
     Raises DoesNotFit for what the hardware cannot run.
     """
+    encoded = {} if encoded is None else encoded
     if network.ticks != config.ticks:
         raise DoesNotFit(f"the network has {network.ticks} ticks, the hardware {config.ticks}")
     if len(network.array) > MAX_LAYERS:
@@ -168,10 +179,12 @@ def compile_network(
         order = orders.get(layer.name, np.arange(layer.out_channels))
         added = layer.shortcut_input or ""
         convolution = integers[added] if layer.shortcut == "conv" else None
-        weight, mask = _weights(integer, convolution, order, orders)
-        if weight.shape[1] > MAX_CHANNELS:
+        if layer.name not in encoded:
+            encoded[layer.name] = _encode(*_weights(integer, convolution, order, orders))
+        streams = encoded[layer.name]
+        if streams.counts.shape[1] > MAX_CHANNELS:
             raise DoesNotFit(
-                f"layer {layer.name}: {weight.shape[1]} channels with those of its shortcut; the "
+                f"layer {layer.name}: {streams.counts.shape[1]} channels with those of its shortcut; the "
                 f"array has up to {MAX_CHANNELS}"
             )
         source, output = regions[layer.input], regions.get(layer.name)
@@ -198,9 +211,7 @@ def compile_network(
             "input": _source(source, strided[0]),
             "shortcut": _source(shortcut, strided[1]),
         }
-        segments = _segments(
-            weight, mask, config, tiles=_tiles(fields, config), identities=identities
-        )
+        segments = _segments(streams, config, tiles=_tiles(fields, config), identities=identities)
         compiled.append(
             CompiledLayer(integer, convolution, order, fields, source, output, tuple(segments))
         )
@@ -364,9 +375,12 @@ def _tiles(fields: dict, config: Config) -> int:
     return (-(-fields["side"] // block)) ** 2
 
 
-def _segments(
-    weight: np.ndarray, mask: np.ndarray, config: Config, *, tiles: int, identities: int
-) -> list[Segment]:
+def _encode(weight: np.ndarray, mask: np.ndarray) -> Encoded:
+    counts = np.count_nonzero(mask.reshape(*mask.shape[:2], -1), axis=2)
+    return Encoded(wsp.encode_filters(weight, mask), counts)
+
+
+def _segments(encoded: Encoded, config: Config, *, tiles: int, identities: int) -> list[Segment]:
     """Groups of n_pe filters; a group with a filter that exceeds the ring is cut into parts.
 
     Parts are repeated for every tile, so they are loaded again for each. identities: of a filter's
@@ -374,9 +388,9 @@ def _segments(
     """
     n_pe = config.n_pe
     segments: list[Segment] = []
-    streams = [(words, identities) for words in wsp.encode_filters(weight, mask)]
+    streams = [(words, identities) for words in encoded.words]
     none = (np.zeros(0, np.uint16), 0)
-    for start in range(0, len(weight), n_pe):
+    for start in range(0, len(streams), n_pe):
         group = streams[start : start + n_pe]
         longest = max(len(words) for words, _ in group)
         if longest <= config.scratchpad_depth:
@@ -386,9 +400,7 @@ def _segments(
             continue
         # Half a ring each, so that the next part loads while this one sweeps.
         limit = config.scratchpad_depth // 2
-        counts = np.count_nonzero(
-            mask[start : start + n_pe].reshape(len(group), mask.shape[1], -1), axis=2
-        )
+        counts = encoded.counts[start : start + n_pe]
         cut = [
             _parts(words, row, limit, identities)
             for (words, _), row in zip(group, counts, strict=True)

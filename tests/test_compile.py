@@ -113,3 +113,14 @@ def test_a_program_refuses_other_spikes():
     program = compile_network(network(chain(5, 6)), TINY, input_side=8)
     with pytest.raises(ValueError, match="input spikes are"):
         program.beats(np.zeros((TINY.ticks, 5, 7, 7), np.uint8))
+
+
+def test_streams_of_another_array_give_the_same_program():
+    """Encoded once, whatever ring and tile: nothing but masks and their order goes into a stream."""
+    made = network(chain(30, 7), density=0.5)
+    encoded: dict = {}
+    for config in (replace(TINY, scratchpad_depth=1024), TINY):  # whole filters, then in parts
+        fresh = compile_network(made, config, input_side=5)
+        again = compile_network(made, config, input_side=5, encoded=encoded)
+        assert np.array_equal(fresh.layer_beats, again.layer_beats)
+    assert list(encoded) == ["conv2"]
