@@ -19,6 +19,7 @@ def render(template: str, **values: Any) -> str:
     )
     environment.filters["number"] = number
     environment.filters["numeric"] = numeric
+    environment.filters["short"] = short
     return environment.get_template(template).render(**values)
 
 
@@ -29,6 +30,13 @@ def number(value: object) -> str:
     from sim.table import cell
 
     return cell(value)
+
+
+def short(value: object) -> str:
+    """As `number`, but a float has the same three decimals, or fewer where it is larger."""
+    if not isinstance(value, float):
+        return number(value)
+    return f"{value:,.{3 if abs(value) < 10 else 2 if abs(value) < 100 else 0}f}"
 
 
 def numeric(value: object) -> bool:

@@ -582,7 +582,8 @@ def _pair_claims(pair: Pair, ratio: float) -> list[Claim]:
         Claim(
             claim=f"{pair.name}: accuracy within about a point of LTH",
             printed="-" if printed_drop is None else f"{printed_drop:.1f} points less",
-            ours=f"{drop:.1f} points less, {metadata[0]['test_images']} test images",
+            ours=f"{abs(drop):.1f} points {'less' if drop > 0 else 'more'}, "
+            f"{metadata[0]['test_images']:,} test images",
             verdict="open"
             if abs(drop) < 2 * chance
             else ("holds" if drop < 1.05 else "does not hold"),
