@@ -53,12 +53,12 @@ verilog: build/rtl/README.md  ## Export the RTL to build/rtl, with a README and 
 build/rtl/README.md: .venv/sim $(wildcard hw/*.py)
 	@$(BIN)/python -m hw.export build/rtl
 
-lint: .venv/test build/lint/clean  ## Check style, format, types, and the exported Verilog
+lint: .venv/test .venv/synth build/lint/clean  ## Check style, format, types, and the exported Verilog
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-build/lint/clean: build/rtl/README.md .venv/test tb/lint.py $(wildcard constraints/sram/*.v)
+build/lint/clean: build/rtl/README.md .venv/test .venv/synth tb/lint.py $(wildcard constraints/sram/*.v)
 	@$(BIN)/python -m tb.lint build/rtl
 	@touch $@
 
