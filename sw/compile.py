@@ -5,6 +5,7 @@ A program is the same for every image but for its input; `Program.beats` puts th
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -424,12 +425,12 @@ def _parts(
 
     counts: weights of each input channel, (C,). A channel counts with its header, used or not.
     """
-    sizes = np.concatenate([[0], np.cumsum(counts + 1)])
+    sizes = [0, *np.cumsum(counts + 1).tolist()]
     edges = [0]
     while edges[-1] < len(counts):
         start = edges[-1]
         room = limit + sizes[start] - -(-start // wsp.MAX_SKIP)
-        end = int(np.searchsorted(sizes, room, side="right")) - 1
+        end = bisect_right(sizes, room, start) - 1
         edges.append(min(max(end, start + 1), len(counts)))
     found = wsp.cut(words, counts, edges)
     parts = [(part, 0) for number, part in enumerate(found) if len(part) or number == 0]
