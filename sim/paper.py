@@ -95,6 +95,9 @@ def load_pairs(
             continue
         step(f"models of {model.name}")
         lth, uticket = study(model, methods, images)
+        if not (lth.rounds and uticket.rounds):
+            missing.append(f"{model.name}: a ticket without a recorded round")
+            continue
         pairs.append(
             Pair(
                 name=model.name,

@@ -206,7 +206,8 @@ def figure_7b(pairs: Sequence[Pair], ratio: float) -> Section:
 def _cut_plot(axes: Any, rows: Sequence[Sequence[Any]]) -> None:
     for name in dict.fromkeys(row[0] for row in rows):
         points = [(row[1], row[3]) for row in rows if row[0] == name and row[3] is not None]
-        axes.plot(*zip(*points, strict=True), "o-", markersize=4, label=name)
+        x, y = [point[0] for point in points], [point[1] for point in points]
+        axes.plot(x, y, "o-", markersize=4, label=name)
     axes.set_xlabel("weight sparsity of the lottery ticket (%)")
     axes.set_ylabel("energy cut (%)")
     legend(axes)

@@ -44,12 +44,12 @@ def printed_rows(pair: Pair) -> dict[str, dict[str, float]]:
 
 
 def pruned_rounds(study: Study) -> list[Round]:
-    """Rounds with something pruned; of several with the same sparsity the last."""
+    """Rounds with something pruned, or the last; of several with the same sparsity the last."""
     kept: dict[int, Round] = {}
     for one in study.rounds:
         if one.weight_sparsity > 0:
             kept[round(1e4 * one.weight_sparsity)] = one
-    return list(kept.values())
+    return list(kept.values()) or study.rounds[-1:]
 
 
 def figure_1(pairs: Sequence[Pair]) -> Section:

@@ -213,6 +213,28 @@ def test_a_model_without_tickets_is_told(folder, tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_dense_ticket_without_measured_spikes_is_reported_all_the_same(tmp_path):
+    for method in ("lth", "uticket"):
+        made = random_ticket(3, layers=RESIDUAL, method=method, n_pe=4, density=1.1, rounds=1)
+        ticket.save(made, tmp_path / f"{method}.npz")
+    (tmp_path / "small.yaml").write_text(YAML)
+    pairs, _ = load_pairs([load_model(str(tmp_path / "small.yaml"))], images=1)
+    assert pairs[0].lth.totals["weight_sparsity"] == 0
+    assert [one.number for one in sections_work.pruned_rounds(pairs[0].lth)] == [0]
+    section = sections_energy.figure_7b(pairs, 0.21)
+    assert [row[3] for row in section.tables[0].rows] == [None]
+    assert sections_work.figure_1(pairs).tables
+
+
+def test_a_ticket_without_rounds_is_left_out(tmp_path):
+    for method in ("lth", "uticket"):
+        made = random_ticket(3, layers=RESIDUAL, method=method, n_pe=4, rounds=0)
+        ticket.save(made, tmp_path / f"{method}.npz")
+    (tmp_path / "small.yaml").write_text(YAML)
+    pairs, missing = load_pairs([load_model(str(tmp_path / "small.yaml"))], images=1)
+    assert (pairs, missing) == ([], ["small: a ticket without a recorded round"])
+
+
 def test_names_of_csv_files():
     section = SimpleNamespace(key="figure_1", tables=["a", "b"])
     paper = SimpleNamespace(sections=[section])
