@@ -54,16 +54,13 @@ def cells(liberty: Path, node: int | None, pe_only: bool) -> None:
 @click.option("--node", type=click.IntRange(min=32), help="Of the library, nm, if not known.")
 @click.option("--model", default="vgg16_cifar10", show_default=True)
 @click.option("--layer", default="conv8", show_default=True)
-@click.option("--cycles", type=click.IntRange(4096), default=8000, show_default=True)
-@click.option("--windows", type=click.IntRange(6), default=10, show_default=True)
-def power(
-    liberty: Path, node: int | None, model: str, layer: str, cycles: int, windows: int
-) -> None:
+@click.option("--cycles", type=click.IntRange(4096), default=13056, show_default=True)
+def power(liberty: Path, node: int | None, model: str, layer: str, cycles: int) -> None:
     """Energy of a PE from the switching of its netlist in a layer of a ticket."""
     from synth import measure
 
     flow = _flow(liberty, node)
-    measured = measure.measure(flow, model, layer, cycles=cycles, windows=windows)
+    measured = measure.measure(flow, model, layer, cycles=cycles)
     click.echo(measure.write(measured, flow.folder).read_text())
 
 

@@ -54,7 +54,7 @@ def synthesize(
     """Map module `top` to gates; returns the netlist.
 
     flat: one module, optimized across components, for timing. Otherwise the components stay as they
-    are, and memories that are no macro become a component of their own, `accumulators`. period: ns. boxes: Verilog
+    are, and memories that are no macro become a component of their own, `memory`. period: ns. boxes: Verilog
     of more black boxes.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -86,7 +86,7 @@ def synthesize(
         "opt_clean",
     ]
     if not flat:
-        script += ['setattr -set submod "accumulators" */t:$mem_v2', "submod"]
+        script += ['setattr -set submod "memory" */t:$mem_v2', "submod"]
     script += [
         "opt -fast -full",
         "memory_map",

@@ -1,125 +1,207 @@
-"""A PE's netlist in Verilator: a recording replayed, outputs compared, switching of every net."""
+"""A flat netlist as arrays, simulated by gates.cpp: outputs compared, changes of every net counted."""
 
 from __future__ import annotations
 
-import re
-import shutil
+import ctypes
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from sim.errors import BadInput
-from sim.verilator import environment, run
-from synth import yosys
-from synth.liberty import Library
+from sim.native import library as native
+from synth.liberty import Library, truth_table
+from synth.netlist import Instance, Module
 from synth.recording import Ports
 
-SRAM = Path(__file__).resolve().parent.parent / "constraints" / "sram" / "behavioural.v"
+WIDTH = 6  # inputs of a gate, at most
+
+
+class _Netlist(ctypes.Structure):
+    _fields_ = [
+        *((name, ctypes.c_int64) for name in ("nets", "gates", "flops")),
+        *((name, ctypes.c_void_p) for name in ("gate_inputs", "gate_tables", "gate_outputs")),
+        *((name, ctypes.c_void_p) for name in ("flop_inputs", "flop_tables", "flop_outputs")),
+        *((name, ctypes.c_int64) for name in ("address_bits", "data_bits")),
+        *(
+            (name, ctypes.c_void_p)
+            for name in ("read_address", "read_data", "write_address", "write_data")
+        ),
+        *((name, ctypes.c_int32) for name in ("read_enable", "write_enable")),
+        *((name, ctypes.c_int64) for name in ("inputs", "outputs")),
+        *((name, ctypes.c_void_p) for name in ("input_nets", "output_nets")),
+    ]
 
 
 @dataclass(frozen=True)
-class Replay:
-    """A program, and where it may write."""
+class Switching:
+    """Changes of each net in each window of cycles; accesses of the macro."""
 
-    program: Path
-    folder: Path
-
-    def switching(self, rows: Path, first: int, last: int) -> dict[str, int]:
-        """Transitions of each net, by its hierarchical name, in cycles `first` to `last`.
-
-        Raises BadInput where the netlist's outputs differ from the recording's in any cycle.
-        """
-        saif = self.folder / "switching.saif"
-        log = self.folder / "replay.log"
-        run(
-            [str(self.program), str(rows), str(first), str(last), str(saif)],
-            cwd=self.folder,
-            log=log,
-        )
-        cycles, wrong, where = (int(word) for word in log.read_text().split()[-3:])
-        if wrong or cycles != last + 1:
-            raise BadInput(
-                f"the netlist disagrees with the RTL in {wrong} of {cycles} cycles, first in {where}"
-            )
-        return read_saif(saif.read_text())
+    nets: dict[str, int]
+    """Its index in `changes`."""
+    changes: np.ndarray  # uint32 (windows, nets)
+    reads: np.ndarray  # int64 (windows,)
+    writes: np.ndarray
 
 
-def build(netlist: Path, library: Library, ports: Ports, folder: Path) -> Replay:
-    """Verilate a PE's netlist, with the cells' functions from Liberty, and the replayer."""
-    environment()
-    yosys.run(
-        [
-            f"read_liberty -ignore_miss_func -ignore_miss_data_latch {library.path.resolve()}",
-            "write_verilog -noattr cells.v",
-        ],
-        folder,
-        "cells",
-    )
-    wide = {"in": sum(ports.inputs.values()), "out": sum(ports.outputs.values())}
-    (folder / "replay.v").write_text(_wrapper(ports, wide))
-    shutil.copy(Path(__file__).with_name("replay.cpp"), folder)
-    shutil.copy(SRAM, folder)
-    run(
-        [
-            *(
-                "verilator",
-                "--cc",
-                "--exe",
-                "--build",
-                "--prefix",
-                "Vreplay",
-                "--top-module",
-                "replay",
-            ),
-            *("--trace-saif", "--trace-underscore", "-Wno-fatal", "-Wno-lint", "-Wno-style"),
-            *(
-                "--x-assign",
-                "0",
-                "--x-initial",
-                "0",
-                "-DSYNTHESIS",
-                "-MAKEFLAGS",
-                "OPT_FAST=-O0 OPT_SLOW=-O0",
-            ),
-            *("-CFLAGS", f"-DINPUTS={wide['in']}", "-Mdir", "gates", "-o", "replay"),
-            *("replay.v", str(netlist.resolve()), "cells.v", SRAM.name, "replay.cpp"),
-        ],
-        cwd=folder,
-        log=folder / "verilator.log",
-    )
-    return Replay(folder / "gates" / "replay", folder)
+def simulate(
+    module: Module,
+    library: Library,
+    ports: Ports,
+    rows: list[tuple[str, str]],
+    *,
+    window: int,
+    macro: str = "",
+) -> Switching:
+    """Replay a recording (synth.recording). macro: the kind of the one memory in the netlist.
 
+    Raises BadInput where an output differs from the recording, or for a cell it cannot simulate.
+    """
+    nets: dict[str, int] = {"1'h0": 0, "1'h1": 1}
 
-def _wrapper(ports: Ports, wide: dict[str, int]) -> str:
-    connections = ["    .clk(clk), .rst(rst)"]
-    for bus, names in (("in", ports.inputs), ("out", ports.outputs)):
-        low = wide[bus]
-        for name, width in names.items():
-            low -= width
-            escaped = "\\release " if name == "release" else name
-            connections.append(f"    .{escaped}({bus}[{low + width - 1}:{low}])")
-    joined = ",\n".join(connections)
-    return (
-        f"module replay(input clk, input rst, input [{wide['in'] - 1}:0] in,"
-        f" output [{wide['out'] - 1}:0] out);\n  pe pe (\n{joined}\n  );\nendmodule\n"
-    )
+    def net(name: str) -> int:
+        return nets.setdefault(name, len(nets))
 
-
-def read_saif(text: str) -> dict[str, int]:
-    """Transitions (TC) of each net by its path, from the top's instances on, joined by slashes."""
-    result: dict[str, int] = {}
-    path: list[str] = []
-    opened: list[str] = []
-    net = ""
-    for kind, name in re.findall(r"\(([^\s()]+)\s*([^\s()]*)|\)", text):
-        if not kind:
-            if opened and opened.pop() == "INSTANCE":
-                path.pop()
+    gates: list[tuple[list[int], int, int]] = []
+    flops: list[tuple[list[int], int, list[int]]] = []
+    memory: Instance | None = None
+    for instance in module.instances:
+        cell = library.cells.get(instance.kind)
+        if cell is None:
+            if instance.kind != macro or memory:
+                raise BadInput(f"{instance.name}: {instance.kind} is no cell of {library.name}")
+            memory = instance
             continue
-        opened.append(kind)
-        if kind == "INSTANCE":
-            path.append(name.replace("\\", ""))
-        elif kind == "TC":
-            result["/".join([*path, net])] = int(name)
-        elif kind not in ("NET", "T0", "T1", "TX", "TZ", "TB"):
-            net = kind.replace("\\", "")
-    return result
+        wired = [name for name in cell.inputs if name in instance.pins]
+        data = [name for name in wired if not cell.pins[name].clock]
+        inputs = [net(instance.pins[name][0]) for name in data]
+        if len(data) > WIDTH or (cell.sequential and not cell.next_state):
+            raise BadInput(f"{instance.name}: {instance.kind} is not simulated")
+        if cell.sequential:
+            driven = {
+                cell.pins[out].function: instance.pins[out][0]
+                for out in cell.outputs
+                if out in instance.pins
+            }
+            state = [net(driven[name]) if name in driven else -1 for name in cell.state]
+            flops.append((inputs, truth_table(cell.next_state, data), [*state, -1, -1][:2]))
+            continue
+        for out in cell.outputs:
+            if out in instance.pins:
+                table = truth_table(cell.pins[out].function, data)
+                gates.append((inputs, table, net(instance.pins[out][0])))
+    gates = _in_order(gates)
+    bits = {
+        "inputs": [net(name) for name in _port_bits(ports.inputs)],
+        "outputs": [net(module.aliases.get(name, name)) for name in _port_bits(ports.outputs)],
+    }
+    reset = net("rst")
+    windows = -(-len(rows) // window)
+    arrays = {
+        "gate_inputs": _filled([g[0] for g in gates]),
+        "gate_tables": _tables([(g[0], g[1]) for g in gates]),
+        "gate_outputs": np.array([g[2] for g in gates], np.int32),
+        "flop_inputs": _filled([f[0] for f in flops]),
+        "flop_tables": _tables([(f[0], f[1]) for f in flops]),
+        "flop_outputs": np.array([f[2] for f in flops], np.int32).reshape(-1, 2),
+        "input_nets": np.array(bits["inputs"], np.int32),
+        "output_nets": np.array(bits["outputs"], np.int32),
+    }
+    numbers = {
+        "gates": len(gates),
+        "flops": len(flops),
+        "inputs": len(bits["inputs"]),
+        "outputs": len(bits["outputs"]),
+        "address_bits": 0,
+        "data_bits": 0,
+    }
+    if memory:
+        pins = {name: [net(bit) for bit in _expand(names)] for name, names in memory.pins.items()}
+        for name in ("read_address", "read_data", "write_address", "write_data"):
+            arrays[name] = np.array(pins[name][::-1], np.int32)
+        numbers |= {
+            "address_bits": len(pins["read_address"]),
+            "data_bits": len(pins["read_data"]),
+            "read_enable": pins["read_enable"][0],
+            "write_enable": pins["write_enable"][0],
+        }
+    fields = {name: array.ctypes.data for name, array in arrays.items()} | numbers
+    netlist = _Netlist(nets=len(nets), **fields)
+    stimuli = _bytes([row[0] for row in rows], numbers["inputs"])
+    expected = _bytes([row[1] for row in rows], numbers["outputs"])
+    changes = np.zeros((windows, len(nets)), np.uint32)
+    reads, writes = np.zeros(windows, np.int64), np.zeros(windows, np.int64)
+    run = native(Path(__file__).with_name("gates.cpp")).simulate
+    run.restype = ctypes.c_int64
+    wrong = run(
+        ctypes.byref(netlist),
+        ctypes.c_int32(reset),
+        *(ctypes.c_void_p(array.ctypes.data) for array in (stimuli, expected)),
+        ctypes.c_int64(len(rows)),
+        ctypes.c_int64(window),
+        *(ctypes.c_void_p(array.ctypes.data) for array in (changes, reads, writes)),
+    )
+    if wrong >= 0:
+        cycle, bit = divmod(wrong, numbers["outputs"])
+        name = _port_bits(ports.outputs)[bit]
+        raise BadInput(
+            f"the netlist differs from the RTL in cycle {cycle} of the recording: {name}"
+        )
+    return Switching(nets, changes, reads, writes)
+
+
+def _in_order(gates: list[tuple[list[int], int, int]]) -> list[tuple[list[int], int, int]]:
+    """Each gate after those that drive it. Raises BadInput for a loop."""
+    driver = {gate[2]: k for k, gate in enumerate(gates)}
+    waits = [len({n for n in gate[0] if n in driver}) for gate in gates]
+    users: dict[int, list[int]] = {}
+    for k, gate in enumerate(gates):
+        for n in {n for n in gate[0] if n in driver}:
+            users.setdefault(n, []).append(k)
+    ready = [k for k, count in enumerate(waits) if count == 0]
+    order = []
+    while ready:
+        k = ready.pop()
+        order.append(gates[k])
+        for user in users.get(gates[k][2], []):
+            waits[user] -= 1
+            if waits[user] == 0:
+                ready.append(user)
+    if len(order) != len(gates):
+        raise BadInput(f"{len(gates) - len(order)} gates of the netlist are in or behind a loop")
+    return order
+
+
+def _filled(inputs: list[list[int]]) -> np.ndarray:
+    """(n, WIDTH) net numbers; what a gate lacks is constant 0."""
+    return np.array([[*row, *[0] * (WIDTH - len(row))] for row in inputs], np.int32).reshape(
+        -1, WIDTH
+    )
+
+
+def _tables(gates: list[tuple[list[int], int]]) -> np.ndarray:
+    return np.array([table for _, table in gates], np.uint64)
+
+
+def _port_bits(ports: dict[str, int]) -> list[str]:
+    """Names of all bits, the first port's highest first: as a recording has them."""
+    return [
+        name if width == 1 else f"{name}[{bit}]"
+        for name, width in ports.items()
+        for bit in range(width - 1, -1, -1)
+    ]
+
+
+def _expand(names: list[str]) -> list[str]:
+    """A macro's pin: whole buses of the module's own ports become their bits."""
+    if names == ["weights__payload"]:
+        return _port_bits({names[0]: 64})
+    return names
+
+
+def _bytes(rows: list[str], bits: int) -> np.ndarray:
+    """Hexadecimal numbers as a byte a bit, highest first."""
+    digits = -(-bits // 8) * 2
+    packed = np.frombuffer(bytes.fromhex("".join(row.zfill(digits) for row in rows)), np.uint8)
+    unpacked = np.unpackbits(packed.reshape(len(rows), -1), axis=1)
+    return np.ascontiguousarray(unpacked[:, unpacked.shape[1] - bits :])

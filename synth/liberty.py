@@ -87,6 +87,10 @@ class Cell:
     leakage: float
     pins: dict[str, Pin]
     sequential: bool
+    next_state: str
+    """Of a flip-flop at its clock's rising edge, as a function of its inputs; else empty."""
+    state: tuple[str, ...]
+    """What a flip-flop's outputs call its state, and its complement."""
     enabled: bool
     """A flip-flop whose next state is not just its input: with an enable, or set and reset inside."""
 
@@ -165,6 +169,63 @@ class Library:
     def unused(self) -> list[str]:
         """Flip-flops with an enable: the mapper does not size what drives their many enables."""
         return sorted(name for name, cell in self.cells.items() if cell.enabled)
+
+
+def truth_table(function: str, inputs: list[str]) -> int:
+    """Bit k is the function's value where bit i of k is the value of inputs[i].
+
+    Liberty's operators: ! before, ' after, & * or nothing between for AND, | + for OR, ^.
+    Raises ValueError for what is none.
+    """
+    count = 1 << len(inputs)
+    mask = (1 << count) - 1
+    values = {n: sum(1 << k for k in range(count) if k >> i & 1) for i, n in enumerate(inputs)}
+    values |= {"0": 0, "1": mask}
+    words = re.findall(r"\w+|\S", function)[::-1]
+
+    def either() -> int:
+        value = differ()
+        while words and words[-1] in "|+":
+            words.pop()
+            value |= differ()
+        return value
+
+    def differ() -> int:
+        value = both()
+        while words and words[-1] == "^":
+            words.pop()
+            value ^= both()
+        return value
+
+    def both() -> int:
+        value = single()
+        while words and words[-1] not in "|+^)":
+            if words[-1] in "&*":
+                words.pop()
+            value &= single()
+        return value
+
+    def single() -> int:
+        word = words.pop() if words else ""
+        if word == "!":
+            return single() ^ mask
+        if word == "(":
+            value = either()
+            if not words or words.pop() != ")":
+                raise ValueError(f"function {function!r}: a bracket is open")
+        elif word in values:
+            value = values[word]
+        else:
+            raise ValueError(f"function {function!r}: {word!r}, allowed: {', '.join(values)}")
+        while words and words[-1] == "'":
+            words.pop()
+            value ^= mask
+        return value
+
+    result = either()
+    if words:
+        raise ValueError(f"function {function!r}: {words[-1]!r} is too much")
+    return result
 
 
 def _unit(text: str, unit: str) -> float:
@@ -272,10 +333,13 @@ def _cell(
     leakage = cell.number("cell_leakage_power", fmean(states) if states else 0.0)
     flops = [*cell.of("ff"), *cell.of("latch")]
     next_states = [flop.text("next_state").strip("() ") for flop in flops if flop.kind == "ff"]
+    rising = [flop for flop in flops if flop.kind == "ff" and "!" not in flop.text("clocked_on")]
     return Cell(
         area=cell.number("area"),
         leakage=leakage * watt,
         pins=pins,
         sequential=bool(flops),
+        next_state=rising[0].text("next_state") if rising else "",
+        state=tuple(rising[0].names) if rising else (),
         enabled=any(not re.fullmatch(r"\w+", state) for state in next_states),
     )

@@ -10,9 +10,10 @@ import click
 import numpy as np
 
 from hw.counters import CYCLES
-from synth import gates, power
+from synth import gates, netlist, power
 from synth.flow import Flow
-from synth.recording import Recording, layer_program, ports_of, record
+from synth.memories import Macro
+from synth.recording import layer_program, ports_of, record
 
 WORK = CYCLES.index("work_cycles")
 WINDOW = 256
@@ -21,7 +22,7 @@ PAPER_RATIO = 0.21
 
 @dataclass(frozen=True)
 class Measured:
-    """Joules; means over the windows in which a layer runs. By component where it says so."""
+    """Joules; clock and leakage by component; data a mean over the windows in which the layer runs."""
 
     layer: str
     cycles: int
@@ -30,12 +31,12 @@ class Measured:
     windows: int
     leakage_cycle: dict[str, float]
     clock_cycle: dict[str, float]
-    data_cycle: dict[str, float]
+    data_cycle: float
     macro_leakage_cycle: float
     macro_read: float
     macro_write: float
-    macro_reads: int
-    macro_writes: int
+    macro_reads_cycle: float
+    macro_writes_cycle: float
     fit: dict[str, float]
     lanes: int
 
@@ -58,72 +59,76 @@ class Measured:
         }
 
 
-def measure(flow: Flow, model: str, layer: str, *, cycles: int, windows: int) -> Measured:
+def measure(flow: Flow, model: str, layer: str, *, cycles: int) -> Measured:
     """Synthesize a PE if need be, record it, replay it. Raises BadInput where netlist and RTL differ."""
-    netlist = flow.folder / "pe_hier.v"
-    if not netlist.is_file():
+    path = flow.folder / "pe_flat.v"
+    if not path.is_file():
         flow.pe()
     ports = ports_of(flow.folder / "rtl" / "pe.v")
     program, spikes, config = layer_program(model, layer)
     click.echo(f"{layer} of {model}: recording {cycles} cycles of PE 0")
     recording = record(program, spikes, ports, cycles=cycles, build=flow.folder.parent.parent)
-    folder = flow.folder / "power"
-    folder.mkdir(exist_ok=True)
-    rows = folder / "rows.txt"
-    power.write_rows(recording.rows, rows)
-    click.echo("gate-level model: build")
-    replay = gates.build(netlist, flow.library, ports, folder)
-    nets = power.read_netlist(netlist.read_text())
-    found, parts = [], []
-    for number, first in enumerate(_starts(recording, windows)):
-        last = first + WINDOW - 1
-        click.echo(f"window {number + 1} of {windows}: cycles {first} to {last}")
-        switching = replay.switching(rows, first, last)
-        part = power.energies(nets, "pe", "replay/pe", switching, flow.library, WINDOW)
-        parts.append(part)
-        here = slice(first, last + 1)
-        found.append(
-            power.Window(
-                cycles=WINDOW,
-                work_cycles=int((recording.account[here] == WORK).sum()),
-                accumulates=int(recording.accumulates[here].sum()),
-                energy=sum(c.clock + c.data for c in part.values()),
-            )
-        )
-    running = [k for k, window in enumerate(found) if window.work_cycles]
+    click.echo("replay on the netlist")
+    module = netlist.read(path.read_text())
     macro = next(m for m in flow.macros if m.name == "uticket_scratchpad")
-    active = recording.account >= 0
-    names = list(parts[0])
-    period = flow.period * 1e-9
-    return Measured(
-        layer=layer,
-        cycles=int(active.sum()),
-        work_cycles=int((recording.account == WORK).sum()),
-        accumulates=int(recording.accumulates[active].sum()),
-        windows=windows,
-        leakage_cycle={name: parts[0][name].leakage * period for name in names},
-        clock_cycle={
-            name: float(np.mean([parts[k][name].clock for k in running])) / WINDOW for name in names
-        },
-        data_cycle={
-            name: float(np.mean([parts[k][name].data for k in running])) / WINDOW for name in names
-        },
-        macro_leakage_cycle=macro.leakage * period,
-        macro_read=macro.read,
-        macro_write=macro.write,
-        macro_reads=int(active.sum()),  # the RTL reads in every cycle
-        macro_writes=0,
-        fit=power.fit(found),
+    switching = gates.simulate(
+        module, flow.library, ports, recording.rows, window=WINDOW, macro=macro.name
+    )
+    return summary(
+        layer,
+        recording.account,
+        recording.accumulates,
+        power.costs(module, flow.library),
+        switching,
+        macro,
+        period=flow.period * 1e-9,
         lanes=config.lanes,
     )
 
 
-def _starts(recording: Recording, windows: int) -> list[int]:
-    """First cycles of windows: two before the layer, the others evenly over it."""
-    first = int(np.argmax(recording.account == WORK))
-    before = np.linspace(first // 4, max(first - WINDOW, 0), 2)
-    during = np.linspace(first, len(recording.rows) - WINDOW - 1, windows - 2)
-    return [int(start) for start in (*before, *during)]
+def summary(
+    layer: str,
+    account: np.ndarray,
+    accumulates: np.ndarray,
+    costs: power.Costs,
+    switching: gates.Switching,
+    macro: Macro,
+    *,
+    period: float,
+    lanes: int,
+) -> Measured:
+    """Energies from what was recorded of each cycle and what switched in each window. period: s."""
+    count = len(account) // WINDOW
+    data = power.data_energy(costs, switching)[:count]
+    clock = sum(costs.clock.values())
+    windows = [
+        power.Window(
+            cycles=WINDOW,
+            work_cycles=int((account[k * WINDOW : (k + 1) * WINDOW] == WORK).sum()),
+            accumulates=int(accumulates[k * WINDOW : (k + 1) * WINDOW].sum()),
+            energy=float(data[k]) + clock * WINDOW,
+        )
+        for k in range(count)
+    ]
+    running = [k for k, window in enumerate(windows) if window.work_cycles]
+    active = account >= 0
+    return Measured(
+        layer=layer,
+        cycles=int(active.sum()),
+        work_cycles=int((account == WORK).sum()),
+        accumulates=int(accumulates[active].sum()),
+        windows=count,
+        leakage_cycle={name: watts * period for name, watts in costs.leakage.items()},
+        clock_cycle=costs.clock,
+        data_cycle=float(data[running].mean()) / WINDOW,
+        macro_leakage_cycle=macro.leakage * period,
+        macro_read=macro.read,
+        macro_write=macro.write,
+        macro_reads_cycle=float(switching.reads[running].mean()) / WINDOW,
+        macro_writes_cycle=float(switching.writes[running].mean()) / WINDOW,
+        fit=power.fit(windows),
+        lanes=lanes,
+    )
 
 
 def write(measured: Measured, folder: Path) -> Path:
@@ -136,17 +141,19 @@ def write(measured: Measured, folder: Path) -> Path:
     lines = [
         f"{measured.layer}: {measured.cycles} cycles of the layer, {measured.work_cycles} of them at "
         f"work, {measured.accumulates} accumulates; {measured.windows} windows of {WINDOW} cycles",
-        "pJ a cycle, working   clock    data  leakage",
+        "pJ a cycle             clock  leakage",
     ]
-    for name in measured.clock_cycle:
-        row = (measured.clock_cycle, measured.data_cycle, measured.leakage_cycle)
-        lines.append(f"  {name:<20}" + "".join(f"{part[name] * 1e12:8.3f}" for part in row))
+    for name, leakage in measured.leakage_cycle.items():
+        clock = measured.clock_cycle.get(name, 0.0)
+        lines.append(f"  {name:<20}{clock * 1e12:8.3f}{leakage * 1e12:9.4f}")
     lines += [
+        f"data, while the layer runs: {measured.data_cycle * 1e12:.3f} pJ a cycle",
         f"scratchpad macro: {measured.macro_read * 1e12:.3f} pJ a read, "
+        f"{measured.macro_reads_cycle:.3f} reads a cycle, "
         f"{measured.macro_leakage_cycle * 1e12:.5f} pJ of leakage a cycle",
         f"fitted, without the macro: {pico['cycle']:.3f} pJ a cycle, {pico['work_cycle']:.3f} pJ more a "
         f"working cycle, {pico['accumulate']:.3f} pJ more an accumulate; "
-        f"{measured.fit['residual']:.1%} unexplained",
+        f"{measured.fit['residual']:.2%} unexplained",
         f"E_leak = {measured.leak * 1e12:.3f} pJ a cycle; E_leak / E_dyn a step: leakage alone "
         f"{ratios['leakage']:.3f}, with clock and control {ratios['leakage_and_clock']:.2f}; "
         f"the paper's {PAPER_RATIO}",

@@ -98,8 +98,7 @@ def record(
         recorder = Path(folder, "recorder.v")
 
         def make(verilog: Path) -> Path:
-            names: dict[str, str] = json.loads(verilog.with_suffix(".json").read_text())
-            recorder.write_text(_recorder(names, ports))
+            recorder.write_text(_recorder(_names(verilog, ports), ports))
             return recorder
 
         build = build.resolve()
@@ -131,11 +130,23 @@ def _changes(counter: np.ndarray) -> np.ndarray:
     return np.maximum(np.diff(counter, append=counter[-1:]), 0)
 
 
+def _names(verilog: Path, ports: Ports) -> dict[str, str]:
+    """Hierarchical Verilog names in PE 0: a port is what the module calls so, else what the map says."""
+    mapped: dict[str, str] = json.loads(verilog.with_suffix(".json").read_text())
+    header = verilog.read_text().partition("\nmodule \\top.array.pe_0 (")[2].partition(");")[0]
+    own = {name.strip(" \\\n") for name in header.split(",")}
+    names = {}
+    for name in (*ports.inputs, *ports.outputs, *(f"counters.{n}" for n in COUNTED), "counting"):
+        path = f"top.array.pe_0.{name}"
+        names[name] = path if name in own else mapped[path]
+    return names
+
+
 def _recorder(names: dict[str, str], ports: Ports) -> str:
     """Verilog that writes a line a cycle; the first port is in the highest bits."""
 
     def signals(of: list[str]) -> str:
-        return ", ".join(_reference(names[f"top.array.pe_0.{name}"]) for name in of)
+        return ", ".join(_reference(names[name]) for name in of)
 
     counted = [f"counters.{name}" for name in COUNTED] + ["counting"]
     return f"""module recorder;

@@ -1,0 +1,60 @@
+"""Reads a flat netlist as Yosys writes it: `write_verilog -noattr -noexpr`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+NAME = r"(\\\S+ |[\w$]+)"
+
+
+@dataclass(frozen=True)
+class Instance:
+    """A cell; the nets of each pin, highest bit first."""
+
+    kind: str
+    name: str
+    pins: dict[str, list[str]]
+
+
+@dataclass(frozen=True)
+class Module:
+    """Its instances, and the nets that drive bits of its output ports under another name."""
+
+    instances: list[Instance]
+    aliases: dict[str, str]
+
+
+def read(text: str) -> Module:
+    """A netlist of one module."""
+    instances = [
+        Instance(
+            plain(kind),
+            plain(name),
+            {
+                plain(pin): [plain(net) for net in nets.strip("{} ").split(", ")]
+                for pin, nets in re.findall(rf"^    \.{NAME}\s*\((.*?)\),?$", pins, re.MULTILINE)
+            },
+        )
+        for kind, name, pins in re.findall(
+            rf"^  (?!assign|wire|input|output){NAME}\s*{NAME}\s*\(\n(.*?)\n  \);",
+            text,
+            re.DOTALL | re.MULTILINE,
+        )
+    ]
+    widths = {
+        plain(name): int(high or 0) + 1
+        for high, name in re.findall(rf"^  output (?:\[(\d+):0\] )?{NAME} *;", text, re.MULTILINE)
+    }
+    aliases = {}
+    for left, right in re.findall(r"^  assign (.*?) = (.*);$", text, re.MULTILINE):
+        name, nets = plain(left), [plain(net) for net in right.strip("{} ").split(", ")]
+        width = widths.get(name, 1)
+        names = [name] if width == 1 else [f"{name}[{k}]" for k in range(width - 1, -1, -1)]
+        aliases |= dict(zip(names, nets, strict=True))
+    return Module(instances, aliases)
+
+
+def plain(name: str) -> str:
+    """A name without escapes and spaces."""
+    return re.sub(r"[\\\s]", "", name)
