@@ -54,7 +54,7 @@ class Results(wiring.Component):
         m = Module()
         config = self.config
         o = self.o.payload
-        input_waiting, input_beat = Signal(), Signal(STREAM_BITS)
+        input_waiting, input_beat = Signal(name="input_waiting"), Signal(STREAM_BITS)
         chain_left, ends = Signal(range(BEATS * config.n_pe + 1)), Signal()
         width = beats_a_result(config) * STREAM_BITS
         m.submodules.queue = queue = SyncFIFOBuffered(width=width, depth=config.n_pe + 2)
@@ -75,11 +75,8 @@ class Results(wiring.Component):
         with m.If(self.capture):
             m.d.sync += [chain_left.eq(BEATS * config.n_pe), ends.eq(self.last_layer)]
 
-        with m.If(input_waiting):
-            m.d.comb += [self.o.valid.eq(1), o.data.eq(input_beat)]
-            with m.If(self.o.ready):
-                m.d.sync += input_waiting.eq(0)
-        with m.Elif(chain_left != 0):
+        # A program's counters may still wait when the next one's input is done: they go first.
+        with m.If(chain_left != 0):
             m.d.comb += [
                 self.o.valid.eq(1),
                 o.data.eq(self.chain),
@@ -88,6 +85,10 @@ class Results(wiring.Component):
             ]
             with m.If(self.o.ready):
                 m.d.sync += chain_left.eq(chain_left - 1)
+        with m.Elif(input_waiting):
+            m.d.comb += [self.o.valid.eq(1), o.data.eq(input_beat)]
+            with m.If(self.o.ready):
+                m.d.sync += input_waiting.eq(0)
         with m.Elif(queue.r_rdy):
             m.d.comb += [self.o.valid.eq(1), o.data.eq(queue.r_data.word_select(part, STREAM_BITS))]
             with m.If(self.o.ready):
