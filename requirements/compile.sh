@@ -15,6 +15,8 @@ lock --generate-hashes --no-emit-package systemc --extra sweep pyproject.toml \
     -c requirements/test.lock -o requirements/sweep.lock
 lock --generate-hashes --no-emit-package systemc pyproject.toml \
     -c requirements/test.lock -o requirements/sim.lock
+lock --generate-hashes --no-emit-package systemc --extra formal pyproject.toml \
+    -c requirements/test.lock -o requirements/formal.lock
 lock --generate-hashes --no-emit-package systemc --extra synth pyproject.toml \
     -c requirements/test.lock -o requirements/synth.lock
 
