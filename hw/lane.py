@@ -49,7 +49,7 @@ class Lanes(wiring.Component):
         config = self.config
         step = self.step
         adding = Signal(step_layout(config))
-        adding_enable, writing_enable = Signal(), Signal()
+        adding_enable, writing_enable = Signal(name="adding_enable"), Signal()
         writing_address = Signal(2 * len(step.y))
         m.d.sync += [
             adding.eq(step),

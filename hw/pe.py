@@ -115,7 +115,7 @@ class PE(wiring.Component):
         ]
 
         # --- which weight sweeps, and which tile ---
-        current, following = Signal.like(fetch.o.payload), fetch.o.payload
+        current, following = Signal.like(fetch.o.payload, name="current"), fetch.o.payload
         window = Signal(config.word_bits)
         tile, leaving = Signal(tile_layout(config)), Signal(tile_layout(config))
         opened = Signal()  # `tile` holds sums that are not yet drained

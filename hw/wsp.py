@@ -61,10 +61,13 @@ class WspDecoder(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         segment = Signal(FILTER_HEADER)
-        running, waiting = Signal(), Signal(init=1)  # waiting: for the next layer
+        running = Signal()
+        waiting = Signal(init=1)  # for the next layer
         pointer = len(self.row)
-        row, start = Signal(pointer), Signal(pointer)  # start: first row of the segment
-        column, index = Signal(2), Signal(11)
+        reading = Signal(pointer)  # the row that `data` shows
+        start = Signal(pointer)  # first row of the segment
+        column = Signal(2)
+        index = Signal(11)
         available = Signal()  # `data` holds the current row
         first = Signal(init=1)  # no weight of this pass has been emitted yet
         channel, skip = Signal(11), Signal(7)  # skip: what the last header adds to it
@@ -76,7 +79,10 @@ class WspDecoder(wiring.Component):
 
         word = Signal(WORD_BITS)
         is_header, empty, can_emit, last_pass = Signal(), Signal(), Signal(), Signal()
-        consume, emit, pass_end, segment_end = Signal(), Signal(), Signal(), Signal()
+        consume = Signal()
+        emit = Signal()
+        pass_end = Signal()
+        segment_end = Signal()
         m.d.comb += [
             word.eq(self.data.word_select(column, WORD_BITS)),
             here.eq(channel + skip),
@@ -92,15 +98,15 @@ class WspDecoder(wiring.Component):
             tiles.step.eq(pass_end & segment.close),
         ]
 
-        m.d.comb += self.row.eq(row)
+        m.d.comb += self.row.eq(reading)
         with m.If(segment_end):
             m.d.comb += self.row.eq(start + ((segment.length + 3) >> 2))
         with m.Elif(pass_end):
             m.d.comb += self.row.eq(start)
         with m.Elif(consume & (column == 3)):
-            m.d.comb += self.row.eq(row + 1)
-        m.d.comb += self.tail.eq(Mux(running & last_pass, row, start))
-        m.d.sync += [row.eq(self.row), available.eq(self.row != self.head)]
+            m.d.comb += self.row.eq(reading + 1)
+        m.d.comb += self.tail.eq(Mux(running & last_pass, reading, start))
+        m.d.sync += [reading.eq(self.row), available.eq(self.row != self.head)]
 
         with m.If(pass_end):
             m.d.sync += [column.eq(0), index.eq(0), channel.eq(0), skip.eq(0), pattern.eq(0)]
