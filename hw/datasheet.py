@@ -16,6 +16,7 @@ import hw.loader
 import hw.program
 import hw.results
 from hw.config import Config
+from hw.registers import markdown
 from hw.sram import BlackBoxes
 
 INTRODUCTION = """\
@@ -50,6 +51,12 @@ outside streams are described with their module. `top` has AXI4-Stream's rules o
 
 {black_boxes}
 
+## Registers of `top_axi`
+
+32 bits each, over AXI4-Lite; ro: read-only; rw; w1: writing 1 does it, reads as 0; w1c: writing 1 clears
+it. Any other address, and a write to what is read-only, answers SLVERR. `uticket.h` has them for C.
+
+{registers}
 ## Parameters
 
 Fixed in the exported Verilog; another chip is another export (`hw/config.py`).
@@ -70,6 +77,7 @@ def datasheet(preset: str, config: Config, modules: Mapping[str, wiring.Componen
         results=body(hw.results),
         errors="\n".join(f"- {e.value}: {e.name}" for e in hw.loader.Error),
         black_boxes=body(BlackBoxes),
+        registers=markdown(),
         parameters="\n".join(rows),
     )
     return head + "".join(f"\n{text}" for text in map(module, modules.items()))

@@ -2,13 +2,14 @@
 
 Usage: python -m hw.export FOLDER [PRESET]
 
-FOLDER gets pe.v, pe_array.v and top.v, their maps and a README; FOLDER/blackbox the same modules with
+FOLDER gets pe.v, pe_array.v, top.v and top_axi.v, their maps, a README and a C header; FOLDER/blackbox the same modules with
 black boxes for the memories that become SRAM macros (sram.py).
 """
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -18,9 +19,11 @@ from amaranth.hdl._ir import PortDirection
 from amaranth.lib import wiring
 
 from hw.array import Array
+from hw.axi import TopAxi
 from hw.config import PRESETS, Config
 from hw.datasheet import datasheet
 from hw.pe import PE
+from hw.registers import c_header
 from hw.sram import BlackBoxes
 from hw.top import Top
 
@@ -40,6 +43,10 @@ HEADER = """\
 /* verilator lint_off UNUSEDSIGNAL */
 
 """
+
+# Yosys has every combinational block read a register whose initial value, a change at time 0, is to
+# start it. In SystemVerilog (`iverilog -g2012`) a declaration's initial value is no change.
+TRIGGER = re.compile(r"reg (\\\$auto\$verilog_backend\S+)\s+= 0;")
 
 
 def export(
@@ -66,7 +73,7 @@ def export(
         where = list(path)
         mapped[".".join([*where[:-1], signal.name])] = ".".join(where)
     result = folder / f"{name}.v"
-    result.write_text(HEADER + text)
+    result.write_text(HEADER + TRIGGER.sub(r"reg \1 ;\n  initial \1 = 0;", text))
     (folder / f"{name}.json").write_text(json.dumps(mapped, indent=1, sort_keys=True) + "\n")
     return result
 
@@ -77,8 +84,13 @@ def export_top(config: Config, folder: Path) -> Path:
 
 
 def modules(config: Config) -> dict[str, wiring.Component]:
-    """What a designer takes: one PE, the array, the whole chip. By the Verilog module's name."""
-    return {"pe": PE(config, 0), "pe_array": Array(config), "top": Top(config)}
+    """What a designer takes, from one PE to the chip on AXI. By the Verilog module's name."""
+    return {
+        "pe": PE(config, 0),
+        "pe_array": Array(config),
+        "top": Top(config),
+        "top_axi": TopAxi(config),
+    }
 
 
 def main(arguments: list[str]) -> int:
@@ -99,7 +111,9 @@ def main(arguments: list[str]) -> int:
             print(f"wrote {path} and {path.with_suffix('.json').name}")
     readme = folder / "README.md"
     readme.write_text(datasheet(preset, config, components))
-    print(f"wrote {readme}")
+    header = folder / "uticket.h"
+    header.write_text(c_header())
+    print(f"wrote {header} and {readme}")
     return 0
 
 

@@ -1,23 +1,31 @@
-"""Runs a cocotb module on exported Verilog, and raises unless its tests ran and passed."""
+"""Runs a cocotb module on exported Verilog, and raises unless its tests ran and passed.
+
+In Verilator, or in Icarus Verilog, which knows undefined values and is far slower.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from unittest import mock
 
 import cocotb
 from cocotb_tools.check_results import get_results
-from cocotb_tools.runner import Verilator
+from cocotb_tools.runner import Icarus, Verilator
 
+from sim.errors import BadInput
 from sim.verilator import WARNINGS, build_once, environment
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build" / "tb"
 PARAMETERS = "UTICKET_TB_PARAMETERS"  # environment variable: path of the case's JSON
-ARGUMENTS = ["--x-assign", "0", "--x-initial", "0", *WARNINGS]
+SIMULATORS = {  # by name: cocotb's runner, the arguments of a build, and what of it is kept
+    "verilator": (Verilator, ["--x-assign", "0", "--x-initial", "0", *WARNINGS], "{top}"),
+    "icarus": (Icarus, [], "sim.vvp"),
+}
 
 
 class SimulationError(AssertionError):
@@ -37,38 +45,45 @@ def simulate(
     case: str,
     *,
     test: str | None = None,
+    simulator: str = "verilator",
+    more_verilog: Sequence[Path] = (),
 ) -> None:
     """Run the cocotb tests of a module on a component. Raises SimulationError unless all passed.
 
-    component_verilog: the exported file. top: its top module. test_module: such as "tb.test_lif".
+    component_verilog: the exported file. more_verilog: what it leaves out. top: its top module. test_module: such as "tb.test_lif".
     parameters: whatever the tests read with `parameters()`, as JSON can write it. case: names the
     folder of results, one a case. test: the only cocotb test to run; all of the module if None.
     """
+    if simulator == "icarus" and shutil.which("iverilog") is None:
+        raise BadInput("iverilog is missing; on Debian: apt-get install iverilog")
+    kind, arguments, built = SIMULATORS[simulator]
+    sources = [component_verilog, *more_verilog]
 
     def build(work: Path, result: Path, files: list[str]) -> None:
-        runner, log = Verilator(), result / "build.log"
+        runner, log = kind(), result / "build.log"
         try:
             runner.build(
                 sources=[work / name for name in files],
                 hdl_toplevel=top,
                 build_dir=work,
-                build_args=ARGUMENTS,
+                build_args=arguments,
                 timescale=("1ns", "1ps"),
                 log_file=log,
             )
         except (RuntimeError, SystemExit):
             raise SimulationError(f"{component_verilog} does not build:\n{_tail(log)}") from None
-        shutil.move(work / top, result)
+        shutil.move(work / built.format(top=top), result)
 
     variables = environment()
     with mock.patch.dict(os.environ, variables):
         os.environ.pop("PYTEST_CURRENT_TEST", None)  # changes what the runner does
-        folder = build_once([component_verilog], BUILD, [top, ARGUMENTS, cocotb.__version__], build)
+        recipe = [top, simulator, arguments, cocotb.__version__]
+        folder = build_once(sources, BUILD, recipe, build)
         run = folder / case
         shutil.rmtree(run, ignore_errors=True)
         run.mkdir()
         (run / "parameters.json").write_text(json.dumps(parameters))
-        runner, results, log = Verilator(), run / "results.xml", run / "simulation.log"
+        runner, results, log = kind(), run / "results.xml", run / "simulation.log"
         try:
             runner.test(
                 test_module=test_module,

@@ -20,8 +20,7 @@ def case():
     return build(CONFIG, SHAPES, side=7, channels=3, classes=5, seed=4)
 
 
-@cocotb.test(timeout_time=2, timeout_unit="ms")
-async def runs(dut):
+async def two_programs(dut):
     network = case()
     beats = network.program.beats(network.spikes).tolist()
     payloads = [b | (k == len(beats) - 1) << STREAM_BITS for k, b in enumerate(beats)]
@@ -30,7 +29,7 @@ async def runs(dut):
     raw = classes * beats_a_result(CONFIG)
     total = 1 + len(network.program.layers) * counts + raw
     await start(dut)
-    for _ in range(2):  # two programs in a row
+    for _ in range(2):
         cocotb.start_soon(stream_put(dut, "program", payloads, stalls(1, 0.3)))
         results = await stream_get(dut, "results", total, stalls(2, 0.5))
         assert not dut.error.value
@@ -48,6 +47,11 @@ async def runs(dut):
             block = words[at : at + counts].view("<u4").reshape(CONFIG.n_pe, len(COUNTERS))
             at += counts
             assert block[:, COUNTERS.index("accumulates")].sum() == want.accumulates
+
+
+@cocotb.test(timeout_time=2, timeout_unit="ms")
+async def runs(dut):
+    await two_programs(dut)
 
 
 def test_top():

@@ -1,0 +1,186 @@
+"""The chip on AXI, driven by cocotbext-axi, a bus model that is not ours, in Icarus."""
+
+import re
+import subprocess
+
+import cocotb
+from cocotb.triggers import ClockCycles, RisingEdge
+from cocotbext.axi import (
+    AxiLiteBus,
+    AxiLiteMaster,
+    AxiResp,
+    AxiStreamBus,
+    AxiStreamFrame,
+    AxiStreamSink,
+    AxiStreamSource,
+)
+
+from hw.axi import TopAxi
+from hw.config import PRESETS, STREAM_BITS
+from hw.counters import BEATS
+from hw.export import export
+from hw.loader import Error
+from hw.program import MAGIC, VERSION
+from hw.registers import ADDRESS, REGISTERS, c_header, markdown
+from hw.results import beats_a_result
+from sim import golden
+from tb.cocotb_runner import BUILD, simulate
+from tb.streams import stalls, start
+from tb.test_top import case
+
+CONFIG = PRESETS["tiny"]
+DONE, ERROR = 1, 2  # events
+RESET, DRAIN = 1, 2
+BYTES = STREAM_BITS // 8
+
+
+class Chip:
+    """The bus models, and registers by name."""
+
+    def __init__(self, dut):
+        self.dut = dut
+        lite = AxiLiteBus.from_prefix(dut, "s_axil")
+        self.lite = AxiLiteMaster(lite, dut.clk, dut.rst)
+        self.source = AxiStreamSource(AxiStreamBus.from_prefix(dut, "s_axis"), dut.clk, dut.rst)
+        self.sink = AxiStreamSink(AxiStreamBus.from_prefix(dut, "m_axis"), dut.clk, dut.rst)
+
+    async def read(self, name):
+        response = await self.lite.read(ADDRESS[name], 4)
+        assert response.resp == AxiResp.OKAY, name
+        return int.from_bytes(response.data, "little")
+
+    async def write(self, name, value):
+        response = await self.lite.write(ADDRESS[name], value.to_bytes(4, "little"))
+        assert response.resp == AxiResp.OKAY, name
+
+    async def interrupt(self):
+        if not self.dut.interrupt.value:
+            await RisingEdge(self.dut.interrupt)
+
+
+def program(network):
+    return network.program.beats(network.spikes).astype("<u8").tobytes()
+
+
+async def runs(chip, network, stall):
+    """A program, its results, what the registers say of it, and the interrupt of its end."""
+    before = {
+        name: await chip.read(name) for name in ("PROGRAMS", "LAYERS", "BEATS_IN", "BEATS_OUT")
+    }
+    data = program(network)
+    chip.source.set_pause_generator(stalls(1, 0.3) if stall else None)
+    chip.sink.set_pause_generator(stalls(2, 0.5) if stall else None)
+    await chip.source.send(AxiStreamFrame(data))
+    results = await chip.sink.recv()
+    layers = len(network.program.layers)
+    classes = network.network.array[-1].layer.out_channels
+    raw = classes * beats_a_result(CONFIG)
+    assert len(results.tdata) == BYTES * (1 + layers * BEATS * CONFIG.n_pe + raw)
+    expected = golden.run(network.network, network.spikes)
+    at = BYTES * (1 + (layers - 1) * BEATS * CONFIG.n_pe)
+    sums = memoryview(bytes(results.tdata[at : at + BYTES * raw])).cast("i")
+    want = expected[network.network.array[-1].layer.name].output
+    size = raw // classes * 2
+    assert [
+        sums[size * k + t] for k in range(classes) for t in range(CONFIG.ticks)
+    ] == want.T.ravel().tolist()
+    await chip.interrupt()
+    assert await chip.read("INTERRUPT_STATUS") == DONE
+    assert await chip.read("STATUS") == 1 << 4  # the interrupt line alone
+    await chip.write("INTERRUPT_STATUS", DONE)
+    assert await chip.read("INTERRUPT_STATUS") == 0
+    assert not chip.dut.interrupt.value
+    counts = {name: await chip.read(name) - before[name] for name in before}
+    assert counts == {
+        "PROGRAMS": 1,
+        "LAYERS": layers,
+        "BEATS_IN": len(data) // BYTES,
+        "BEATS_OUT": len(results.tdata) // BYTES,
+    }
+    return await chip.read("CYCLES")
+
+
+@cocotb.test(timeout_time=2, timeout_unit="ms")
+async def registers_and_programs(dut):
+    chip = Chip(dut)
+    await start(dut, cycles=5)
+    await ClockCycles(dut.clk, 3)
+    assert await chip.read("ID") == MAGIC
+    hardware = CONFIG.n_pe | CONFIG.ticks << 8 | CONFIG.tile_side << 16 | VERSION << 24
+    assert await chip.read("HARDWARE") == hardware
+
+    # addresses of no register, writes to read-only ones: an error, and nothing changes
+    end = 4 * len(REGISTERS)
+    for address in (end, 0xFFC):
+        assert (await chip.lite.read(address, 4)).resp == AxiResp.SLVERR
+        assert (await chip.lite.write(address, b"\1\1\1\1")).resp == AxiResp.SLVERR
+    for register in REGISTERS:
+        if not register.writable:
+            before = await chip.read(register.name)
+            answer = await chip.lite.write(ADDRESS[register.name], b"\xff" * 4)
+            assert answer.resp == AxiResp.SLVERR
+            assert await chip.read(register.name) == before
+
+    # bytes of a register are written alone
+    await chip.write("INTERRUPT_ENABLE", DONE | ERROR)
+    await chip.lite.write(ADDRESS["INTERRUPT_ENABLE"] + 1, b"\xff")
+    assert await chip.read("INTERRUPT_ENABLE") == DONE | ERROR
+
+    # the bus stalls too
+    for channel in (chip.lite.write_if, chip.lite.read_if):
+        for name in ("aw_channel", "w_channel", "b_channel", "ar_channel", "r_channel"):
+            if hasattr(channel, name):
+                getattr(channel, name).set_pause_generator(stalls(3, 0.3))
+
+    network = case()
+    quick = await runs(chip, network, stall=False)
+    slow = await runs(chip, network, stall=True)
+    assert quick < slow
+
+    # a bad program: the interrupt, the reason, an empty stream, and a good program after a reset
+    bad = bytearray(program(network))
+    bad[0] ^= 1
+    await chip.source.send(AxiStreamFrame(bytes(bad)))
+    await chip.interrupt()
+    assert await chip.read("INTERRUPT_STATUS") == ERROR
+    assert (await chip.read("STATUS")) >> 1 & 7 == Error.HEADER
+    assert not chip.source.idle()
+    await chip.write("CONTROL", DRAIN)
+    await chip.source.wait()
+    assert chip.source.idle()
+    await chip.write("CONTROL", RESET)
+    await chip.write("INTERRUPT_STATUS", ERROR)
+    assert await chip.read("STATUS") == 0
+    assert await chip.read("CONTROL") == 0
+    assert await chip.read("PROGRAMS") == 0
+    await runs(chip, network, stall=True)
+
+    # an event that is not enabled raises no interrupt
+    await chip.write("INTERRUPT_ENABLE", ERROR)
+    await chip.source.send(AxiStreamFrame(program(network)))
+    await chip.sink.recv()
+    await ClockCycles(dut.clk, 3)
+    assert not dut.interrupt.value
+    assert await chip.read("INTERRUPT_STATUS") == DONE
+
+
+def test_axi():
+    path = export(TopAxi(CONFIG), "top_axi", BUILD / "verilog" / "axi")
+    simulate(path, "top_axi", "tb.test_axi", {}, "axi", simulator="icarus")
+
+
+def test_the_header_is_the_map(tmp_path):
+    """The C compiler reads the header, and every register and field has the Markdown's address and bits."""
+    source = tmp_path / "t.c"
+    rows = re.findall(r"\| (0x\w\w) \| (\w+) \| ([\d.]+) \| (\w+) \|", markdown())
+    checks = [f'_Static_assert(UTICKET_{name} == {address}, "");' for address, name, _, _ in rows]
+    for _, name, bits, field in rows:
+        high, _, low = bits.rpartition("..")
+        if (high, low) != ("31", "0"):
+            mask = (1 << int(high or low) + 1) - (1 << int(low))
+            checks.append(f'_Static_assert(UTICKET_{name}_{field.upper()}_MASK == {mask}u, "");')
+            checks.append(f'_Static_assert(UTICKET_{name}_{field.upper()}_SHIFT == {low}, "");')
+    assert len(rows) == sum(len(register.fields) for register in REGISTERS)
+    source.write_text(c_header() + "\n".join(checks) + "\n")
+    command = ["gcc", "-x", "c", "-std=c11", "-Wall", "-Werror", "-fsyntax-only", str(source)]
+    subprocess.run(command, check=True)
