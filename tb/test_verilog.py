@@ -1,0 +1,194 @@
+"""The exported Verilog: the same text every time, the same simulation in Icarus and in Verilator.
+
+Icarus knows undefined values: with black boxes, whose memories start undefined and forget a row that is
+read while it is written, a run shows that nothing of the kind is ever used.
+"""
+
+import json
+import os
+import random
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import cocotb
+import pytest
+from cocotb.triggers import FallingEdge, ReadOnly
+
+from hw.config import PRESETS
+from hw.export import export, main
+from hw.pe import PE
+from hw.sram import BlackBoxes
+from hw.top import Top
+from sim.errors import BadInput
+from tb.cocotb_runner import parameters, simulate
+from tb.lint import MEMORIES, lint
+from tb.streams import start
+from tb.test_pe import run_layers
+from tb.test_top import two_programs
+
+CONFIG = PRESETS["tiny"]
+PORT = re.compile(r"^ {2}(input|output) (?:\[(\d+):0\] )?\\?(\w+) ?;$", re.MULTILINE)
+MODULES = ("pe", "pe_array", "top", "top_axi")
+CYCLES = 300
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory) -> Path:
+    """What `make verilog` writes, of the tiny chip, by a process of its own."""
+    folder = tmp_path_factory.mktemp("rtl")
+    command = [sys.executable, "-m", "hw.export", str(folder), "tiny"]
+    environment = {**os.environ, "PYTHONHASHSEED": "1"}
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=environment)
+    return folder
+
+
+def ports(path: Path) -> dict[str, tuple[str, int]]:
+    """Direction and bits of the top module's ports."""
+    text = path.read_text()
+    text = text[text.index(f"\nmodule {path.stem}(") :]
+    found = PORT.findall(text[: text.index("\nendmodule")])
+    return {name: (kind[:-3], int(high or 0) + 1) for kind, high, name in found}
+
+
+def test_two_exports_are_equal(exported, tmp_path):
+    """The second with other hashes, in a process that has elaborated other things before."""
+    boxes = exported / "blackbox"
+    for component, name, platform, where in (
+        (PE(CONFIG, 0), "pe", BlackBoxes(), boxes),
+        (Top(CONFIG), "top", None, exported),
+    ):
+        again = export(component, name, tmp_path, platform)
+        for path in (again, again.with_suffix(".json")):
+            assert path.read_bytes() == (where / path.name).read_bytes()
+
+
+def test_the_readme_lists_the_ports(exported):
+    readme = (exported / "README.md").read_text()
+    for name in MODULES:
+        section = readme.partition(f"\n## `{name}`\n")[2].partition("\n## ")[0]
+        rows = re.findall(r"^\| `(\w+)` \| (in|out) \| (\d+) \|", section, re.MULTILINE)
+        listed = {port: (way, int(bits)) for port, way, bits in rows}
+        listed |= {"clk": ("in", 1), "rst": ("in", 1)}
+        assert listed == ports(exported / f"{name}.v")
+        assert listed == ports(exported / "blackbox" / f"{name}.v")
+
+
+def test_the_map_of_names(exported):
+    for name in MODULES:
+        names = json.loads((exported / f"{name}.json").read_text())
+        text = (exported / f"{name}.v").read_text()
+        assert names
+        for verilog in names.values():
+            assert verilog.rpartition(".")[2] in text
+
+
+def test_memories_are_memories_or_black_boxes(exported):
+    for name, count in {"pe": (1, 0), "top": (CONFIG.n_pe, 4)}.items():
+        inferred = (exported / f"{name}.v").read_text()
+        boxes = (exported / "blackbox" / f"{name}.v").read_text()
+        rings = len(re.findall(r"reg \[63:0\] ring \[\d+:0\];", inferred))
+        banks = len(re.findall(r"reg \[\d+:0\] bank_\d \[\d+:0\];", inferred))
+        assert (rings, banks) == count
+        macros = (boxes.count("uticket_scratchpad #("), boxes.count("uticket_spike_bank #("))
+        assert macros == count
+        assert " ring [" not in boxes
+        assert "accumulators_0 [" in boxes
+
+
+async def record(dut, path):
+    """One line a cycle: every output before the rising edge."""
+    names = [name for name, (way, _) in parameters()["ports"].items() if way == "out"]
+    with path.open("w") as file:
+        while True:
+            await ReadOnly()
+            file.write(" ".join(str(getattr(dut, name).value) for name in names) + "\n")
+            await FallingEdge(dut.clk)
+
+
+async def random_inputs(dut):
+    """Any inputs, every cycle."""
+    rng = random.Random(1)
+    inputs = {n: bits for n, (way, bits) in parameters()["ports"].items() if way == "in"}
+    for _ in range(CYCLES):
+        for name in sorted(inputs.keys() - {"clk", "rst"}):
+            getattr(dut, name).value = rng.getrandbits(inputs[name])
+        await FallingEdge(dut.clk)
+
+
+@cocotb.test(timeout_time=2, timeout_unit="ms")
+async def recorded(dut):
+    case = parameters()
+    for name, (way, _) in case["ports"].items():
+        if way == "in":
+            getattr(dut, name).value = 0
+    cocotb.start_soon(record(dut, Path(case["trace"])))
+    if case["module"] == "pe_array":
+        await start(dut)
+    await {"pe": run_layers, "pe_array": random_inputs, "top": two_programs}[case["module"]](dut)
+
+
+def trace(verilog: Path, folder: Path, simulator: str, memories=()) -> str:
+    """Every output in every cycle of a run whose results are checked too."""
+    path = folder / f"{simulator}-{verilog.parent.name}.txt"
+    case = {"module": verilog.stem, "trace": str(path), "ports": ports(verilog), "seed": 1}
+    case |= {"network": "small", "stall": 0.4, "index": 0}
+    simulate(
+        verilog,
+        verilog.stem,
+        "tb.test_verilog",
+        case,
+        f"recorded-{simulator}",
+        test="recorded",
+        simulator=simulator,
+        more_verilog=memories,
+    )
+    return path.read_text()
+
+
+@pytest.mark.parametrize("module", ["pe", "pe_array", "top"])
+def test_icarus_and_verilator_agree(exported, tmp_path, module):
+    in_verilator = trace(exported / f"{module}.v", tmp_path, "verilator")
+    in_icarus = trace(exported / f"{module}.v", tmp_path, "icarus")
+    assert in_verilator.count("\n") >= CYCLES
+    assert set(in_icarus) == set("01 \n")
+    assert in_icarus == in_verilator
+
+
+@pytest.mark.parametrize("module", ["pe", "top"])
+def test_undefined_memories_are_never_used(exported, tmp_path, module):
+    """Outputs that mean something are checked as ever; undefined ones come only beside them."""
+    trace(exported / "blackbox" / f"{module}.v", tmp_path, "icarus", [MEMORIES])
+
+
+def test_a_missing_simulator_is_named(exported, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(BadInput, match="iverilog is missing; on Debian: apt-get install iverilog"):
+        trace(exported / "pe.v", tmp_path, "icarus")
+
+
+def test_usage(capsys, tmp_path):
+    assert main([str(tmp_path), "huge"]) == 2
+    assert "PRESET one of paper, tiny" in capsys.readouterr().err
+
+
+LOOP = (
+    "module bad(input a, output b);\n  wire c;\n  assign c = b & a;\n  assign b = ~c;\nendmodule\n"
+)
+LATCH = "module bad(input a, input d, output reg q);\n  always @* if (a) q = d;\nendmodule\n"
+WIDTH = "module bad(input [3:0] a, output [1:0] b);\n  assign b = a;\nendmodule\n"
+MISSING = "module bad(input a);\n  nowhere n(.a(a));\nendmodule\n"
+
+
+@pytest.mark.parametrize("text", [LOOP, LATCH, WIDTH, MISSING])
+def test_lint_warns(tmp_path, text):
+    (tmp_path / "bad.v").write_text(text)
+    assert lint(tmp_path, tmp_path / "logs")
+
+
+def test_lint_is_content(tmp_path):
+    (tmp_path / "good.v").write_text(
+        "module good(input a, output b);\n  assign b = a;\nendmodule\n"
+    )
+    assert lint(tmp_path, tmp_path / "logs") == []
