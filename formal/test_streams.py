@@ -1,0 +1,114 @@
+"""Streams: under any stall, an offer stays as it is until it is taken. Each component by itself.
+
+The decoder's is part of test_wsp.py. What the surroundings promise is assumed, and said in each bench.
+"""
+
+import pytest
+from amaranth import Cat, Signal, Value
+
+from formal.bench import Bench
+from formal.prove import fault, prove, refute
+from hw import average
+from hw.config import PRESETS
+from hw.fetch import Fetch
+from hw.lif import Lif
+from hw.loader import Error, Loader
+from hw.pe import PE
+from hw.results import Results
+
+CONFIG = PRESETS["tiny"]
+
+
+def fetch() -> Bench:
+    """A window comes only for a weight that is held and has none."""
+    b = Bench(Fetch(CONFIG))
+    b.keeps_stream_rules("i", check=False)
+    b.assume(~b.window_valid | (b.inside("held") & ~b.o__valid))
+    b.keeps_stream_rules("request")
+    b.keeps_stream_rules("o")
+    b.check(~b.o__valid | b.inside("held"))
+    return b
+
+
+def loader() -> Bench:
+    """The descriptor waits for the sequencer, whatever the stream does; errors too."""
+    b = Bench(Loader(CONFIG))
+    b.keeps_stream_rules("i", check=False)
+    b.keeps_stream_rules("layer")
+    wrong = b.past(b.error, "error")
+    b.check((wrong == Error.NONE) | (b.error != Error.NONE))
+    everything = Cat(b.header_valid, b.weights_valid, b.activations__valid, b.i__ready)
+    b.check((b.error == Error.NONE) | (everything == 0))
+    return b
+
+
+def results() -> Bench:
+    """A program's input is reported before its layers; they capture when all before is out.
+
+    The next program's input may come while the results of the one before still wait.
+    """
+    b = Bench(Results(CONFIG))
+    in_layers = Signal(name="in_layers")
+    with b.m.If(b.input_valid):
+        b.m.d.sync += in_layers.eq(1)
+    with b.m.Elif(b.capture & b.last_layer):
+        b.m.d.sync += in_layers.eq(0)
+    b.assume(~b.input_valid | ~in_layers)
+    b.assume(~b.capture | (b.idle & in_layers & ~b.result_valid))
+    b.assume(~b.result_valid | (b.room & in_layers))
+    moved = b.past(b.shift | b.capture, "moved")  # else the chain holds still
+    b.assume(moved | (b.chain == b.past(b.chain, "chain")))
+    b.keeps_stream_rules("o")
+    waits = b.inside("input_waiting")
+    b.check(~waits | in_layers)
+    b.check(b.inside("queue.inner_level", range(CONFIG.n_pe + 3)) <= CONFIG.n_pe + 1)
+    b.check(in_layers | (b.inside("queue.level", range(CONFIG.n_pe + 3)) == 0))
+    return b
+
+
+def pe() -> Bench:
+    """The layer holds still until the PE is done with it."""
+    b = Bench(PE(CONFIG, 0))
+    for name in ("layer", "geometry"):
+        value = Value.cast(b.ports[name])
+        b.assume(b.past(b.done, f"{name}_done") | (value == b.past(value, name)))
+    b.keeps_stream_rules("output")
+    # While a word is offered nothing is drained into it: for the induction.
+    busy, draining = b.inside("leaving_busy"), b.inside("draining")
+    drains = draining & b.inside("sweep.valid")
+    stages = 2 + average.LATENCY + Lif.latency(CONFIG)
+    bits = 2 + 2 * (CONFIG.tile_side.bit_length() - 1)
+    passing = [b.inside(f"passing_{k}", bits) for k in range(stages)]
+    valid, last = [p[0] for p in passing], [p[1] for p in passing]
+    b.check(busy, drains | Cat(valid).any() | Cat(last).any() | b.output__valid)
+    b.check(~b.done, busy)
+    b.check(~drains & ~Cat(valid).any() & ~Cat(last).any(), b.output__valid)
+    for k in range(1, stages):
+        b.check(~drains & ~Cat(valid[:k], last[:k]).any(), last[k])
+    return b
+
+
+PROOFS = {"fetch": fetch, "loader": loader, "results": results, "pe": pe}
+FAULTS = {
+    "fetch: an offer is dropped": fault(
+        "assign {w} = o__valid & o__ready;", "assign {1} = o__valid;"
+    ),
+    "loader: a descriptor is dropped": fault("if (layer__ready) begin", "if (!layer__ready) begin"),
+    "results: the chain moves on though a beat waits": fault("shift = o__ready;", "shift = 1'h1;"),
+    "results: the next program's input overtakes": fault(
+        "if ({w} ) begin o__payload[63:0] = chain;",
+        "if ({1} & ~input_waiting) begin o__payload[63:0] = chain;",
+    ),
+    "pe: a tile does not wait for the word before": fault("[32] & leaving_busy;", "[32] & 1'h0;"),
+}
+
+
+@pytest.mark.parametrize("name", PROOFS)
+def test_offers_stay(name):
+    prove(PROOFS[name](), f"stream_{name}", depth=8, induction=2)
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_offers_stay_fault(name):
+    proof = name.partition(":")[0]
+    refute(PROOFS[proof](), f"stream_{proof}", FAULTS[name], depth=8, induction=2)
