@@ -90,7 +90,7 @@ class TopAxi(wiring.Component):
     """The top (top.py) on AXI. Ports are named as AXI names them; reset is `rst`, active high.
 
     s_axil: AXI4-Lite slave, the registers of registers.py. s_axis: AXI4-Stream slave, the program.
-    m_axis: AXI4-Stream master, the results. interrupt: high while an enabled event is pending.
+    m_axis: AXI4-Stream master, the results. irq: the interrupt line, high while an enabled event is pending.
     """
 
     def __init__(self, config: Config) -> None:
@@ -111,7 +111,7 @@ class TopAxi(wiring.Component):
                 "m_axis_tlast": Out(1),
                 "m_axis_tvalid": Out(1),
                 "m_axis_tready": In(1),
-                "interrupt": Out(1),
+                "irq": Out(1),
             }
         )
 
@@ -163,7 +163,7 @@ class TopAxi(wiring.Component):
         enable = ADDRESS["INTERRUPT_ENABLE"] // 4
         with m.If(registers.write[enable] & registers.mask[0]):
             m.d.sync += enabled.eq(registers.data)
-        m.d.comb += self.interrupt.eq((pending & enabled).any())
+        m.d.comb += self.irq.eq((pending & enabled).any())
 
         # --- counters ---
         steps = {
@@ -189,7 +189,7 @@ class TopAxi(wiring.Component):
             "ID": Const(MAGIC, REGISTER_BITS),
             "HARDWARE": Cat(Const(value, 8) for value in hardware),
             "CONTROL": Cat(Const(0, 1), drain),
-            "STATUS": Cat(busy, top.error, self.interrupt),
+            "STATUS": Cat(busy, top.error, self.irq),
             "INTERRUPT_ENABLE": enabled,
             "INTERRUPT_STATUS": pending,
             **counts,

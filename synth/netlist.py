@@ -46,7 +46,7 @@ def read(text: str) -> Module:
         plain(name): int(high or 0) + 1
         for high, name in re.findall(rf"^  output (?:\[(\d+):0\] )?{NAME} *;", text, re.MULTILINE)
     }
-    aliases = {}
+    aliases: dict[str, str] = {}
     for left, right in re.findall(r"^  assign (.*?) = (.*);$", text, re.MULTILINE):
         name, nets = plain(left), [plain(net) for net in right.strip("{} ").split(", ")]
         width = widths.get(name, 1)

@@ -54,8 +54,8 @@ class Chip:
         assert response.resp == AxiResp.OKAY, name
 
     async def interrupt(self):
-        if not self.dut.interrupt.value:
-            await RisingEdge(self.dut.interrupt)
+        if not self.dut.irq.value:
+            await RisingEdge(self.dut.irq)
 
 
 def program(network):
@@ -89,7 +89,7 @@ async def runs(chip, network, stall):
     assert await chip.read("STATUS") == 1 << 4  # the interrupt line alone
     await chip.write("INTERRUPT_STATUS", DONE)
     assert await chip.read("INTERRUPT_STATUS") == 0
-    assert not chip.dut.interrupt.value
+    assert not chip.dut.irq.value
     counts = {name: await chip.read(name) - before[name] for name in before}
     assert counts == {
         "PROGRAMS": 1,
@@ -160,7 +160,7 @@ async def registers_and_programs(dut):
     await chip.source.send(AxiStreamFrame(program(network)))
     await chip.sink.recv()
     await ClockCycles(dut.clk, 3)
-    assert not dut.interrupt.value
+    assert not dut.irq.value
     assert await chip.read("INTERRUPT_STATUS") == DONE
 
 
