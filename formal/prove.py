@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,14 +35,14 @@ class ProofError(AssertionError):
 class Proof:
     """What was proven.
 
-    depth: cycles from reset that were checked. induction: cycles of the step. cpu_s: of one core, for
+    depth: cycles from reset that were checked. induction: cycles of the step. seconds: by the clock, for
     export, Yosys and solver.
     """
 
     name: str
     depth: int
     induction: int | None
-    cpu_s: float
+    seconds: float
 
 
 DONE: list[Proof] = []
@@ -61,7 +62,7 @@ def prove(
     depth: cycles from reset. induction: length of the induction step, None for a bounded proof only;
     at most `depth`. edit: changes the Verilog first, to see the proof fail.
     """
-    started = cpu_s()
+    started = time.perf_counter()
     folder = BUILD / (name if edit is None else f"{name}-fault")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -103,15 +104,10 @@ def prove(
     smtbmc(folder, ["-t", str(depth)])
     if induction is not None:
         smtbmc(folder, ["-i", "-t", str(induction)])
-    proof = Proof(name, depth, induction, cpu_s() - started)
+    proof = Proof(name, depth, induction, time.perf_counter() - started)
     if edit is None:
         DONE.append(proof)
     return proof
-
-
-def cpu_s() -> float:
-    """Seconds of processor time so far, of this process and those it waited for."""
-    return sum(os.times()[:4])
 
 
 def smtbmc(folder: Path, arguments: list[str]) -> None:

@@ -22,7 +22,9 @@ class Order:
         self.fresh = 0  # cycles in which the next beat may still be on its way
 
     def inputs(self, rng):
-        if not self.plan and not self.expected and not self.chain:
+        if (
+            not self.plan
+        ):  # the next one's input may come while results of the one before still wait
             self.programs += 1
             self.plan = ["input"]
             layers = rng.randint(1, 3)
