@@ -2,8 +2,8 @@
 
 Usage: python -m hw.export FOLDER [PRESET]
 
-FOLDER gets pe.v, pe_array.v, top.v and top_axi.v, their maps, a README and a C header; FOLDER/blackbox the same modules with
-black boxes for the memories that become SRAM macros (sram.py).
+FOLDER gets pe.v, pe_array.v, top.v and top_axi.v, their maps, a README and a C header; FOLDER/blackbox
+the same modules with black boxes for the memories that become SRAM macros (sram.py).
 """
 
 from __future__ import annotations
