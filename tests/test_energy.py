@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+import yaml
 
 from sim.cli import main
 from sim.components import (
@@ -17,7 +18,7 @@ from sim.components import (
     read_table,
     total_pj,
 )
-from sim.energy import Activity, answer, eq3, layer_energies, load_technology
+from sim.energy import FOLDER, Activity, answer, eq3, layer_energies, load_technology
 from sim.errors import BadInput
 from sim.published import published
 
@@ -249,3 +250,16 @@ def test_the_command_answers_in_json_and_by_line(tmp_path, capsys):
         main(["energy", "--work", "1", "--idle", "-1", "--spike-sparsity", "0"])
     assert ended.value.code == 2
     assert capsys.readouterr().err == "uticket: error: idle = -1.0; allowed: a number, 0 or more\n"
+
+
+def test_what_was_measured_on_gates():
+    """The ratio follows from the two energies; its picojoules are its own, not the 32 nm table's."""
+    technology = load_technology("nangate45")
+    content = yaml.safe_load((FOLDER / "nangate45.yaml").read_text())["actions"]
+    ratio = content["leak"]["picojoule"] / content["accumulate"]["picojoule"]
+    assert technology.leak == pytest.approx(ratio, rel=1e-3)
+    assert technology.sensitivity["clock"] > technology.leak
+    result = answer(work=100, idle=20, spike_sparsity=0.5, technology="nangate45")
+    dynamic = 50 * content["accumulate"]["picojoule"]
+    assert result["energy_pj"] == pytest.approx(dynamic * (1 + 120 / 50 * technology.leak))
+    assert result["ratio"] == technology.leak
