@@ -40,7 +40,7 @@ def write(name: str, rows: Sequence[Row], checks: Sequence[SpotCheck], path: Pat
         name=name,
         count=len(rows),
         refused=[row for row in rows if row["note"]],
-        columns=SHOWN,
+        columns=[column.replace("_", " ") for column in SHOWN],
         best=[[row[column] for column in SHOWN] for row in best],
         checks=[
             [
