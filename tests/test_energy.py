@@ -20,7 +20,7 @@ from sim.components import (
 )
 from sim.energy import FOLDER, Activity, answer, eq3, layer_energies, load_technology
 from sim.errors import BadInput
-from sim.published import published
+from sim.paper.published import published
 
 PAPER = load_technology()
 

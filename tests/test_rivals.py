@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from hw.config import Config
-from sim import golden, rivals
+from sim import golden
 from sim.components import load_table
-from sim.rivals import Task
+from sim.paper import rivals
+from sim.paper.rivals import Task
 from sw.balance import filter_nnz
 from tests.random_networks import conv, random_layer, random_spikes
 

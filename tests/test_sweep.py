@@ -15,12 +15,13 @@ import numpy as np
 import pytest
 
 import sim.rtl
-from sim import sweep, synthetic
 from sim.cli import main
 from sim.cycles import predict
 from sim.errors import BadInput
-from sim.sweep import COLUMNS, Draws, batches, evaluate, pareto
-from sim.sweep_spec import Point, Spec, load_spec
+from sim.sweep import networks as synthetic
+from sim.sweep import run as sweep
+from sim.sweep.run import COLUMNS, Draws, batches, evaluate, pareto
+from sim.sweep.spec import Point, Spec, load_spec
 from sw.balance import filter_nnz
 from sw.compile import compile_network
 from sw.networks import Layer, build

@@ -24,7 +24,7 @@ def command(models: tuple[str, ...], images: int, out: Path | None) -> None:
     from sim.energy import load_technology
     from sim.errors import BadInput
     from sim.model import known_models, load_model
-    from sim.paper import Paper, load_pairs, write
+    from sim.paper.report import Paper, load_pairs, write
     from sim.progress import Steps
     from sim.rtl import BUILD
 
@@ -39,26 +39,26 @@ def command(models: tuple[str, ...], images: int, out: Path | None) -> None:
         if not pairs:
             raise BadInput(f"no model has both an lth and a uticket ticket ({'; '.join(missing)})")
         ratio = load_technology().leak
-        from sim import sections_energy, sections_work
+        from sim.paper import energy, work
 
         makers = [
-            lambda: sections_work.figure_1(pairs),
-            lambda: sections_work.figure_4(pairs),
-            lambda: sections_work.table_1(pairs),
-            lambda: sections_work.table_2(pairs),
-            lambda: sections_work.figure_6(pairs),
-            lambda: sections_energy.figure_7a(pairs, ratio),
-            lambda: sections_energy.figure_7b(pairs, ratio),
-            lambda: sections_work.table_3(pairs, ratio),
-            lambda: sections_energy.figure_8(pairs),
-            lambda: sections_energy.figure_9(pairs),
+            lambda: work.figure_1(pairs),
+            lambda: work.figure_4(pairs),
+            lambda: work.table_1(pairs),
+            lambda: work.table_2(pairs),
+            lambda: work.figure_6(pairs),
+            lambda: energy.figure_7a(pairs, ratio),
+            lambda: energy.figure_7b(pairs, ratio),
+            lambda: work.table_3(pairs, ratio),
+            lambda: energy.figure_8(pairs),
+            lambda: energy.figure_9(pairs),
         ]
         steps.step("tables and figures", len(makers) + 1)
         sections = []
         for make in makers:
             sections.append(make())
             steps.part()
-        found = sections_energy.claims(pairs, ratio)
+        found = energy.claims(pairs, ratio)
         steps.part()
         steps.step(f"report: {folder}")
         write(Paper(claims=found, sections=sections, pairs=pairs, missing=missing), folder)

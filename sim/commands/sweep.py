@@ -35,12 +35,12 @@ def command(
     A sweep that was killed goes on where it stopped. Exit status: 1 where the RTL of a spot check
     says something else than the cycle model.
     """
-    from sim import sweep, sweep_page
     from sim.errors import BadInput
     from sim.progress import Steps
     from sim.rtl import BUILD, RtlError
     from sim.simulate import cores
-    from sim.sweep_spec import load_spec
+    from sim.sweep import page, run
+    from sim.sweep.spec import load_spec
 
     wanted = load_spec(spec)
     path = out or BUILD / "sweep" / f"{spec.stem}.csv"
@@ -49,7 +49,7 @@ def command(
     if out is not None and not path.absolute().parent.is_dir():
         raise BadInput(f"{path}: there is no folder {path.absolute().parent}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    drawn = sweep.drawn_points(wanted, spot_checks)
+    drawn = run.drawn_points(wanted, spot_checks)
     checks = []
     with Steps(2 + bool(drawn)) as steps:
         steps.step(f"{len(wanted.points)} points", len(wanted.points))
@@ -60,7 +60,7 @@ def command(
             for _ in range(count):
                 steps.part()
 
-        rows = sweep.run(
+        rows = run.run(
             wanted,
             path.with_suffix(".journal"),
             jobs=jobs or cores(),
@@ -71,14 +71,14 @@ def command(
             steps.step(f"RTL of {len(drawn)} configurations", len(drawn))
             try:
                 for point in drawn:
-                    checks.append(sweep.spot_check(point, wanted))
+                    checks.append(run.spot_check(point, wanted))
                     steps.part()
             except RtlError as error:
                 click.echo(f"uticket: error: {point.config}: {error}", err=True)
                 return 1
         steps.step(f"report: {path}")
-        sweep.write_rows(rows, path)
-        sweep_page.write(spec.stem, rows, checks, path.with_suffix(".html"))
+        run.write_rows(rows, path)
+        page.write(spec.stem, rows, checks, path.with_suffix(".html"))
     for check in checks:
         told = check.mismatch or f"{check.cycles:,} cycles equal the cycle model's"
         click.echo(

@@ -21,7 +21,7 @@ from sim.cycles import LayerCycles
 from sim.images import first_images
 from sim.memory import Accesses
 from sim.model import Method, Model
-from sim.rivals import Task
+from sim.paper.rivals import Task
 from sim.workload import Workload, layer_workload, totals
 from sw import wsp
 from sw.compile import CompiledLayer, Program

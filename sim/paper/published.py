@@ -1,4 +1,4 @@
-"""What the paper prints: its tables and figures, to set ours beside them (sim/published.yaml)."""
+"""What the paper prints: its tables and figures, to set ours beside them (sim/paper/published.yaml)."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from sim.files import atomic_write
 from sim.plots import legend, svg
-from sim.sweep import COLUMNS, Row, SpotCheck, pareto
+from sim.sweep.run import COLUMNS, Row, SpotCheck, pareto
 
 PLOTS = {  # title: x, y with the factors that give their units
     "Cycles against area of the PEs": ("pe_area_mm2", "cycles", "area of the PEs (mm²)", "cycles"),
@@ -36,7 +36,7 @@ def write(name: str, rows: Sequence[Row], checks: Sequence[SpotCheck], path: Pat
 
     best = pareto(rows, "pe_area_mm2", "cycles")
     text = render(
-        "sweep.html.j2",
+        "sweep/page.html.j2",
         name=name,
         count=len(rows),
         refused=[row for row in rows if row["note"]],

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sim import memory, rivals
+from sim import memory
 from sim.components import (
     ACCOUNTINGS,
     TABLES,
@@ -19,11 +19,12 @@ from sim.components import (
 )
 from sim.energy import load_technology
 from sim.memory import KINDS, Accesses
-from sim.paper import Claim, Pair, Section, Table
+from sim.paper import rivals
+from sim.paper.published import published
+from sim.paper.report import Claim, Pair, Section, Table
+from sim.paper.study import Round, Study
+from sim.paper.work import LABELS, percent, printed_rows, pruned_rounds
 from sim.plots import COLORS, ENERGY, energy_stack, legend, stack, svg
-from sim.published import published
-from sim.sections_work import LABELS, percent, printed_rows, pruned_rounds
-from sim.study import Round, Study
 from sim.workload import totals
 from sw import wsp
 

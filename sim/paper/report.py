@@ -11,7 +11,7 @@ from typing import Any
 
 from sim.files import atomic_write, write_json
 from sim.model import Method, Model
-from sim.study import Study, missing_tickets, study
+from sim.paper.study import Study, missing_tickets, study
 
 SCHEMA = "uticket-paper-1"
 PAIR = ("lth", "uticket")
@@ -170,4 +170,4 @@ def page(paper: Paper) -> str:
     """The HTML page, complete in itself."""
     from sim.html import render
 
-    return render("paper.html.j2", paper=paper)
+    return render("paper/page.html.j2", paper=paper)

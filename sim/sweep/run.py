@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 import hw
+import sim
 import sw
 from hw.config import Config
 from sim import golden, memory, simulate
@@ -41,8 +42,8 @@ from sim.energy import eq3, load_technology
 from sim.errors import BadInput
 from sim.files import atomic_write
 from sim.rtl import Rtl
-from sim.sweep_spec import Point, Spec
-from sim.synthetic import synthetic_network
+from sim.sweep.networks import synthetic_network
+from sim.sweep.spec import Point, Spec
 from sim.workload import layer_workload, rtl_bound_cycles, totals
 from sw.balance import filter_nnz
 from sw.compile import CompiledLayer, DoesNotFit, Encoded, Program, compile_network, sort_orders
@@ -293,8 +294,10 @@ def _dask(address: str) -> Iterator[Submit]:
 def code_version() -> str:
     """Changes with the code that decides rows."""
     digest = hashlib.sha256()
-    for folder in (Path(hw.__file__).parent, Path(sw.__file__).parent, Path(__file__).parent):
-        for path in sorted([*folder.glob("*.py"), *folder.glob("*.cpp"), *folder.glob("*/*.yaml")]):
+    for folder in (Path(hw.__file__).parent, Path(sw.__file__).parent, Path(sim.__file__).parent):
+        for path in sorted(
+            [*folder.rglob("*.py"), *folder.rglob("*.cpp"), *folder.rglob("*.yaml")]
+        ):
             digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 

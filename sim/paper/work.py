@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from sim import rivals
 from sim.components import load_table
-from sim.paper import Pair, Section, Table
+from sim.paper import rivals
+from sim.paper.published import published
+from sim.paper.report import Pair, Section, Table
+from sim.paper.rivals import RIVALS, Load, Task, Total
+from sim.paper.study import Round, Study
 from sim.plots import COLORS, legend, svg
-from sim.published import published
-from sim.rivals import RIVALS, Load, Task, Total
-from sim.study import Round, Study
 from sim.workload import layer_workload, totals
 from sw.balance import balance, filter_nnz
 

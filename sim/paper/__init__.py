@@ -1,0 +1,1 @@
+"""`make paper`: every table and figure of the paper from our tickets, and rivals on the same masks."""

@@ -1,0 +1,1 @@
+"""`make sweep`: designs through balancing, compiler, cycle and energy model, spot-checked in RTL."""
