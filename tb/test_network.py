@@ -10,22 +10,30 @@ from click.testing import CliRunner
 from sim import cycles, golden
 from sim.commands.sim import command
 from sim.images import first_images
-from sim.model import load_model
+from sim.model import known_models, load_model
 from sim.rtl import Rtl, Stalls
+from sw.balance import filter_nnz
 from sw.compile import compile_network
 from sw.quantize import quantize
 
-MODEL = "vgg16_cifar10"
+WEIGHTS = {"vgg16": 14_713_856, "resnet19": 12_618_240}  # after the first convolution
+CHANCE = 0.1
+MODELS = known_models()
 
 
-@pytest.fixture(scope="module")
-def model():
-    return load_model(MODEL)
+@pytest.fixture(scope="module", params=MODELS)
+def model(request):
+    return load_model(request.param)
 
 
 @pytest.fixture(scope="module")
 def tickets(model):
     return {name: model.ticket(model.method(name)) for name in ("lth", "uticket")}
+
+
+def test_models_ship():
+    networks, datasets = ("vgg16", "resnet19"), ("cifar10", "fashion_mnist")
+    assert {f"{n}_{d}" for n in networks for d in datasets} <= set(MODELS)
 
 
 def test_the_pair_is_what_it_claims(tickets):
@@ -34,19 +42,24 @@ def test_the_pair_is_what_it_claims(tickets):
         masks = ticket.masks
         nnz[name] = sum(int(m.sum()) for m in masks.values())
         size = sum(m.size for m in masks.values())
-        assert size == 14_710_464 + 5_120 - 1_728, "VGG-16 in full, without the first convolution"
+        assert size == WEIGHTS[ticket.metadata["network"]]
         assert 1 - nnz[name] / size >= 0.98
         assert all(m.sum() >= 0.003 * m.size for m in masks.values()), "the floor of each layer"
         assert ticket.metadata["nnz"] == nnz[name]
-        assert ticket.metadata["test_images"] >= 1000
-        assert ticket.metadata["accuracy"] >= 0.40
-        assert ticket.metadata["accuracy_quantized"] >= 0.40
+        assert ticket.metadata["test_images"] == 10_000
+        assert ticket.metadata["accuracy"] >= 4 * CHANCE
+        assert ticket.metadata["accuracy_quantized"] >= 4 * CHANCE
+        for mask in masks.values() if name == "uticket" else ():
+            counts = filter_nnz(mask)
+            for start in range(0, len(counts) - len(counts) % 16, 16):
+                assert len(set(counts[start : start + 16].tolist())) == 1
     assert abs(nnz["uticket"] / nnz["lth"] - 1) <= 0.001
 
 
-def test_a_real_layer_under_stalls(model, tickets):
+def test_a_real_layer_under_stalls():
+    model = load_model("vgg16_cifar10")
     config = model.hardware
-    network = quantize(tickets["uticket"], config)
+    network = quantize(model.ticket(model.method("uticket")), config)
     images, _ = first_images(network.dataset, 1)
     results = golden.run(network, golden.first_layer_spikes(network, images)[0])
     integer = next(i for i in network.array if i.layer.name == "conv8")
@@ -62,9 +75,10 @@ def test_a_real_layer_under_stalls(model, tickets):
             assert np.array_equal(run.layers[0].output, results["conv8"].output)
 
 
-def test_the_whole_network_on_one_image(tmp_path):
+@pytest.mark.parametrize("name", ["vgg16_cifar10", "resnet19_cifar10"])
+def test_the_whole_network_on_one_image(tmp_path, name):
     path = tmp_path / "report.json"
-    result = CliRunner().invoke(command, [MODEL, "--json", str(path)], standalone_mode=False)
+    result = CliRunner().invoke(command, [name, "--json", str(path)], standalone_mode=False)
     assert result.exception is None
     assert not result.return_value
     report = json.loads(path.read_text())
@@ -73,6 +87,6 @@ def test_the_whole_network_on_one_image(tmp_path):
     assert checks["cycles_match"]
     assert checks["counters_match"]
     assert checks["outputs_compared"] > 300_000
-    assert len(report["layers"]) == 13
+    assert len(report["layers"]) == {"vgg16_cifar10": 13, "resnet19_cifar10": 21}[name]
     assert report["totals"]["rtl_efficiency"] >= 0.95
     assert report["totals"]["utilization"] > report["baseline"]["totals"]["utilization"]
