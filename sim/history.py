@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sim.workload import layer_workload, totals
 from sw.datasets import SIDE
-from sw.networks import Layer
+from sw.networks import Layer, sides
 from sw.ticket import Ticket
 
 
@@ -28,7 +28,7 @@ class RoundStory:
 def rounds(ticket: Ticket, *, n_pe: int | None = None) -> list[RoundStory]:
     """Every round, its workload that of 32x32 images on `n_pe` PEs (default: the ticket's)."""
     n_pe = n_pe or ticket.metadata["n_pe"]
-    sides = output_sides(ticket.layers)
+    maps = output_sides(ticket.layers)
     sizes = {name: mask.size for name, mask in ticket.masks.items()}
     story = []
     for number, row in enumerate(ticket.metadata["history"]):
@@ -37,7 +37,7 @@ def rounds(ticket: Ticket, *, n_pe: int | None = None) -> list[RoundStory]:
                 name,
                 nnz[number],
                 parameters=sizes[name],
-                positions=sides[name] ** 2,
+                positions=maps[name] ** 2,
                 ticks=ticket.metadata["ticks"],
                 n_pe=n_pe,
             )
@@ -58,17 +58,13 @@ def rounds(ticket: Ticket, *, n_pe: int | None = None) -> list[RoundStory]:
     return story
 
 
-def output_sides(layers: Sequence[Layer], image_side: int = SIDE) -> dict[str, int]:
-    """Side of the map over which each layer sums, before pooling.
+def output_sides(layers: Sequence[Layer]) -> dict[str, int]:
+    """Side of the map over which each layer sums, before pooling, for 32x32 images.
 
     1 for a linear layer; 4 for an average over 4x4, whose 16 positions the array all visits.
     """
-    handed_on = {"image": image_side}
-    summed = {}
-    for layer in layers:
-        if layer.kind == "linear":
-            summed[layer.name] = handed_on[layer.name] = 1
-            continue
-        summed[layer.name] = layer.output_side(handed_on[layer.input])
-        handed_on[layer.name] = layer.pooled_side(handed_on[layer.input])
-    return summed
+    given = sides(layers, SIDE)
+    return {
+        layer.name: 1 if layer.kind == "linear" else layer.output_side(given[layer.input])
+        for layer in layers
+    }

@@ -1,7 +1,7 @@
 """Training with quantized weights: what the hardware will load, with a straight-through gradient.
 
-The forward and the backward pass see `fake_quantized` weights; the optimizer moves the float weights
-behind them by that gradient, unchanged (Bengio et al. 2013).
+The forward and the backward pass see rounded weights; the optimizer moves the float weights behind
+them by that gradient, unchanged (Bengio et al. 2013).
 """
 
 from __future__ import annotations
@@ -11,51 +11,75 @@ from contextlib import contextmanager
 
 import torch
 
+from sw.model import SpikingNetwork
 
-def fake_quantized(
-    weight: torch.Tensor, mask: torch.Tensor, *, weight_bits: int, classifier: bool
-) -> torch.Tensor:
-    """Weights (K, ...) as integers of `weight_bits` over a scale, by the rules of sw/quantize.py.
-
-    A filter's scale (a classifier's: one for all) is the largest for which no |integer| exceeds
-    2^(weight_bits - 1) - 1; in the mask 0 becomes +-1. Batch norm, folded in later, scales a whole
-    filter and so changes no integer. Not looked at: the accumulator, which bounds no scale of 8 bits
-    or less but that of a filter whose weights are next to nothing.
-    """
-    limit = 2 ** (weight_bits - 1) - 1
-    values = weight.detach().double() * mask
-    rows = values.abs().flatten(1)
-    largest = (rows.max() if classifier else rows.amax(1)).expand(len(rows))
-    largest = largest.view(-1, *[1] * (weight.ndim - 1))
-    # |integer| is limit + 1/2 at the largest weight, which rounds down: the scale is a hair smaller.
-    integers = torch.round(values * ((limit + 0.5) / largest)).clamp(-limit, limit)
-    one = torch.where(values < 0, -1.0, 1.0)
-    integers = torch.where(integers == 0, one, integers) * mask
-    result = torch.where(largest > 0, integers * (largest / (limit + 0.5)), 0.0)
-    return result.to(weight.dtype)
+Masks = Mapping[str, torch.Tensor]  # of the layers after the first, bool
 
 
 @contextmanager
-def quantized(
-    weights: Mapping[str, torch.Tensor], masks: Mapping[str, torch.Tensor], *, weight_bits: int
-) -> Iterator[None]:
+def quantized(network: SpikingNetwork, masks: Masks, *, weight_bits: int) -> Iterator[None]:
     """Inside the block, which may hold a backward pass, the weights are quantized in place.
 
-    weights: layer -> parameter, the classifier last. Afterwards they are what they were, and their
-    gradients those of the quantized weights.
+    Afterwards they are what they were, and their gradients those of the quantized weights.
     """
-    kept = {name: w.detach().clone() for name, w in weights.items()}
-    classifier = list(weights)[-1]
+    kept = {name: w.detach().clone() for name, w in network.prunable.items()}
     with torch.no_grad():
-        for name, w in weights.items():
-            w.copy_(
-                fake_quantized(
-                    w, masks[name], weight_bits=weight_bits, classifier=name == classifier
-                )
-            )
+        scale = scales(network, masks, weight_bits=weight_bits)
+        for name, w in network.prunable.items():
+            w.copy_(rounded(w, masks[name], scale[name], weight_bits=weight_bits))
     try:
         yield
     finally:
         with torch.no_grad():
-            for name, w in weights.items():
+            for name, w in network.prunable.items():
                 w.copy_(kept[name])
+
+
+def scales(network: SpikingNetwork, masks: Masks, *, weight_bits: int) -> dict[str, torch.Tensor]:
+    """Integers per unit of weight, of each filter, float64 (K,), by the rules of sw/quantize.py.
+
+    The largest for which no |integer| exceeds 2^(weight_bits - 1) - 1; a classifier has one for all
+    its rows. Folding batch norm in scales a filter and so changes no integer, except where a
+    shortcut shares the filter's scale. Not looked at: the accumulator, which bounds no scale of 8
+    bits or less but that of a filter whose weights are next to nothing. inf: no weight but zeros.
+    """
+    result = {}
+    for layer in network.layers[1:]:
+        if layer.name in network.without_neurons:
+            continue  # scaled with the layer that adds it
+        parts = [layer.name]
+        if layer.shortcut == "conv" and layer.shortcut_input is not None:
+            parts.append(layer.shortcut_input)
+        magnitude = {
+            name: (network.prunable[name].double() * masks[name]).abs().flatten(1).amax(1)
+            for name in parts
+        }
+        factor = {name: torch.ones_like(m) for name, m in magnitude.items()}
+        if layer.shortcut is not None:
+            for name in parts:
+                norm = network.norms[name]
+                factor[name] = (norm.weight / (norm.running_var + norm.eps).sqrt()).double().abs()
+        largest = torch.stack([magnitude[name] * factor[name] for name in parts]).amax(0)
+        if layer.shortcut == "identity":  # a weight of 1
+            largest = largest.clamp(min=1)
+        if layer is network.layers[-1]:
+            largest = largest.max().expand(len(largest))
+        # |integer| is limit + 1/2 at the largest weight, which `rounded` rounds down: the scale is
+        # meant a hair smaller.
+        limit = 2 ** (weight_bits - 1) - 1
+        result |= {name: factor[name] * (limit + 0.5) / largest for name in parts}
+    return result
+
+
+def rounded(
+    weight: torch.Tensor, mask: torch.Tensor, scale: torch.Tensor, *, weight_bits: int
+) -> torch.Tensor:
+    """Weights (K, ...) as integers over a scale (K,), in the mask never 0 but +-1 (+1 for 0)."""
+    limit = 2 ** (weight_bits - 1) - 1
+    values = weight.double() * mask
+    scale = scale.view(-1, *[1] * (weight.ndim - 1))
+    integers = torch.round(values * scale).clamp(-limit, limit)
+    one = torch.where(values < 0, -1.0, 1.0)
+    integers = torch.where(integers == 0, one, integers) * mask
+    usable = torch.isfinite(scale) & (scale > 0)
+    return torch.where(usable, integers / scale, values).to(weight.dtype)

@@ -250,7 +250,7 @@ class Trainer:
         if not self.schedule.quantizes(current):
             return nullcontext()
         bits = self.schedule.weight_bits
-        return quantized(self.network.prunable, self._device_masks, weight_bits=bits)
+        return quantized(self.network, self._device_masks, weight_bits=bits)
 
     def _drawn(self, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
         """A random batch, or this process's share of it: uint8 images (B, C, H, W), augmented, and labels.

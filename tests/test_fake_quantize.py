@@ -9,79 +9,136 @@ import torch
 from hw.config import Config
 from sim.workload import group_utilization
 from sw.balance import filter_nnz
-from sw.fake_quantize import fake_quantized, quantized
+from sw.fake_quantize import quantized
+from sw.model import SpikingNetwork
+from sw.networks import Layer
 from sw.quantize import quantize
-from tests.random_networks import random_ticket
+from tests.random_networks import SMALL, conv, random_ticket
+
+RESIDUAL = (
+    conv("conv1", (3, 8), "image", pool="max2"),
+    conv("conv2", (8, 8), "conv1"),
+    conv("conv3", (8, 8), "conv2", shortcut="identity", shortcut_input="conv1"),
+    conv("conv4", (8, 12), "conv3", stride=2),
+    conv("side", (8, 12), "conv3", kernel=1, padding=0, stride=2),
+    conv("conv5", (12, 12), "conv4", shortcut="conv", shortcut_input="side"),
+    conv("fc1", (12, 16), "conv5", kernel=1, padding=0, pool="avg"),
+    Layer(name="fc2", kind="linear", in_channels=16, out_channels=10, kernel=1, input="fc1"),
+)
 
 
-def rounded(weight, mask, bits, *, classifier=False):
-    return fake_quantized(
-        torch.tensor(weight), torch.tensor(mask), weight_bits=bits, classifier=classifier
-    )
+def network_of(ticket) -> tuple[SpikingNetwork, dict[str, torch.Tensor]]:
+    """A ticket's weights and norms in a network that trains, and its masks."""
+    network = SpikingNetwork(ticket.layers)
+    with torch.no_grad():
+        for p in ticket.parameters:
+            network.weights[p.layer.name].weight.copy_(torch.from_numpy(p.weight))
+            if p.norm is not None:
+                norm = network.norms[p.layer.name]
+                norm.weight.copy_(torch.from_numpy(p.norm.weight))
+                norm.running_var.copy_(torch.from_numpy(p.norm.var))
+    return network, {name: torch.from_numpy(mask) for name, mask in ticket.masks.items()}
 
 
 @pytest.mark.parametrize("bits", [4, 8])
-@pytest.mark.parametrize("seed", range(3))
-def test_a_tickets_fake_quantized_weights_are_what_the_hardware_loads(bits, seed):
-    """In every filter, with batch norm of either sign folded in, they are the integers over a scale."""
-    ticket = random_ticket(seed)
-    flipped = [
-        replace(p, norm=replace(p.norm, weight=p.norm.weight * np.resize([1, -1], len(p.bias))))
-        if p.norm
-        else p
-        for p in ticket.parameters
-    ]
-    ticket = replace(ticket, parameters=tuple(flipped))
-    network = quantize(ticket, Config(weight_bits=bits))
-    for p, integer in zip(ticket.parameters[1:], network.array, strict=True):
-        fake = rounded(p.weight, p.mask, bits, classifier=integer.threshold is None).numpy()
-        sign = np.sign(integer.float_weight) * np.sign(p.weight)
-        filters = len(fake)
-        loaded = (integer.weight * sign).reshape(filters, -1)
-        rows = np.arange(filters), np.abs(loaded).argmax(1)
-        step = fake.reshape(filters, -1)[rows] / np.where(loaded[rows] == 0, 1, loaded[rows])
-        np.testing.assert_allclose(fake.reshape(filters, -1), loaded * step[:, None], rtol=1e-6)
-        assert np.array_equal(fake != 0, p.mask)
+@pytest.mark.parametrize(("seed", "layers"), [(0, SMALL), (1, SMALL), (2, RESIDUAL), (3, RESIDUAL)])
+def test_the_weights_seen_are_the_integers_that_the_hardware_loads(bits, seed, layers):
+    """Batch norm of either sign, shortcuts that share a filter's scale: a filter is its integers."""
+    ticket = random_ticket(seed, layers=layers)
+    signs = [np.resize([1, -1], len(p.bias)) for p in ticket.parameters]
+    flipped = tuple(
+        replace(p, norm=replace(p.norm, weight=p.norm.weight * sign)) if p.norm else p
+        for p, sign in zip(ticket.parameters, signs, strict=True)
+    )
+    ticket = replace(ticket, parameters=flipped)
+    loaded = quantize(ticket, Config(weight_bits=bits))
+    network, masks = network_of(ticket)
+    with quantized(network, masks, weight_bits=bits):
+        seen = {name: w.detach().numpy().copy() for name, w in network.prunable.items()}
+    for p, sign, integer in zip(ticket.parameters[1:], signs[1:], loaded.array, strict=True):
+        rows = integer.weight.reshape(len(p.bias), -1)
+        fake = seen[p.layer.name].reshape(rows.shape) * (sign[:, None] if p.norm else 1)
+        # Folded as the weights are, by filter, they are the integers over their scale.
+        folded = integer.float_weight.reshape(rows.shape)
+        raw = p.weight.reshape(rows.shape) * (sign[:, None] if p.norm else 1)
+        largest = np.arange(len(rows)), np.abs(raw).argmax(1)
+        factor = folded[largest] / np.where(raw[largest] == 0, 1, raw[largest])
+        expected = rows / integer.scale[:, None]
+        np.testing.assert_allclose(fake * factor[:, None], expected, rtol=1e-5)
+        assert np.array_equal(fake.reshape(p.mask.shape) != 0, p.mask)
+
+
+def tiny(filters, classifier, *, masks=None):
+    """A network whose 1x1 convolution and classifier have these weights (lists of rows)."""
+    weights = {"conv2": torch.tensor(filters), "fc": torch.tensor(classifier)}
+    channels = weights["conv2"].shape[1]
+    network = SpikingNetwork(
+        (
+            conv("conv1", (1, channels), "image"),
+            conv("conv2", (channels, len(filters)), "conv1", kernel=1, padding=0),
+            Layer(
+                name="fc",
+                kind="linear",
+                in_channels=len(classifier[0]),
+                out_channels=len(classifier),
+                kernel=1,
+                input="conv2",
+            ),
+        )
+    )
+    with torch.no_grad():
+        for name, w in network.prunable.items():
+            w.copy_(weights[name].view(w.shape))
+    found = {name: torch.ones_like(w).bool() for name, w in network.prunable.items()}
+    for name, mask in (masks or {}).items():
+        found[name] = torch.tensor(mask).view(found[name].shape)
+    return network, found
+
+
+def seen(network, masks, bits=4) -> dict[str, list]:
+    with quantized(network, masks, weight_bits=bits):
+        return {n: w.detach().flatten(1).tolist() for n, w in network.prunable.items()}
 
 
 def test_the_scale_is_the_largest_that_fits():
-    fake = rounded([[1.5, -0.6, 0.1, 0.01, 9.0]], [[True, True, True, True, False]], 4)
-    # 7.5 / 1.5 = 5 integers a unit: 7 (7.5 does not fit), 3, 1 (of 0.5), 1 (of 0.05)
-    assert fake[0].tolist() == pytest.approx([7 / 5, -3 / 5, 1 / 5, 1 / 5, 0])
+    mask = {"conv2": [[True, True, True, True, False]]}
+    network, masks = tiny([[1.5, -0.6, 0.1, 0.01, 9.0]], [[1.0]], masks=mask)
+    # 7.5 / 1.5 = 5 integers a unit: 7 (7.5 does not fit), -3, 1 (of 0.5), 1 (of 0.05)
+    assert seen(network, masks)["conv2"][0] == pytest.approx([7 / 5, -3 / 5, 1 / 5, 1 / 5, 0])
 
 
-def test_a_classifier_has_one_scale():
-    weight, mask = [[1.5, 0.3], [0.3, 0.75]], [[True] * 2] * 2
-    assert rounded(weight, mask, 4, classifier=True)[1].tolist() == pytest.approx([0.4, 0.8])
-    assert rounded(weight, mask, 4)[1].tolist() == pytest.approx([0.3, 0.7])
+def test_a_classifier_has_one_scale_and_a_convolution_one_a_filter():
+    rows = [[1.5, 0.3], [0.3, 0.75]]
+    found = seen(*tiny(rows, rows))
+    assert found["fc"][1] == pytest.approx([0.4, 0.8])
+    assert found["conv2"][1] == pytest.approx([0.3, 0.7])
 
 
 def test_empty_filters_and_zeros_in_the_mask():
-    assert rounded([[0.5, 0.2]], [[False, False]], 4).tolist() == [[0, 0]]
-    assert rounded([[0.0, 0.0]], [[True, False]], 4).tolist() == [[0, 0]]
-    assert rounded([[0.0, 0.75]], [[True, True]], 4)[0].tolist() == pytest.approx([0.1, 0.7])
+    mask = {"conv2": [[False, False], [True, False], [True, True]]}
+    network, masks = tiny([[0.5, 0.2], [0.0, 0.0], [0.0, 0.75]], [[1.0] * 3], masks=mask)
+    assert seen(network, masks)["conv2"][:2] == [[0, 0], [0, 0]]
+    assert seen(network, masks)["conv2"][2] == pytest.approx([0.1, 0.7])
 
 
 def test_the_gradient_goes_straight_through():
-    mask = {"a": torch.tensor([[True, True, False]])}
-    weight = torch.nn.Parameter(torch.tensor([[1.5, 0.31, 0.7]]))
+    mask = {"conv2": [[True, True, False]]}
+    network, masks = tiny([[1.5, 0.31, 0.7]], [[1.0]], masks=mask)
+    weight = network.prunable["conv2"]
     before = weight.detach().clone()
-    with quantized({"a": weight}, mask, weight_bits=4):
-        seen = weight.detach().clone()
+    with quantized(network, masks, weight_bits=4):
+        inside = weight.detach().clone()
         (weight.square().sum() / 2).backward()
     assert torch.equal(weight, before)
-    assert seen[0].tolist() == pytest.approx([1.4, 0.4, 0])
-    assert torch.equal(weight.grad, seen)  # d(w^2 / 2) = w, at the quantized weights
+    assert inside.flatten().tolist() == pytest.approx([1.4, 0.4, 0])
+    assert torch.equal(weight.grad, inside)  # d(w^2 / 2) = w, at the quantized weights
 
 
 def test_an_error_inside_leaves_the_weights():
-    weight = torch.nn.Parameter(torch.tensor([[1.5, 0.3]]))
-    with (
-        pytest.raises(KeyboardInterrupt),
-        quantized({"a": weight}, {"a": torch.ones(1, 2).bool()}, weight_bits=8),
-    ):
+    network, masks = tiny([[1.5, 0.3]], [[1.0]])
+    with pytest.raises(KeyboardInterrupt), quantized(network, masks, weight_bits=8):
         raise KeyboardInterrupt
-    assert weight[0].tolist() == pytest.approx([1.5, 0.3])
+    assert network.prunable["conv2"].flatten().tolist() == pytest.approx([1.5, 0.3])
 
 
 @pytest.mark.parametrize("bits", [4, 8, 16])
