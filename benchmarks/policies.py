@@ -40,7 +40,7 @@ from sw.train import Trainer
 # Chosen before the first run.
 EXPLORE_SEEDS = (101, 102, 103)
 CONFIRM_SEEDS = (1, 2, 3, 4, 5, 6)
-CHOSEN = ("ranked",)  # what `explore` said; `confirm` and `bits` see other seeds
+CHOSEN = ("ranked",)  # by `explore`
 NETWORK, SCHEDULE = "study", "study"
 N_PE, TICKS = 16, 2
 BITS_IMAGES = 2_000  # of the test set, for integer networks
@@ -114,8 +114,9 @@ class StudyTrainer(Trainer):
     variant = Variant()
     moved = 0  # weights set or cleared by the last balancing
 
-    def _augment(self, images: torch.Tensor) -> torch.Tensor:
-        return images
+    def _drawn(self, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
+        index = torch.randint(len(self.train_images), (batch,), generator=self.generator)
+        return self.train_images[index], self.train_labels[index]
 
     def _prune(self, keep: float) -> None:
         if self.variant.gradient:
@@ -370,7 +371,12 @@ def summary() -> None:
         (r["phase"], r["variant"], r["weight_bits"], r["seed"]): r
         for r in runs
     }  # fmt: skip
-    fields = (("explore", "validation"), ("confirm", "test"), ("bits", "test_integer"))
+    fields = (
+        ("explore", "validation"),
+        ("confirm", "validation"),
+        ("confirm", "test"),
+        ("bits", "test_integer"),
+    )
     for phase, field in fields:
         print(f"\n{phase}, {field}: seeds, mean, mean difference to none (95 % interval), balance")
         kinds = dict.fromkeys((r["variant"], r["weight_bits"]) for r in runs if r["phase"] == phase)

@@ -43,7 +43,7 @@ def scales(network: SpikingNetwork, masks: Masks, *, weight_bits: int) -> dict[s
     shortcut shares the filter's scale. Not looked at: the accumulator, which bounds no scale of 8
     bits or less but that of a filter whose weights are next to nothing. inf: no weight but zeros.
     """
-    result = {}
+    result: dict[str, torch.Tensor] = {}
     for layer in network.layers[1:]:
         if layer.name in network.without_neurons:
             continue  # scaled with the layer that adds it
