@@ -8,6 +8,7 @@ its own, and the running statistics are those of the first.
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,9 @@ from datetime import timedelta
 
 import torch
 from torch import distributed, nn
+
+# DistributedDataParallel imports it later, and then its default arguments keep the group of that time.
+from torch.distributed.nn import functional  # noqa: F401
 
 TIMEOUT = timedelta(hours=2)  # others wait as long as the first process takes to evaluate
 
@@ -44,7 +48,10 @@ class Devices:
         return network.to(self.device, memory_format=torch.channels_last)
 
     def replicated(self, network: nn.Module) -> nn.Module:
-        """What to call for outputs whose gradients are averaged over all processes."""
+        """What to call for outputs whose gradients are averaged over all processes.
+
+        To be dropped before `connected` is left.
+        """
         if self.count == 1:
             return network
         return nn.parallel.DistributedDataParallel(network)
@@ -62,7 +69,11 @@ def default_device() -> str:
 
 @contextmanager
 def connected(kind: str) -> Iterator[Devices]:
-    """The devices of a command, `kind` "cpu" or "cuda", one a process where `torchrun` started it."""
+    """The devices of a command, `kind` "cpu" or "cuda", one a process where `torchrun` started it.
+
+    When it is left, the threads of the process group have ended: one that still frees its last work while
+    Python shuts down aborts the process.
+    """
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if kind == "cuda" and not torch.cuda.is_available():
         raise ValueError("device = 'cuda', but PyTorch finds no GPU; allowed here: cpu")
@@ -78,3 +89,4 @@ def connected(kind: str) -> Iterator[Devices]:
         yield Devices(device, distributed.get_rank(), distributed.get_world_size())
     finally:
         distributed.destroy_process_group()
+        gc.collect()

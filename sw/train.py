@@ -96,7 +96,6 @@ class Trainer:
             if why_not and self.devices.first:
                 log(f"neurons are not compiled: {why_not}")
         self.network = self.devices.place(SpikingNetwork(layers, fused=fused))
-        self.forward = self.devices.replicated(self.network)
         weights = {n: w.detach().cpu() for n, w in self.network.prunable.items()}
         self.masks = {n: torch.ones_like(w).bool() for n, w in weights.items()}
         self.last_alive = {n: w.clone() for n, w in weights.items()}
@@ -134,10 +133,14 @@ class Trainer:
         resumed = bool(method) and self._restore(self.folder / f"{method}.pt")
         resumed = resumed or self._restore(dense)
         self.devices.wait()  # all have read before one writes
-        if not resumed or self.progress.round < dense_rounds:
-            self._rounds(dense_rounds, dense)
-        if method:
-            self._rounds(len(self.schedule.rounds), self.folder / f"{method}.pt")
+        self.forward = self.devices.replicated(self.network)
+        try:
+            if not resumed or self.progress.round < dense_rounds:
+                self._rounds(dense_rounds, dense)
+            if method:
+                self._rounds(len(self.schedule.rounds), self.folder / f"{method}.pt")
+        finally:
+            del self.forward  # a replica keeps the process group alive
 
     def _rounds(self, end: int, checkpoint: Path) -> None:
         while self.progress.round < end:

@@ -82,6 +82,9 @@ def main() -> None:
         this.run("uticket")
         state = {"network": dict(this.network.state_dict()), "masks": this.masks}
         torch.save(state, folder / f"rank{devices.rank}.pt")
+    tasks = Path("/proc/self/task").iterdir()
+    left = [name for task in tasks if "gloo" in (name := (task / "comm").read_text().strip())]
+    assert not left, f"{left} may abort the process when Python ends"
 
 
 if __name__ == "__main__":
