@@ -36,10 +36,9 @@ FAULTS = {
 
 
 def pe() -> Bench:
-    """Of a program as the compiler writes it.
+    """Of any program whose filters fit the ring.
 
-    A filter fits the ring, and its last word is a weight; a layer starts when the one before is done. A
-    window comes LATENCY cycles after its slot.
+    A layer starts when the one before is done. A window comes LATENCY cycles after its slot.
     """
     b = Bench(PE(CONFIG, 0))
     m, pointer, rows = b.m, pointer_bits(CONFIG), CONFIG.scratchpad_rows
@@ -73,7 +72,6 @@ def pe() -> Bench:
     bits = 2 + 2 * (CONFIG.tile_side.bit_length() - 1)
     passing = [b.inside(f"passing_{k}", bits) for k in range(stages)]
     valid, last = [p[0] for p in passing], [p[1] for p in passing]
-    b.assume(~(consume & (index == segment.length - 1)) | (pattern != 0))
 
     # --- served, but nothing moves ---
     served = b.weights__valid & b.header__valid & b.request__ready & b.output__ready

@@ -85,6 +85,7 @@ class Array(wiring.Component):
         m.d.comb += [
             geometry.layer.eq(self.layer),
             windows.layer.eq(self.layer),
+            buffer.read.eq(windows.read),
             buffer.address.eq(windows.address),
             windows.words.eq(buffer.words),
             buffer.write.eq(writer.write),

@@ -106,6 +106,7 @@ class PE(wiring.Component):
         m.d.comb += [
             fetch.window_valid.eq(self.window_valid),
             fetch.window.eq(self.window),
+            scratchpad.read.eq(decoder.read),
             scratchpad.row.eq(decoder.row),
             scratchpad.tail.eq(decoder.tail),
             decoder.data.eq(scratchpad.data),

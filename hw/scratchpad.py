@@ -20,7 +20,8 @@ class Scratchpad(wiring.Component):
 
     i: rows to append; not ready while the ring is full.
     head: row after the last one written. tail: first row still needed.
-    row: row to read. data: its content in the next cycle; rows from `head` on are not there yet.
+    read: a row is read, `row`, which stays, and is not freed, until the next read. data: its content from
+    the next cycle on; rows from `head` on are not there yet.
     """
 
     def __init__(self, config: Config) -> None:
@@ -31,6 +32,7 @@ class Scratchpad(wiring.Component):
                 "i": In(stream.Signature(STREAM_BITS)),
                 "head": Out(pointer),
                 "tail": In(pointer),
+                "read": In(1),
                 "row": In(pointer),
                 "data": Out(STREAM_BITS),
             }
@@ -48,6 +50,7 @@ class Scratchpad(wiring.Component):
             write.addr.eq(self.head),
             write.data.eq(self.i.payload),
             write.en.eq(self.i.valid & self.i.ready),
+            read.en.eq(self.read),
             read.addr.eq(self.row),
             self.data.eq(read.data),
         ]

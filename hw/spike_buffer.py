@@ -31,7 +31,7 @@ def write_layout(config: Config) -> data.StructLayout:
 
 
 class SpikeBuffer(wiring.Component):
-    """address: a word of each bank to read; words: their content in the next cycle.
+    """read, address: of each bank, a word to read; words: its content in the next cycle.
 
     Nothing is forwarded: a word that is written is seen by reads from the next cycle on.
     """
@@ -40,6 +40,7 @@ class SpikeBuffer(wiring.Component):
         self.config = config
         super().__init__(
             {
+                "read": In(BANKS),
                 "address": In(data.ArrayLayout(12, BANKS)),
                 "words": Out(data.ArrayLayout(config.word_bits, BANKS)),
                 "write": In(write_layout(config)),
@@ -55,6 +56,7 @@ class SpikeBuffer(wiring.Component):
             m.submodules[f"bank_{b}"] = bank
             read, write = bank.read_port(), bank.write_port(granularity=granule)
             m.d.comb += [
+                read.en.eq(self.read[b]),
                 read.addr.eq(self.address[b]),
                 self.words[b].eq(read.data),
                 write.addr.eq(self.write.address),

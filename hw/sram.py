@@ -20,7 +20,8 @@ class BlackBoxes:
 
     `MACRO #(.DEPTH(rows), .WIDTH(bits), .GRANULE(bits))` has the ports clk, write_enable (a bit for
     each GRANULE bits), write_address, write_data, read_enable, read_address, and read_data, which is
-    the row of read_address a cycle later. What is read of a row while it is written is never used.
+    the row of read_address a cycle later. What is read of a row while it is written is never used. The
+    scratchpad's read_address stays while read_enable is low, and read_data must; a spike bank's need not.
     """
 
     def get_memory(self, memory: Memory) -> Elaboratable:

@@ -60,7 +60,8 @@ class Resolve(wiring.Component):
 class TileAddress(wiring.Component):
     """Addresses of the tile under a window and of its neighbours, one in each bank. Combinational.
 
-    centre: bank of the tile itself. rows, columns: which of the window lie in the map.
+    centre: bank of the tile itself; single: there is no other. rows, columns: which of the window lie in the
+    map.
     """
 
     def __init__(self, config: Config) -> None:
@@ -71,6 +72,7 @@ class TileAddress(wiring.Component):
                 "half": In(1),
                 "address": Out(data.ArrayLayout(12, BANKS)),
                 "centre": Out(2),
+                "single": Out(1),
                 "quarter": Out(2),
                 "rows": Out(config.tile_side),
                 "columns": Out(config.tile_side),
@@ -107,6 +109,7 @@ class TileAddress(wiring.Component):
         m.submodules.place = place = Place(self.config)
         m.d.comb += [
             across.eq(per_bank),
+            self.single.eq(single),
             place.base.eq(source.base),
             place.side.eq(source.side),
             place.channel.eq(self.i.channel),
@@ -145,7 +148,8 @@ class WindowReader(wiring.Component):
     """Four ports, one a bank: port b serves the PEs i with i mod 4 = b.
 
     Small maps have a copy in every bank, so that each port reads its own; for larger maps at most
-    one port is valid in a cycle and its window is made of one word of every bank.
+    one port is valid in a cycle and its window is made of one word of every bank, or of one where the map
+    is a single tile. Banks that are not needed are not read.
     windows: LATENCY cycles after the request.
     """
 
@@ -156,6 +160,7 @@ class WindowReader(wiring.Component):
                 "layer": In(LAYER),
                 "valid": In(BANKS),
                 "requests": In(data.ArrayLayout(REQUEST, BANKS)),
+                "read": Out(BANKS),
                 "address": Out(data.ArrayLayout(12, BANKS)),
                 "words": In(data.ArrayLayout(config.word_bits, BANKS)),
                 "windows": Out(data.ArrayLayout(config.word_bits, BANKS)),
@@ -171,6 +176,7 @@ class WindowReader(wiring.Component):
         m.d.sync += valid.eq(self.valid)
         m.d.comb += tile.half.eq(self.layer.half)
         tile_request: Value = Const(0, RESOLVED.size)
+        own = Signal(BANKS)  # ports that read a small map, in their own bank
         for b in range(BANKS):
             request = Signal(REQUEST, name=f"request_{b}")
             with m.If(self.valid[b]):
@@ -179,7 +185,6 @@ class WindowReader(wiring.Component):
             m.submodules[f"place_{b}"] = place = Place(config)
             m.submodules[f"assemble_{b}"] = small = AssembleSmall(config)
             resolved = resolve.o
-            is_own = Signal(name=f"is_own_{b}")  # this port reads a small map, in its own bank
             was_own = Signal(name=f"was_own_{b}")
             tile_request = tile_request | Mux(valid[b], resolved.as_value(), 0)
             m.d.comb += [
@@ -188,20 +193,25 @@ class WindowReader(wiring.Component):
                 place.base.eq(resolved.source.base),
                 place.side.eq(resolved.source.side),
                 place.channel.eq(resolved.channel),
-                is_own.eq(valid[b] & is_small(config, resolved.source.side)),
-                self.address[b].eq(Mux(is_own, place.address, tile.address[b])),
+                own[b].eq(valid[b] & is_small(config, resolved.source.side)),
+                self.address[b].eq(Mux(own[b], place.address, tile.address[b])),
                 small.word.eq(self.words[b]),
                 self.windows[b].eq(Mux(was_own, small.window, assemble.window)),
             ]
             m.d.sync += [
-                was_own.eq(is_own),
+                was_own.eq(own[b]),
                 small.quarter.eq(place.quarter),
                 small.side.eq(resolved.source.side),
                 small.shift.dy.eq(resolved.dy),
                 small.shift.dx.eq(resolved.dx),
                 small.shift.strided.eq(resolved.source.strided),
             ]
-        m.d.comb += [tile.i.eq(tile_request), assemble.words.eq(self.words)]
+        of_tile = Mux(tile.single, 1 << tile.centre, (1 << BANKS) - 1)
+        m.d.comb += [
+            tile.i.eq(tile_request),
+            assemble.words.eq(self.words),
+            self.read.eq(own | Mux((valid & ~own).any(), of_tile, 0)),
+        ]
         m.d.sync += [
             assemble.centre.eq(tile.centre),
             assemble.quarter.eq(tile.quarter),

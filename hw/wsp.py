@@ -39,7 +39,8 @@ class WspDecoder(wiring.Component):
     """Walks the segments of a PE, tile after tile; a word a cycle.
 
     header: the segments to come. layer_start: a pulse; after the last segment of a layer the
-    decoder waits for the next. row, data, head, tail: the scratchpad's (scratchpad.py).
+    decoder waits for the next. read, row, data, head, tail: the scratchpad's (scratchpad.py). Where a
+    segment ends with a header, which no compiler should write, an empty weight stands for it.
     """
 
     def __init__(self, config: Config) -> None:
@@ -50,6 +51,7 @@ class WspDecoder(wiring.Component):
                 "header": In(stream.Signature(FILTER_HEADER)),
                 "layer_start": In(1),
                 "geometry": In(geometry_layout(config)),
+                "read": Out(1),
                 "row": Out(pointer),
                 "data": In(STREAM_BITS),
                 "head": In(pointer),
@@ -79,6 +81,7 @@ class WspDecoder(wiring.Component):
 
         word = Signal(WORD_BITS)
         is_header, empty, can_emit, last_pass = Signal(), Signal(), Signal(), Signal()
+        last_word = Signal()
         consume = Signal()
         emit = Signal()
         pass_end = Signal()
@@ -89,22 +92,23 @@ class WspDecoder(wiring.Component):
             is_header.eq(pattern == 0),
             empty.eq(segment.length == 0),
             can_emit.eq(~self.o.valid | self.o.ready),
-            consume.eq(running & available & ~empty & (is_header | can_emit)),
-            emit.eq((consume & ~is_header) | (running & empty & can_emit)),
-            pass_end.eq(emit & (empty | (index == segment.length - 1))),
+            last_word.eq(index == segment.length - 1),
+            consume.eq(running & available & ~empty & ((is_header & ~last_word) | can_emit)),
+            emit.eq((consume & (~is_header | last_word)) | (running & empty & can_emit)),
+            pass_end.eq(emit & (empty | last_word)),
             last_pass.eq(~segment.all_tiles | tiles.last),
             segment_end.eq(pass_end & last_pass),
             tiles.geometry.eq(self.geometry),
             tiles.step.eq(pass_end & segment.close),
         ]
 
-        m.d.comb += self.row.eq(reading)
+        m.d.comb += [self.row.eq(reading), self.read.eq(~available)]
         with m.If(segment_end):
-            m.d.comb += self.row.eq(start + ((segment.length + 3) >> 2))
+            m.d.comb += [self.row.eq(start + ((segment.length + 3) >> 2)), self.read.eq(1)]
         with m.Elif(pass_end):
-            m.d.comb += self.row.eq(start)
+            m.d.comb += [self.row.eq(start), self.read.eq(1)]
         with m.Elif(consume & (column == 3)):
-            m.d.comb += self.row.eq(reading + 1)
+            m.d.comb += [self.row.eq(reading + 1), self.read.eq(1)]
         m.d.comb += self.tail.eq(Mux(running & last_pass, reading, start))
         m.d.sync += [reading.eq(self.row), available.eq(self.row != self.head)]
 
@@ -135,10 +139,10 @@ class WspDecoder(wiring.Component):
         with m.If(emit):
             m.d.sync += [
                 self.o.valid.eq(1),
-                o.value.eq(Mux(empty, 0, word.as_signed())),
+                o.value.eq(Mux(is_header, 0, word.as_signed())),
                 o.channel.eq(here),
                 o.position.eq(lowest_bit(pattern)),
-                o.empty.eq(empty),
+                o.empty.eq(is_header),
                 o.opening.eq(segment.open & first),
                 o.segment_last.eq(segment_end),
                 o.end.eq(segment.end),

@@ -9,23 +9,26 @@ from tb.helpers import config_of, lockstep, parameters, run
 
 
 class Ring:
-    """Appends while there is room; a row that is there is read in the next cycle."""
+    """Appends while there is room; a row that is there is read in the next cycle, and stays until the next."""
 
     def __init__(self, config):
         self.rows, self.wrap = config.scratchpad_rows, 1 << pointer_bits(config)
         self.written = {}  # by row number, never wrapped
-        self.head = self.tail = 0
+        self.head = self.tail = self.row = 0
         self.expected = None
 
     def inputs(self, rng):
-        if self.tail < self.head and rng.random() < 0.45:
-            self.tail += rng.randint(1, min(3, self.head - self.tail))
-        self.reading = rng.randint(self.tail, self.head)
+        self.read = rng.random() < 0.6
+        if self.read:
+            if self.tail < self.head and rng.random() < 0.7:
+                self.tail += rng.randint(1, min(3, self.head - self.tail))
+            self.row = rng.randint(self.tail, self.head)
         return {
             "i__payload": rng.getrandbits(STREAM_BITS),
             "i__valid": rng.random() < 0.9,
             "tail": self.tail % self.wrap,
-            "row": self.reading % self.wrap,
+            "read": self.read,
+            "row": self.row % self.wrap,
         }
 
     def outputs(self, i):
@@ -36,7 +39,8 @@ class Ring:
         }
 
     def edge(self, i):
-        self.expected = self.written.get(self.reading)  # None: not there yet, so nothing is said
+        if self.read:
+            self.expected = self.written.get(self.row)  # None: not there yet, so nothing is said
         if i["i__valid"] and self.head - self.tail < self.rows:
             self.written[self.head] = i["i__payload"]
             self.head += 1

@@ -19,6 +19,8 @@ from cocotb.triggers import FallingEdge, ReadOnly
 from hw.config import PRESETS
 from hw.export import export, main
 from hw.pe import PE
+from hw.scratchpad import Scratchpad
+from hw.spike_buffer import SpikeBuffer
 from hw.sram import BlackBoxes
 from hw.top import Top
 from sim.errors import BadInput
@@ -160,6 +162,22 @@ def test_icarus_and_verilator_agree(exported, tmp_path, module):
 def test_undefined_memories_are_never_used(exported, tmp_path, module):
     """Outputs that mean something are checked as ever; undefined ones come only beside them."""
     trace(exported / "blackbox" / f"{module}.v", tmp_path, "icarus", [MEMORIES])
+
+
+@pytest.mark.parametrize("component", [Scratchpad, SpikeBuffer])
+def test_sky130_memories(tmp_path, component):
+    """The wrappers around the PDK's macros, which forget what they read after a cycle."""
+    name = {Scratchpad: "scratchpad", SpikeBuffer: "spike_buffer"}[component]
+    case = {"seed": 1, "preset": "paper", "cycles": 4000, "forgets": 1}
+    simulate(
+        export(component(PRESETS["paper"]), name, tmp_path, BlackBoxes()),
+        name,
+        f"tb.test_{name}",
+        case,
+        "sky130",
+        simulator="icarus",
+        more_verilog=[MEMORIES.with_name("sky130.v"), Path(__file__).with_name("sky130_macros.v")],
+    )
 
 
 def test_a_missing_simulator_is_named(exported, tmp_path, monkeypatch):

@@ -19,7 +19,8 @@ class Shifted:
         self.dut, self.config = dut, config
         self.rng = np.random.default_rng(seed)
         self.coming: list[dict] = [{} for _ in range(LATENCY + 1)]
-        self.addresses = [0] * BANKS
+        self.words = [0] * BANKS
+        self.reads = self.reading = 0  # banks that requests need: of this cycle's, of those before
         self.checked = self.age = 0
         self.banks: list[dict] = [{} for _ in range(BANKS)]
 
@@ -82,6 +83,8 @@ class Shifted:
             stride=stride,
             block=(y, x, block),
         )
+        single = spikes.shape[1] <= config.tile_side
+        self.reads += 1 if single else BANKS
         height, width = (min(block, self.side - v * block) for v in (y, x))
         request = {
             "channel": channel + (3 if which else 0),
@@ -96,6 +99,7 @@ class Shifted:
             self._new_layer()
             self.age = 40
         valid, requests, expected = 0, [0] * BANKS, {}
+        self.reading, self.reads = self.reads, 0
         if self.age > LATENCY + 1:
             ports = range(BANKS) if self.fast else [rng.randrange(BANKS)]
             for b in ports:
@@ -105,12 +109,11 @@ class Shifted:
                     requests[b] = bits(REQUEST, request)
         self.age -= self.age > 0
         self.coming = [*self.coming[1:], expected]
-        words = [self.banks[b].get(a, 0) for b, a in enumerate(self.addresses)]
         return {
             "layer": bits(LAYER, self.layer),
             "valid": valid,
             "requests": sum(r << (REQUEST.size * b) for b, r in enumerate(requests)),
-            "words": sum(w << (self.config.word_bits * b) for b, w in enumerate(words)),
+            "words": sum(w << (self.config.word_bits * b) for b, w in enumerate(self.words)),
         }
 
     def outputs(self, i):
@@ -118,8 +121,12 @@ class Shifted:
 
     def edge(self, i):
         config = self.config
-        addresses = int(self.dut.address.value)
-        self.addresses = [addresses >> (12 * b) & 4095 for b in range(BANKS)]
+        addresses, read = int(self.dut.address.value), int(self.dut.read.value)
+        assert read.bit_count() == self.reading, f"{read:#x}: banks are read that nobody needs"
+        for b in range(BANKS):
+            address = addresses >> (12 * b) & 4095
+            rubbish = int.from_bytes(self.rng.bytes(config.word_bits // 8))
+            self.words[b] = self.banks[b].get(address, 0) if read >> b & 1 else rubbish
         windows = int(self.dut.windows.value)
         for b, cells in self.coming[0].items():
             word = windows >> (config.word_bits * b)

@@ -24,7 +24,7 @@ class Decoder:
         self.rows, self.wrap = config.scratchpad_rows, 1 << pointer_bits(config)
         self.rng = np.random.default_rng(seed)
         self.memory = [0] * self.rows
-        self.head = self.tail = self.read = 0
+        self.head = self.tail = self.data = 0
         self.loading: deque[int] = deque()  # rows to come
         self.headers: deque[dict] = deque()
         self.expected: deque[dict] = deque()
@@ -32,6 +32,7 @@ class Decoder:
         self.offered = self.held = None
         self.geometry = 0
         self.taken_at, self.cycle = [], 0
+        self.malformed = layers > 0
         for _ in range(layers):
             self._add_layer()
 
@@ -78,7 +79,7 @@ class Decoder:
                                 "value": value,
                                 "channel": channel,
                                 "position": position,
-                                "empty": not entries,
+                                "empty": channel is None,
                                 "opening": kind["open"] and k == 0,
                                 "segment_last": final,
                                 "end": kind["end"],
@@ -93,7 +94,10 @@ class Decoder:
         self.layers.append((bits(geometry_layout(config), geometry), headers, weights))
 
     def _filter(self):
-        """Words, and (value, channel, position) in order, of a random filter."""
+        """Words, and (value, channel, position) in order, of a random filter.
+
+        Some end with a header, as none should: an empty weight, its channel and position None.
+        """
         rng = self.rng
         channels = int(rng.choice([1, 4, 20, 300]))
         density = float(rng.choice([0, 1, 4, 12])) / (9 * channels)
@@ -107,7 +111,11 @@ class Decoder:
             for p in range(9)
             if mask[c, p // 3, p % 3]
         ]
-        return wsp.encode(values, mask), entries
+        words = wsp.encode(values, mask)
+        if self.malformed and rng.random() < 0.3:
+            words = np.append(words, rng.integers(0, 1 << 16, dtype=np.uint16))
+            entries.append((0, None, None))
+        return words, entries
 
     def inputs(self, rng):
         self.starting = 0
@@ -123,7 +131,7 @@ class Decoder:
             "header__payload": self.offered or 0,
             "layer_start": self.starting,
             "geometry": self.geometry,
-            "data": self.memory[self.read % self.rows],
+            "data": self.data,
             "head": self.head % self.wrap,
             "o__ready": rng.random() >= self.stalls,
         }
@@ -145,7 +153,8 @@ class Decoder:
                 assert value is None or seen[name] == value, f"{name}: {seen}, expected {expected}"
             self.taken_at.append(self.cycle)
         self.cycle += 1
-        self.read = int(dut.row.value)
+        if dut.read.value:
+            self.data = self.memory[int(dut.row.value) % self.rows]
         freed = (int(dut.tail.value) - self.tail) % self.wrap
         assert self.tail + freed <= self.head, "rows were freed before they were there"
         for k in range(freed):

@@ -3,7 +3,8 @@
 
 `default_nettype none
 
-// 256 x 64: two macros of 256 x 32.
+// 256 x 64: two macros of 256 x 32. OpenRAM does not promise to keep what was read, so the row, which stays
+// until the next read, is read again in every cycle.
 module uticket_scratchpad #(
     parameter DEPTH = 256,
     parameter WIDTH = 64,
@@ -30,7 +31,7 @@ module uticket_scratchpad #(
           .din0(write_data[32*k+:32]),
           .dout0(),
           .clk1(clk),
-          .csb1(~read_enable),
+          .csb1(1'b0),
           .addr1(read_address),
           .dout1(read_data[32*k+:32])
       );
