@@ -27,9 +27,8 @@ import torch
 from scipy import stats
 
 from hw.config import Config
-from sim import golden
 from sim.workload import layer_workload, totals
-from sw import balance, datasets, export, networks, prune, ticket
+from sw import balance, datasets, evaluate, export, networks, prune, ticket
 from sw.datasets import Dataset
 from sw.networks import Layer
 from sw.quantize import quantize
@@ -248,13 +247,13 @@ def trainer_of(seed: int, name: str, dataset: Dataset, schedule: Schedule) -> St
     return result
 
 
-def exported(seed: int, name: str, method: str, dataset: Dataset) -> Ticket:
-    """The ticket of a finished run; what is measured is not in it, but a line of runs.csv."""
+def exported(seed: int, name: str, method: str, dataset: Dataset, *, images: int = 100) -> Ticket:
+    """The ticket of a finished run, tested on the first `images` images of the test set."""
     folder = FOLDER / f"seed{seed}"
     return export.export(
         folder / f"{method}.pt", dataset, network=NETWORK, method=method, schedule=SCHEDULE,
         policy=VARIANTS[name].policy, n_pe=N_PE, seed=seed,
-        config=Config(ticks=TICKS), images=100, log=lambda line: None,
+        config=Config(ticks=TICKS), images=images, log=lambda line: None,
     )  # fmt: skip
 
 
@@ -269,9 +268,9 @@ def train(phase: str, seed: int, name: str, dataset: Dataset, *, test: bool) -> 
         "validation": trainer.progress.history[-1]["validation_accuracy"],
     }  # fmt: skip
     if test:
-        row["test"] = export.float_accuracy(
-            trainer.network, dataset, dataset.test_images, dataset.test_labels, TICKS
-        )
+        result = exported(seed, name, name, dataset, images=len(dataset.test_images))
+        row["test"] = result.metadata["accuracy"]
+        row["test_integer"] = result.metadata["accuracy_quantized"]
     record(row)
 
 
@@ -293,9 +292,11 @@ def check_sorted(result: Ticket, images: np.ndarray) -> None:
             weight=layers[i + 1].weight[:, order],
             mask=layers[i + 1].mask[:, order],
         )
-    spikes = golden.first_layer_spikes(network, images)
-    expected = export.integer_outputs(network, spikes)
-    found = export.integer_outputs(replace(network, array=tuple(layers)), spikes)
+    spikes = evaluate.first_layer(network, images)
+    expected, found = (
+        evaluate.outputs(evaluate.integers(n), spikes)
+        for n in (network, replace(network, array=tuple(layers)))
+    )
     if not np.array_equal(expected, found):
         raise RuntimeError("the sorted network differs from the unsorted one")
 
@@ -354,7 +355,7 @@ def record_bits(
     network = quantize(source, Config(ticks=TICKS, weight_bits=weight_bits))
     loaded = {layer.layer.name: layer.weight != 0 for layer in network.array}
     images, labels = dataset.test_images[:BITS_IMAGES], dataset.test_labels[:BITS_IMAGES]
-    accuracy = export.integer_accuracy(network, images, labels)
+    _, accuracy = evaluate.accuracies(network, images, labels)
     row = {
         "phase": "bits", "seed": seed, "variant": name, "weight_bits": weight_bits,
         **ticket.counts(loaded), **workload(loaded), "test_integer": accuracy,

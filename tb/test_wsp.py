@@ -105,7 +105,7 @@ class Decoder:
         values = np.where(
             mask, rng.integers(1, 1 << 15, mask.shape) * rng.choice([-1, 1], mask.shape), 0
         )
-        entries = [
+        entries: list[tuple[int, int | None, int | None]] = [
             (int(values[c, p // 3, p % 3]), c, p)
             for c in range(channels)
             for p in range(9)
