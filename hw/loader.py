@@ -20,6 +20,9 @@ class Error(enum.IntEnum):
     LAST_EARLY = 2  # `last` before the end of the program
     LAST_LATE = 3  # no `last` on the program's last beat
     DESCRIPTOR = 4  # a map or a filter that the array cannot hold
+    SEGMENT = (
+        5  # one that is not the same part for all PEs, or goes through all tiles and closes none
+    )
 
 
 def beat_layout() -> data.StructLayout:
@@ -105,6 +108,11 @@ class Loader(wiring.Component):
             with m.If(final):
                 m.next = "RUNNING"
 
+        part, segment_part = (
+            Signal(4),
+            Signal(4),
+        )  # of the layer: what PEs of a segment must agree on
+        m.d.comb += part.eq(Cat(header.open, header.close, header.all_tiles, header.end))
         ending = Signal()  # the segment being loaded is the layer's last
         m.d.comb += segment_end.eq(ending)
         with m.FSM():
@@ -149,6 +157,7 @@ class Loader(wiring.Component):
                     m.next = "FILTER"
                     sides = [descriptor.side, descriptor.input.side, descriptor.output_side]
                     bad = (descriptor.filters == 0) | (descriptor.shortcut.side > MAX_SIDE)
+                    bad = bad | (descriptor.raw & (descriptor.side != 1))
                     for side in sides:
                         bad = bad | (side == 0) | (side > MAX_SIDE)
                     with m.If(bad):
@@ -163,6 +172,12 @@ class Loader(wiring.Component):
                         next_part()
                     with m.Else():
                         m.next = "WORDS"
+                    with m.If(pe == 0):
+                        m.d.sync += segment_part.eq(part)
+                    with m.If(
+                        ((pe != 0) & (part != segment_part)) | (header.all_tiles & ~header.close)
+                    ):
+                        fail(Error.SEGMENT)
                     with m.If(header.length > config.scratchpad_depth):
                         fail(Error.DESCRIPTOR)
             with m.State("WORDS"):

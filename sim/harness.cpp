@@ -139,10 +139,12 @@ void uticket_run(void* handle, Run* run) {
             offered = false;
         }
         if (top.written_banks) {
+            // as a bank takes it: a program may name a word that is not there
+            const uint64_t address = top.written_address % run->depth;
             for (uint32_t b = 0; b < run->banks; b++)
                 if (top.written_banks >> b & 1)
                     write_word(
-                        buffer.get() + b * bank_bytes + uint64_t(top.written_address) * run->word_bytes,
+                        buffer.get() + b * bank_bytes + address * run->word_bytes,
                         b & 1 ? bytes(top.written_odd) : bytes(top.written_even),
                         top.written_enable, run->granules, granule_bits);
         }

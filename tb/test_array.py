@@ -1,5 +1,7 @@
 """The whole array through the fast harness, on random layers of every shape."""
 
+import re
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -248,6 +250,27 @@ def test_a_stream_that_ends_is_noticed(fresh, preset):
         fresh.run_beats(
             beats[:-1], len(beats) - 1, max_cycles=20_000, max_results=1000, max_buffers=9
         )
+
+
+def test_any_program_ends_or_is_an_error(rtl, preset):
+    """Random bits of good programs flipped: none hangs the array, and a good one runs at last."""
+    rng, endings = np.random.default_rng(1), Counter()
+    programs = [case.program.beats(case.spikes) for case in shaped(preset)]
+    programs = [beats for beats in programs if len(beats) < 300]
+    for number in range({"tiny": 4000, "paper": 400}[preset]):
+        beats = programs[number % len(programs)].copy()
+        for _ in range(rng.integers(1, 4)):
+            bit = rng.choice([15, 32, 64])  # below 15 a filter's header says what part it is
+            beats[rng.integers(len(beats))] ^= np.uint64(1 << int(rng.integers(bit)))
+        try:
+            rtl.run_beats(
+                beats, len(beats) - 1, max_cycles=500_000, max_results=1000, max_buffers=9
+            )
+            endings["ended"] += 1
+        except RtlError as error:
+            endings[re.findall(r"raised error (\w+)", str(error))[0]] += 1
+    assert all(endings[e.name] for e in Error if e not in (Error.NONE, Error.LAST_LATE)), endings
+    check(rtl, good(preset))
 
 
 OTHERS = {

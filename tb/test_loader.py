@@ -38,6 +38,12 @@ FAULTS = {  # what is wrong, and the error it makes
     "output side 65": ({"layer": {"output_side": 65}}, Error.DESCRIPTOR),
     "shortcut side 65": ({"layer": {"shortcut": {"side": 65}}}, Error.DESCRIPTOR),
     "long filter": ({"length": CONFIG.scratchpad_depth + 1}, Error.DESCRIPTOR),
+    "raw map": ({"layer": {"raw": 1}}, Error.DESCRIPTOR),
+    **{
+        f"PEs differ in {name}": ({"differs": name}, Error.SEGMENT)
+        for name in ("open", "close", "all_tiles", "end")
+    },
+    "all tiles, none closed": ({"part": {"all_tiles": 1, "close": 0}}, Error.SEGMENT),
     "last early": ({"last": -2}, Error.LAST_EARLY),
     "last on the header": ({"last": 0}, Error.LAST_EARLY),
     "last late": ({"last": None}, Error.LAST_LATE),
@@ -63,20 +69,23 @@ def make(rng, change=None):
         expected.append(("layer", descriptor))
         segments = rng.randint(1, 3)
         for segment in range(segments):
+            close = rng.randint(0, 1)
+            part = {
+                "open": rng.randint(0, 1),
+                "close": close,
+                "all_tiles": close & rng.randint(0, 1),
+            }
+            part["end"] = int(segment == segments - 1)
+            if layer == segment == 0:
+                part.update(change.get("part", {}))
             for pe in range(CONFIG.n_pe):
                 length = rng.choice([0, 1, 4, 5, 63, 64])
                 if layer == segment == pe == 0:
                     length = change.get("length", length)
-                beats.append(
-                    bits(
-                        FILTER_HEADER,
-                        {
-                            "length": length,
-                            "bias": rng.randint(-9, 9),
-                            "end": segment == segments - 1,
-                        },
-                    )
-                )
+                header = {"length": length, "bias": rng.randint(-9, 9), **part}
+                if layer == segment == 0 and pe == CONFIG.n_pe - 1 and "differs" in change:
+                    header[change["differs"]] ^= 1
+                beats.append(bits(FILTER_HEADER, header))
                 expected.append((f"header {pe}", beats[-1]))
                 for _ in range(-(-length // 4)):
                     beats.append(rng.getrandbits(STREAM_BITS))
