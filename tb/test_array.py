@@ -254,7 +254,7 @@ def test_a_stream_that_ends_is_noticed(fresh, preset):
 
 def test_any_program_ends_or_is_an_error(rtl, preset):
     """Random bits of good programs flipped: none hangs the array, and a good one runs at last."""
-    rng, endings = np.random.default_rng(1), Counter()
+    rng, endings = np.random.default_rng(1), Counter[str]()
     programs = [case.program.beats(case.spikes) for case in shaped(preset)]
     programs = [beats for beats in programs if len(beats) < 300]
     for number in range({"tiny": 4000, "paper": 400}[preset]):
