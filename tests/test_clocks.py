@@ -1,12 +1,11 @@
-"""Clock gating: cells found in Liberty, inserted, timed, simulated, and their energy by hand."""
+"""Clock gating: cells found in Liberty, inserted, simulated, and their energy by hand."""
 
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from synth import asic, clocks, gates, measure, netlist, power, sta
+from synth import asic, clocks, gates, measure, netlist, power
 from synth.liberty import Library, possible
 from synth.memories import Macro
 from synth.recording import Ports
@@ -25,21 +24,10 @@ CLOCK_GATE = """
     }}
     pin (E) {{
       direction : input; clock_gate_enable_pin : true; capacitance : 0.001;
-      timing () {{
-        related_pin : "C"; timing_type : setup_rising;
-        rise_constraint (scalar) {{ values ("0.2"); }} fall_constraint (scalar) {{ values ("0.2"); }}
-      }}
     }}
     pin (G) {{
       direction : output; clock_gate_out_pin : true; state_function : "C & L";
       max_capacitance : {drives};
-      timing () {{
-        related_pin : "C"; timing_sense : positive_unate;
-        cell_rise (delay) {{ values ("0.1, 0.5", "0.2, 0.7"); }}
-        rise_transition (delay) {{ values ("0.03, 0.5", "0.2, 0.7"); }}
-        cell_fall (delay) {{ values ("0.1, 0.5", "0.2, 0.7"); }}
-        fall_transition (delay) {{ values ("0.03, 0.5", "0.2, 0.7"); }}
-      }}
       internal_power () {{ when : "E"; rise_power (scalar) {{ values ("0.020"); }}
         fall_power (scalar) {{ values ("0.040"); }} }}
       internal_power () {{ when : "!E"; fall_power (scalar) {{ values ("0.9"); }} }}
@@ -79,6 +67,11 @@ endmodule
 HALF = 1.5**2 / 2
 
 
+def near(value):
+    """Approximately: pytest's own tolerance of 1e-12 is more than any energy here."""
+    return pytest.approx(value, rel=1e-6, abs=0)
+
+
 @pytest.fixture(scope="module")
 def library(tmp_path_factory):
     """The tests' cells and two that gate clocks, for up to 12 and 50 flip-flops, and one with a test pin."""
@@ -110,7 +103,7 @@ def test_cells_that_gate_clocks(library):
     pins = library.cells["GATE"].clock_gate
     assert (pins.enable, pins.clock, pins.output) == ("E", "C", "G")
     assert library.cells["GATE"].pins["C"].clock
-    assert library.clock_pin == pytest.approx(2e-15)
+    assert library.clock_pin == near(2e-15)
     assert Library(CELLS).clock_gates == []
 
 
@@ -118,7 +111,7 @@ def test_cells_that_gate_clocks(library):
     ("state", "energy"), [({"E": 0, "G": 0}, 4e-15), ({"E": 1, "G": 1}, 0), ({"E": 1}, 800e-15)]
 )
 def test_energy_in_a_state(library, state, energy):
-    assert library.cells["GATE"].pins["C"].energy(state=state) == pytest.approx(energy)
+    assert library.cells["GATE"].pins["C"].energy(state=state) == near(energy)
 
 
 def test_a_condition_with_a_pin_left_open():
@@ -193,19 +186,19 @@ def test_energy_by_hand(library):
     module = netlist.read(NETLIST)
     found = power.costs(module, library)
     flop = 2 * (15e-15 + 2e-15 * HALF)
-    assert found.clock == {"clock gates": pytest.approx(2 * (4e-15 + 4e-15 * HALF))}
+    assert found.clock == {"clock gates": near(2 * (4e-15 + 4e-15 * HALF))}
     assert found.passed == {
         "_1_": {
-            "clock gates": pytest.approx(2 * (30e-15 - 4e-15)),
-            "part": pytest.approx(flop),
+            "clock gates": near(2 * (30e-15 - 4e-15)),
+            "part": near(flop),
         }
     }
-    assert found.leakage["clock gates"] == pytest.approx(4e-9)
+    assert found.leakage["clock gates"] == near(4e-9)
     switching = gates.simulate(module, library, Ports({"e": 1}, {"q": 1}), toggling(), window=4)
     clock = power.clock_energy(found, switching, 4)
-    assert clock["part"].tolist() == pytest.approx([2 * flop, 2 * flop])
+    assert clock["part"].tolist() == near([2 * flop, 2 * flop])
     shut, passed = found.clock["clock gates"], found.passed["_1_"]["clock gates"]
-    assert clock["clock gates"].tolist() == pytest.approx([4 * shut + 2 * passed] * 2)
+    assert clock["clock gates"].tolist() == near([4 * shut + 2 * passed] * 2)
 
 
 def test_gated_clocks_are_in_the_windows_that_are_fitted():
@@ -229,23 +222,8 @@ def test_gated_clocks_are_in_the_windows_that_are_fitted():
         period=2.5e-9,
         lanes=4,
     )
-    assert found.fit["cycle"] == pytest.approx(3e-12)
-    assert found.fit["work_cycle"] == pytest.approx(2e-12)
+    assert found.fit["cycle"] == near(3e-12)
+    assert found.fit["work_cycle"] == near(2e-12)
     assert found.fit["accumulate"] == pytest.approx(0, abs=1e-18)
     mean = work[1:].mean() / window
-    assert found.clock_cycle == {"a": pytest.approx(3e-12), "b": pytest.approx(2e-12 * mean)}
-
-
-@pytest.mark.skipif(shutil.which("sta") is None, reason="OpenSTA (sta) is not installed")
-def test_opensta_checks_enables_and_what_is_behind_them(mapped, library, tmp_path):
-    sdc = tmp_path / "part.sdc"
-    sdc.write_text(
-        "create_clock -name clk -period 2.5 [get_ports clk]\n"
-        "set_input_delay 0.5 -clock clk [get_ports {rst e[*] d[*]}]\n"
-        "set_output_delay 0.5 -clock clk [all_outputs]\n"
-    )
-    timing = sta.analyze([mapped], "part", [library.path], sdc, tmp_path)
-    gates_found = clocks.clock_gates(netlist.read(mapped.read_text()), library).values()
-    assert timing.endpoint in [gate.name for gate in gates_found]  # it has the longest setup
-    assert "clock gating" in (tmp_path / "part.sta.txt").read_text()
-    assert timing.constants == ()  # every flip-flop is reached
+    assert found.clock_cycle == {"a": near(3e-12), "b": near(2e-12 * mean)}
