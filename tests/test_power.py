@@ -60,6 +60,12 @@ def test_netlist():
     assert module.aliases == {"w[1]": "n.1[0]", "w[0]": "a"}
 
 
+@pytest.mark.parametrize("constant", ["2'b10", "2'h2", "{ 1'h1, 1'b0 }"])
+def test_constants_of_a_netlist_are_bits(constant):
+    module = netlist.read(NETLIST.replace("{ \\n.1[0] , a }", constant))
+    assert module.aliases == {"w[1]": "1'h1", "w[0]": "1'h0"}
+
+
 def test_switching_by_hand():
     stimuli = [0, 1, 1, 1, 0, 0, 1, 0]
     recording = rows(stimuli)
