@@ -24,6 +24,7 @@ upsize -c
 dnsize -c
 stime -p
 """
+GATED = 3  # flip-flops with one enable that are worth a clock-gating cell
 PE_BOX = "pe"  # in the top, synthesized alone
 ADDERS = "+/choices/kogge-stone.v"
 
@@ -50,20 +51,24 @@ def synthesize(
     flat: bool,
     period: float,
     boxes: str = "",
+    box_loads: str = "",
 ) -> Path:
     """Map module `top` to gates; returns the netlist.
 
     flat: one module, optimized across components, for timing. Otherwise the components stay as they
     are, and memories that are no macro become a component of their own, `memory`. period: ns. boxes: Verilog
-    of more black boxes.
+    of more black boxes. box_loads: how they load the logic (synth.interface.loads).
     """
     folder.mkdir(parents=True, exist_ok=True)
     name = f"{top}_{'flat' if flat else 'hier'}"
     (folder / "macros.v").write_text(verilog(macros) + boxes)
+    (folder / "box_loads.v").write_text(box_loads)
     (folder / "abc.script").write_text(ABC)
     (folder / f"{name}.constr").write_text(
         f"set_driving_cell {library.buffer}\nset_load {library.load * 1e15:.4f} [all_outputs]\n"
     )
+    # With gated clocks a reset is part of the enable: a flip-flop of its own kind would not be gated.
+    opt = "opt -nosdff" if library.clock_gates else "opt"
     unused = " ".join(f"-dont_use {cell}" for cell in library.unused)
     script = [
         f"read_liberty -lib {library.path.resolve()}",
@@ -81,25 +86,27 @@ def synthesize(
         "opt_clean",
         "alumacc",
         "share",
-        "opt",
+        opt,
         "memory -nomap",
         "opt_clean",
     ]
     if not flat:
         script += ['setattr -set submod "memory" */t:$mem_v2', "submod"]
     script += [
-        "opt -fast -full",
+        f"{opt} -fast -full",
         "memory_map",
-        "opt -undriven -fine",
+        f"{opt} -undriven -fine",
         f"techmap -map +/techmap.v -map {ADDERS}",
-        "opt -fast",
+        f"{opt} -fast",
         "attrmap -remove init w:*",  # what a reset or the first write sets needs no start value
         "setundef -undriven -zero",
         "splitnets",
         "rename -wire",  # a flip-flop is called after its register
+        *gate_clocks(library),
         f"dfflibmap -liberty {library.path.resolve()} {unused}",
         "opt",
         "opt_clean -purge",
+        *(["techmap -max_iter 1 -map box_loads.v"] if box_loads else []),
         f"abc -liberty {library.path.resolve()} -constr {name}.constr -D {period * 1000:.0f}"
         f" -script abc.script {unused}",
     ]
@@ -110,13 +117,31 @@ def synthesize(
         "splitnets",
         "opt_clean -purge",
         "check -assert",
-        f"tee -q -o {name}.stat.json stat -json -liberty {library.path.resolve()}",
+        f"tee -q -o {name}.stat.json stat -json",
         f"write_verilog -noattr -noexpr -nohex {name}.v",
     ]
     yosys.run(script, folder, name)
     netlist = folder / f"{name}.v"
     netlist.write_text(plain_assigns(netlist.read_text()))
     return netlist
+
+
+def gate_clocks(library: Library) -> list[str]:
+    """Yosys' commands: flip-flops with one enable get a clock-gating cell, the smallest that drives them.
+
+    Nothing where the library has none. A set too large for the largest gets that; what buffers it needs is
+    left to clock tree synthesis, as those of the clock itself are.
+    """
+    script, least = [], GATED
+    for name in library.clock_gates:
+        cell = library.cells[name]
+        if pins := cell.clock_gate:
+            script.append(
+                f"clockgate -pos {name} {pins.enable}:{pins.clock}:{pins.output} -min_net_size {least}"
+            )
+            drives = int(cell.pins[pins.output].max_capacitance / library.clock_pin)
+            least = max(least, drives + 1)
+    return script[::-1]  # the largest sets first: a set that has its cell is not looked at again
 
 
 def plain_assigns(text: str) -> str:

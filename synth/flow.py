@@ -14,7 +14,7 @@ from hw.export import export
 from hw.pe import PE
 from hw.sram import BlackBoxes
 from hw.top import Top
-from synth import asic, interface, memories, sta
+from synth import asic, clocks, interface, memories, netlist, sta
 from synth.liberty import Library
 from synth.recording import ports_of
 from synth.report import Design
@@ -30,12 +30,12 @@ class Flow:
         self.period = sta.constraint_period(CONSTRAINTS / "top.sdc")
         self.macros = memories.macros(library, node, config, self.period)
         folder.mkdir(parents=True, exist_ok=True)
-        self.libraries = [library.path, folder / "macros.lib"]
+        self.libraries = [library.plain(folder), folder / "macros.lib"]
         self.libraries[1].write_text(memories.liberty(self.macros, library))
 
     def pe(self) -> Design:
         """One PE, its memories as macros."""
-        return self._design(PE(self.config, 0), "pe", "")
+        return self._design(PE(self.config, 0), "pe")
 
     def top(self) -> Design:
         """The array without what is inside the PEs; their ports have the timing found for `pe`."""
@@ -54,27 +54,32 @@ class Flow:
         self.libraries = [*self.libraries[:2], path]
         with mock.patch("hw.array.PE", interface.BlackBox):
             return self._design(
-                Top(self.config), "top", interface.verilog(ports.inputs, ports.outputs)
+                Top(self.config),
+                "top",
+                interface.verilog(ports.inputs, ports.outputs),
+                interface.loads(ports.inputs, ports.outputs),
             )
 
     def area(self, component: wiring.Component, name: str) -> float:
         """um2 of a small component, flat; no timing."""
         folder = self.folder / "rivals"
         source = export(component, name, folder / "rtl")
-        netlist = asic.synthesize(
+        path = asic.synthesize(
             source, name, self.library, [], folder, flat=True, period=self.period
         )
-        stat = asic.areas(netlist.with_suffix(".stat.json"), self.library, [])
+        stat = asic.areas(path.with_suffix(".stat.json"), self.library, [])
         return sum(area.area for area in stat)
 
-    def _design(self, component: wiring.Component, name: str, boxes: str) -> Design:
+    def _design(
+        self, component: wiring.Component, name: str, boxes: str = "", box_loads: str = ""
+    ) -> Design:
         started = time.perf_counter()
         click.echo(f"{name} on {self.library.name}: export")
         source = export(component, name, self.folder / "rtl", BlackBoxes())
         netlists, areas = [], []
         for flat in (False, True):
             click.echo(f"{name}: synthesis, {'flat' if flat else 'by component'}")
-            netlist = asic.synthesize(
+            path = asic.synthesize(
                 source,
                 name,
                 self.library,
@@ -83,9 +88,10 @@ class Flow:
                 flat=flat,
                 period=self.period,
                 boxes=boxes,
+                box_loads=box_loads,
             )
-            netlists.append(netlist)
-            stat = netlist.with_suffix(".stat.json")
+            netlists.append(path)
+            stat = path.with_suffix(".stat.json")
             areas.append(asic.areas(stat, self.library, self.macros))
         click.echo(f"{name}: timing")
         timing = sta.analyze(
@@ -96,5 +102,6 @@ class Flow:
             areas=areas[0],
             flat_area=sum(area.area for area in areas[1]),
             timing=timing,
+            gating=clocks.gating(netlist.read(netlists[1].read_text()), self.library),
             seconds=time.perf_counter() - started,
         )

@@ -1,5 +1,6 @@
 // Simulates a netlist of gates and rising-edge flip-flops, without delays: what each net is at the end of
-// a cycle, and how often it changed from one cycle to the next, summed over windows of cycles.
+// a cycle, how often it changed from one cycle to the next, and how often each gated clock has the edge that ends
+// a cycle, summed over windows of cycles.
 
 #include <cstdint>
 #include <cstring>
@@ -15,6 +16,9 @@ struct Netlist {
     const int32_t* flop_inputs;  // (flops, 6)
     const uint64_t* flop_tables;
     const int32_t* flop_outputs;  // (flops, 2): the state and its complement, or -1
+    const int32_t* flop_clocks;   // index of a clock-gating cell, or -1: the clock itself
+    int64_t clock_gates;
+    const int32_t* clock_gate_enables;
     // one memory: a synchronous read and write port
     int64_t address_bits, data_bits;
     const int32_t *read_address, *read_data, *write_address, *write_data;
@@ -27,8 +31,9 @@ struct Netlist {
 // Index in `expected` of the first output that differs, or -1. `reset` is held at 1 for three cycles
 // before. stimuli, expected: a byte a bit, (cycles, inputs) and (cycles, outputs).
 int64_t simulate(const Netlist* n, int32_t reset, const uint8_t* stimuli, const uint8_t* expected,
-                 int64_t cycles, int64_t window, uint32_t* changes, int64_t* reads, int64_t* writes) {
-    std::vector<uint8_t> value(n->nets), before(n->nets), next(n->flops);
+                 int64_t cycles, int64_t window, uint32_t* changes, uint32_t* passed, int64_t* reads,
+                 int64_t* writes) {
+    std::vector<uint8_t> value(n->nets), before(n->nets), next(n->flops), open(n->clock_gates);
     std::vector<uint8_t> memory((n->data_bits << n->address_bits) + 1);
     value[1] = 1;
     auto look = [&](const int32_t* inputs, uint64_t table) {
@@ -64,8 +69,13 @@ int64_t simulate(const Netlist* n, int32_t reset, const uint8_t* stimuli, const 
                 for (int64_t k = 0; k < n->nets; k++) row[k] += value[k] != before[k];
         }
         before = value;
+        for (int64_t c = 0; c < n->clock_gates; c++) {
+            open[c] = value[n->clock_gate_enables[c]];
+            if (cycle >= 0) passed[cycle / window * n->clock_gates + c] += open[c];
+        }
         for (int64_t f = 0; f < n->flops; f++)
-            next[f] = look(n->flop_inputs + 6 * f, n->flop_tables[f]);
+            if (n->flop_clocks[f] < 0 || open[n->flop_clocks[f]])
+                next[f] = look(n->flop_inputs + 6 * f, n->flop_tables[f]);
         if (n->data_bits) {
             const bool read = value[n->read_enable], write = value[n->write_enable];
             if (cycle >= 0) {

@@ -1,4 +1,8 @@
-"""A flat netlist as arrays, simulated by gates.cpp: outputs compared, changes of every net counted."""
+"""A flat netlist as arrays, simulated by gates.cpp: outputs compared, changes of every net counted.
+
+A clock-gating cell passes the edge at a cycle's end where its enable is 1 before it; flip-flops behind it
+load then alone, and such edges are counted, too.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ import numpy as np
 
 from sim.errors import BadInput
 from sim.native import library as native
+from synth import clocks
 from synth.liberty import Library, truth_table
 from synth.netlist import Instance, Module
 from synth.recording import Ports
@@ -22,6 +27,9 @@ class _Netlist(ctypes.Structure):
         *((name, ctypes.c_int64) for name in ("nets", "gates", "flops")),
         *((name, ctypes.c_void_p) for name in ("gate_inputs", "gate_tables", "gate_outputs")),
         *((name, ctypes.c_void_p) for name in ("flop_inputs", "flop_tables", "flop_outputs")),
+        ("flop_clocks", ctypes.c_void_p),
+        ("clock_gates", ctypes.c_int64),
+        ("clock_gate_enables", ctypes.c_void_p),
         *((name, ctypes.c_int64) for name in ("address_bits", "data_bits")),
         *(
             (name, ctypes.c_void_p)
@@ -35,11 +43,14 @@ class _Netlist(ctypes.Structure):
 
 @dataclass(frozen=True)
 class Switching:
-    """Changes of each net in each window of cycles; accesses of the macro."""
+    """Changes of each net, and edges of each gated clock, in each window of cycles; the macro's accesses."""
 
     nets: dict[str, int]
     """Its index in `changes`."""
     changes: np.ndarray  # uint32 (windows, nets)
+    clock_gates: dict[str, int]
+    """Of a clock-gating cell, by its name, its index in `passed`."""
+    passed: np.ndarray  # uint32 (windows, clock gates)
     reads: np.ndarray  # int64 (windows,)
     writes: np.ndarray
 
@@ -63,7 +74,10 @@ def simulate(
         return nets.setdefault(name, len(nets))
 
     gates: list[tuple[list[int], int, int]] = []
-    flops: list[tuple[list[int], int, list[int]]] = []
+    flops: list[tuple[list[int], int, list[int], int]] = []
+    gated = clocks.clock_gates(module, library)
+    index = {name: k for k, name in enumerate(gated)}
+    roots = {gate.clock for gate in gated.values()}
     memory: Instance | None = None
     for instance in module.instances:
         cell = library.cells.get(instance.kind)
@@ -71,6 +85,8 @@ def simulate(
             if instance.kind != macro or memory:
                 raise BadInput(f"{instance.name}: {instance.kind} is no cell of {library.name}")
             memory = instance
+            continue
+        if cell.clock_gate:
             continue
         wired = [name for name in cell.inputs if name in instance.pins]
         data = [name for name in wired if not cell.pins[name].clock]
@@ -84,12 +100,18 @@ def simulate(
                 if out in instance.pins
             }
             state = [net(driven[name]) if name in driven else -1 for name in cell.state]
-            flops.append((inputs, truth_table(cell.next_state, data), [*state, -1, -1][:2]))
+            clock = clocks.clock(instance, library)
+            if clock not in gated:
+                roots.add(clock)
+            table = truth_table(cell.next_state, data)
+            flops.append((inputs, table, [*state, -1, -1][:2], index.get(clock, -1)))
             continue
         for out in cell.outputs:
             if out in instance.pins:
                 table = truth_table(cell.pins[out].function, data)
                 gates.append((inputs, table, net(instance.pins[out][0])))
+    if len(roots) > 1:
+        raise BadInput(f"several clocks are not simulated: {', '.join(sorted(roots))}")
     gates = _in_order(gates)
     bits = {
         "inputs": [net(name) for name in _port_bits(ports.inputs)],
@@ -104,12 +126,15 @@ def simulate(
         "flop_inputs": _filled([f[0] for f in flops]),
         "flop_tables": _tables([(f[0], f[1]) for f in flops]),
         "flop_outputs": np.array([f[2] for f in flops], np.int32).reshape(-1, 2),
+        "flop_clocks": np.array([f[3] for f in flops], np.int32),
+        "clock_gate_enables": np.array([net(gate.enable) for gate in gated.values()], np.int32),
         "input_nets": np.array(bits["inputs"], np.int32),
         "output_nets": np.array(bits["outputs"], np.int32),
     }
     numbers = {
         "gates": len(gates),
         "flops": len(flops),
+        "clock_gates": len(gated),
         "inputs": len(bits["inputs"]),
         "outputs": len(bits["outputs"]),
         "address_bits": 0,
@@ -130,6 +155,7 @@ def simulate(
     stimuli = _bytes([row[0] for row in rows], numbers["inputs"])
     expected = _bytes([row[1] for row in rows], numbers["outputs"])
     changes = np.zeros((windows, len(nets)), np.uint32)
+    passed = np.zeros((windows, len(gated)), np.uint32)
     reads, writes = np.zeros(windows, np.int64), np.zeros(windows, np.int64)
     run = native(Path(__file__).with_name("gates.cpp")).simulate
     run.restype = ctypes.c_int64
@@ -139,7 +165,7 @@ def simulate(
         *(ctypes.c_void_p(array.ctypes.data) for array in (stimuli, expected)),
         ctypes.c_int64(len(rows)),
         ctypes.c_int64(window),
-        *(ctypes.c_void_p(array.ctypes.data) for array in (changes, reads, writes)),
+        *(ctypes.c_void_p(array.ctypes.data) for array in (changes, passed, reads, writes)),
     )
     if wrong >= 0:
         cycle, bit = divmod(wrong, numbers["outputs"])
@@ -147,7 +173,8 @@ def simulate(
         raise BadInput(
             f"the netlist differs from the RTL in cycle {cycle} of the recording: {name}"
         )
-    return Switching(nets, changes, reads, writes)
+    names = {gate.name: k for k, gate in enumerate(gated.values())}
+    return Switching(nets, changes, names, passed, reads, writes)
 
 
 def _in_order(gates: list[tuple[list[int], int, int]]) -> list[tuple[list[int], int, int]]:

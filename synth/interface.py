@@ -130,6 +130,24 @@ def verilog(inputs: dict[str, int], outputs: dict[str, int]) -> str:
     return f"(* blackbox *)\nmodule pe({', '.join(ports)});\nendmodule\n"
 
 
+def loads(inputs: dict[str, int], outputs: dict[str, int]) -> str:
+    """For Yosys' techmap: a PE whose every input bit comes through a wire of its own.
+
+    ABC loads a net that leaves the logic once, however many PEs are behind it; with this it sees them all.
+    """
+    pins = [".clk(clk)", ".rst(rst)"]
+    body = ""
+    for name, width in inputs.items():
+        body += f"  wire [{width - 1}:0] \\{name}$pin ;\n"
+        for bit in range(width):
+            body += f"  \\$_BUF_ \\{name}$buffer{bit} (.A(\\{name} [{bit}]), .Y(\\{name}$pin [{bit}]));\n"
+        pins.append(f".\\{name} (\\{name}$pin )")
+    pins += [f".\\{name} (\\{name} )" for name in outputs]
+    header = verilog(inputs, outputs).replace("blackbox", 'techmap_celltype = "pe"')
+    header = header.replace("module pe(", "module _pe(").removesuffix("endmodule\n")
+    return f"{header}{body}  pe _TECHMAP_REPLACE_ ({', '.join(pins)});\nendmodule\n"
+
+
 class BlackBox(PE):
     """A PE that is an instance of module `pe` as it was exported alone."""
 

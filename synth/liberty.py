@@ -6,7 +6,7 @@ import gzip
 import re
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean
@@ -42,11 +42,15 @@ class Group:
 
 @dataclass(frozen=True)
 class Table:
-    """Energy by load and input slew, in the library's units; an axis it lacks has one point."""
+    """Energy by load and input slew, in the library's units; an axis it lacks has one point.
+
+    when: Liberty's condition on the cell's pins; empty where there is none.
+    """
 
     loads: tuple[float, ...]
     slews: tuple[float, ...]
     values: tuple[tuple[float, ...], ...]  # [load][slew]
+    when: str = ""
 
     def at(self, load: float, slew: float) -> float:
         """Interpolated; beyond the table the nearest edge's slope goes on, never below zero."""
@@ -73,10 +77,27 @@ class Pin:
     function: str
     clock: bool
     energies: tuple[Table, ...]
+    max_capacitance: float = 0.0
+    """What an output may drive, farads; 0 where the library does not say."""
 
-    def energy(self, load: float = 0.0, slew: float = 0.0) -> float:
-        """Joules inside the cell for one transition: the mean over its arcs, states and edges."""
-        return fmean(table.at(load, slew) for table in self.energies) if self.energies else 0.0
+    def energy(
+        self, load: float = 0.0, slew: float = 0.0, state: dict[str, int] | None = None
+    ) -> float:
+        """Joules inside the cell for one transition: the mean over its arcs, states and edges.
+
+        state: values of pins; a table that needs others is left out.
+        """
+        tables = [t for t in self.energies if not state or possible(t.when, state)]
+        return fmean(table.at(load, slew) for table in tables) if tables else 0.0
+
+
+@dataclass(frozen=True)
+class ClockGate:
+    """Pins of an integrated clock-gating cell: a latch, open while the clock is low, and an AND gate."""
+
+    enable: str
+    clock: str
+    output: str
 
 
 @dataclass(frozen=True)
@@ -93,6 +114,8 @@ class Cell:
     """What a flip-flop's outputs call its state, and its complement."""
     enabled: bool
     """A flip-flop whose next state is not just its input: with an enable, or set and reset inside."""
+    clock_gate: ClockGate | None = None
+    """Of type `latch_posedge`; those with a test pin are not used."""
 
     @property
     def inputs(self) -> list[str]:
@@ -134,6 +157,14 @@ class Library:
         if not self.cells:
             raise BadInput(f"Liberty file {path}: it has no cells")
 
+    def plain(self, folder: Path) -> Path:
+        """The file, in `folder` without gzip where it has it: OpenSTA reads none."""
+        if self.path.suffix != ".gz":
+            return self.path
+        path = folder / self.path.stem
+        path.write_bytes(gzip.decompress(self.path.read_bytes()))
+        return path
+
     @cached_property
     def buffer(self) -> str:
         """The buffer that stands for what drives the inputs: the third smallest, or the largest."""
@@ -156,6 +187,25 @@ class Library:
         """What stands for what an output drives: four inputs of `buffer`, in farads."""
         cell = self.cells[self.buffer]
         return 4 * cell.pins[cell.inputs[0]].capacitance
+
+    @cached_property
+    def clock_gates(self) -> list[str]:
+        """Its integrated clock-gating cells, by what they can drive."""
+        able = {
+            name: cell.pins[cell.clock_gate.output].max_capacitance
+            for name, cell in self.cells.items()
+            if cell.clock_gate
+        }
+        return sorted(able, key=lambda name: (able[name], self.cells[name].area))
+
+    @cached_property
+    def clock_pin(self) -> float:
+        """Capacitance of a flip-flop's clock pin, farads: of the smallest without an enable."""
+        flops = [c for c in self.cells.values() if c.next_state and not c.enabled]
+        if not flops:
+            raise BadInput(f"Liberty file {self.path}: it has no flip-flop")
+        smallest = min(flops, key=lambda cell: cell.area)
+        return max(pin.capacitance for pin in smallest.pins.values() if pin.clock)
 
     def tie(self, value: int) -> tuple[str, str] | None:
         """Cell and pin of a constant, if the library has one."""
@@ -228,6 +278,18 @@ def truth_table(function: str, inputs: list[str]) -> int:
     return result
 
 
+def possible(condition: str, values: dict[str, int]) -> bool:
+    """Whether a condition, a Liberty function, can hold where some of its pins have these values."""
+    if not condition:
+        return True
+    names = sorted(set(re.findall(r"[A-Za-z_]\w*", condition)))
+    table = truth_table(condition, names)
+    return any(
+        table >> k & 1 and all(values.get(n, k >> i & 1) == k >> i & 1 for i, n in enumerate(names))
+        for k in range(1 << len(names))
+    )
+
+
 def _unit(text: str, unit: str) -> float:
     match = re.fullmatch(rf"\s*([\d.]+)\s*([munpf]?){unit}\s*", text, re.IGNORECASE)
     return float(match[1]) * PREFIX[match[2].lower()] if match else 1.0
@@ -285,7 +347,7 @@ def _numbers(texts: list[str]) -> tuple[float, ...]:
     return tuple(float(n) for text in texts for n in re.split(r"[,\s]+", text.strip()) if n)
 
 
-def _table(group: Group, joule: float, templates: dict[str, Group]) -> Table:
+def _table(group: Group, joule: float, templates: dict[str, Group], when: str) -> Table:
     template = templates.get(group.names[0]) if group.names else None
     axes: dict[str, tuple[float, ...]] = {}
     sizes = []
@@ -299,13 +361,13 @@ def _table(group: Group, joule: float, templates: dict[str, Group]) -> Table:
     flat = [value * joule for value in _numbers(group.attributes["values"])]
     loads, slews = axes.get("load", (0.0,)), axes.get("slew", (0.0,))
     if len(flat) != len(loads) * len(slews):  # an energy without axes
-        return Table((0.0,), (0.0,), ((fmean(flat),),))
+        return Table((0.0,), (0.0,), ((fmean(flat),),), when)
     rows: list[tuple[float, ...]]
     if sizes and sizes[0][0] == "load":
         rows = [tuple(flat[i * len(slews) : (i + 1) * len(slews)]) for i in range(len(loads))]
     else:
         rows = [tuple(flat[i :: len(loads)]) for i in range(len(loads))]
-    return Table(loads, slews, tuple(rows))
+    return Table(loads, slews, tuple(rows), when)
 
 
 def _cell(
@@ -314,20 +376,19 @@ def _cell(
     pins = {}
     for pin in [*cell.of("pin"), *(p for bus in cell.of("bus") for p in [bus])]:
         energies = tuple(
-            _table(table, joule, templates)
+            _table(table, joule, templates, power.text("when"))
             for power in pin.of("internal_power")
             for table in power.groups
             if table.kind in ("rise_power", "fall_power", "power")
         )
-        scaled = tuple(
-            Table(tuple(x * farad for x in t.loads), t.slews, t.values) for t in energies
-        )
+        scaled = tuple(replace(t, loads=tuple(load * farad for load in t.loads)) for t in energies)
         pins[pin.names[0]] = Pin(
             direction=pin.text("direction"),
             capacitance=pin.number("capacitance") * farad,
             function=pin.text("function"),
-            clock=pin.text("clock") == "true",
+            clock="true" in (pin.text("clock"), pin.text("clock_gate_clock_pin")),
             energies=scaled,
+            max_capacitance=pin.number("max_capacitance") * farad,
         )
     states = [group.number("value") for group in cell.of("leakage_power")]
     leakage = cell.number("cell_leakage_power", fmean(states) if states else 0.0)
@@ -342,4 +403,17 @@ def _cell(
         next_state=rising[0].text("next_state") if rising else "",
         state=tuple(rising[0].names) if rising else (),
         enabled=any(not re.fullmatch(r"\w+", state) for state in next_states),
+        clock_gate=_clock_gate(cell),
     )
+
+
+def _clock_gate(cell: Group) -> ClockGate | None:
+    if cell.text("clock_gating_integrated_cell") != "latch_posedge":
+        return None
+    role = {
+        kind: pin.names[0]
+        for pin in cell.of("pin")
+        for kind in ("enable", "clock", "out")
+        if pin.text(f"clock_gate_{kind}_pin") == "true"
+    }
+    return ClockGate(role["enable"], role["clock"], role["out"])

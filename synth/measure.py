@@ -10,7 +10,7 @@ import click
 import numpy as np
 
 from hw.counters import CYCLES
-from synth import gates, netlist, power
+from synth import clocks, gates, netlist, power
 from synth.flow import Flow
 from synth.memories import Macro
 from synth.recording import layer_program, ports_of, record
@@ -22,7 +22,7 @@ PAPER_RATIO = 0.21
 
 @dataclass(frozen=True)
 class Measured:
-    """Joules; clock and leakage by component; data a mean over the windows in which the layer runs."""
+    """Joules; clock and leakage by component; clock and data are means over windows in which the layer runs."""
 
     layer: str
     cycles: int
@@ -32,6 +32,7 @@ class Measured:
     leakage_cycle: dict[str, float]
     clock_cycle: dict[str, float]
     data_cycle: float
+    gating: clocks.Gating
     macro_leakage_cycle: float
     macro_read: float
     macro_write: float
@@ -80,6 +81,7 @@ def measure(flow: Flow, model: str, layer: str, *, cycles: int) -> Measured:
         recording.accumulates,
         power.costs(module, flow.library),
         switching,
+        clocks.gating(module, flow.library),
         macro,
         period=flow.period * 1e-9,
         lanes=config.lanes,
@@ -92,6 +94,7 @@ def summary(
     accumulates: np.ndarray,
     costs: power.Costs,
     switching: gates.Switching,
+    gating: clocks.Gating,
     macro: Macro,
     *,
     period: float,
@@ -100,13 +103,13 @@ def summary(
     """Energies from what was recorded of each cycle and what switched in each window. period: s."""
     count = len(account) // WINDOW
     data = power.data_energy(costs, switching)[:count]
-    clock = sum(costs.clock.values())
+    clock = power.clock_energy(costs, switching, WINDOW)
     windows = [
         power.Window(
             cycles=WINDOW,
             work_cycles=int((account[k * WINDOW : (k + 1) * WINDOW] == WORK).sum()),
             accumulates=int(accumulates[k * WINDOW : (k + 1) * WINDOW].sum()),
-            energy=float(data[k]) + clock * WINDOW,
+            energy=float(data[k]) + sum(float(joules[k]) for joules in clock.values()),
         )
         for k in range(count)
     ]
@@ -119,8 +122,9 @@ def summary(
         accumulates=int(accumulates[active].sum()),
         windows=count,
         leakage_cycle={name: watts * period for name, watts in costs.leakage.items()},
-        clock_cycle=costs.clock,
+        clock_cycle={name: float(j[running].mean()) / WINDOW for name, j in clock.items()},
         data_cycle=float(data[running].mean()) / WINDOW,
+        gating=gating,
         macro_leakage_cycle=macro.leakage * period,
         macro_read=macro.read,
         macro_write=macro.write,
@@ -141,12 +145,15 @@ def write(measured: Measured, folder: Path) -> Path:
     lines = [
         f"{measured.layer}: {measured.cycles} cycles of the layer, {measured.work_cycles} of them at "
         f"work, {measured.accumulates} accumulates; {measured.windows} windows of {WINDOW} cycles",
+        clocks.describe(measured.gating),
         "pJ a cycle             clock  leakage",
     ]
     for name, leakage in measured.leakage_cycle.items():
         clock = measured.clock_cycle.get(name, 0.0)
         lines.append(f"  {name:<20}{clock * 1e12:8.3f}{leakage * 1e12:9.4f}")
     lines += [
+        f"  {'all':<20}{sum(measured.clock_cycle.values()) * 1e12:8.3f}"
+        f"{sum(measured.leakage_cycle.values()) * 1e12:9.4f}",
         f"data, while the layer runs: {measured.data_cycle * 1e12:.3f} pJ a cycle",
         f"scratchpad macro: {measured.macro_read * 1e12:.3f} pJ a read, "
         f"{measured.macro_reads_cycle:.3f} reads a cycle, "

@@ -32,7 +32,7 @@ def read(text: str) -> Module:
             plain(kind),
             plain(name),
             {
-                plain(pin): [plain(net) for net in nets.strip("{} ").split(", ")]
+                plain(pin): _nets(nets)
                 for pin, nets in re.findall(rf"^    \.{NAME}\s*\((.*?)\),?$", pins, re.MULTILINE)
             },
         )
@@ -48,11 +48,23 @@ def read(text: str) -> Module:
     }
     aliases: dict[str, str] = {}
     for left, right in re.findall(r"^  assign (.*?) = (.*);$", text, re.MULTILINE):
-        name, nets = plain(left), [plain(net) for net in right.strip("{} ").split(", ")]
+        name, nets = plain(left), _nets(right)
         width = widths.get(name, 1)
         names = [name] if width == 1 else [f"{name}[{k}]" for k in range(width - 1, -1, -1)]
         aliases |= dict(zip(names, nets, strict=True))
     return Module(instances, aliases)
+
+
+def _nets(text: str) -> list[str]:
+    """Of a net or a concatenation, highest bit first; constants bit by bit."""
+    nets = []
+    for part in text.strip("{} ").split(", "):
+        if match := re.fullmatch(r"(\d+)'([bh])([0-9a-f]+)", part):
+            width, value = int(match[1]), int(match[3], {"b": 2, "h": 16}[match[2]])
+            nets += [f"1'h{value >> bit & 1}" for bit in range(width - 1, -1, -1)]
+        else:
+            nets.append(plain(part))
+    return nets
 
 
 def plain(name: str) -> str:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from synth.asic import Area
+from synth.clocks import Gating, describe
 from synth.liberty import Library
 from synth.memories import Macro
 from synth.sta import Timing
@@ -21,6 +22,8 @@ class Design:
     flat_area: float
     """um2 when optimized across components; macros left out."""
     timing: Timing
+    gating: Gating
+    """Of the netlist that was timed."""
     seconds: float
     """Of synthesis, both ways, and timing."""
 
@@ -49,6 +52,7 @@ def _design(design: Design, macros: dict[str, Macro]) -> dict:
         "area_flat_um2": design.flat_area,
         "macro_area_um2": sum(_macro_area(area, macros) for area in design.areas),
         "components": [asdict(area) for area in design.areas],
+        "clock_gating": asdict(design.gating),
         "period_ns": timing.period,
         "slack_ns": timing.slack,
         "total_negative_slack_ns": timing.total_negative_slack,
@@ -93,6 +97,7 @@ def _text(library: Library, node: int, macros: list[Macro], designs: list[Design
                 f"  {area.name:<34}{area.area:>10.0f}{area.sequential:>12.0f}"
                 f"{area.area / total:>8.1%}{area.cells:>8}{extra}"
             )
+        lines.append(f"  {describe(design.gating)}")
         verdict = "met" if timing.slack >= 0 else "MISSED"
         lines += [
             f"  {1000 / timing.period:.0f} MHz {verdict}: worst slack {timing.slack:.3f} ns, so "

@@ -1,0 +1,229 @@
+"""Clock gating: cells found in Liberty, inserted, simulated, and their energy by hand."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from synth import asic, clocks, gates, measure, netlist, power
+from synth.liberty import Library, possible
+from synth.memories import Macro
+from synth.recording import Ports
+
+CELLS = Path(__file__).with_name("cells.lib")
+CLOCK_GATE = """
+  cell ({name}) {{
+    area : {area}; cell_leakage_power : 4; clock_gating_integrated_cell : {kind};
+    statetable ("C E", "L") {{ table : "L L : - : L, L H : - : H, H - : - : N"; }}
+    pin (L) {{ direction : internal; internal_node : "L"; }}
+    pin (C) {{
+      direction : input; clock_gate_clock_pin : true; capacitance : 0.004;
+      internal_power () {{ when : "!E & !G";
+        rise_power (scalar) {{ values ("0.003"); }} fall_power (scalar) {{ values ("0.005"); }} }}
+      internal_power () {{ when : "E & !G"; fall_power (scalar) {{ values ("0.8"); }} }}
+    }}
+    pin (E) {{
+      direction : input; clock_gate_enable_pin : true; capacitance : 0.001;
+    }}
+    pin (G) {{
+      direction : output; clock_gate_out_pin : true; state_function : "C & L";
+      max_capacitance : {drives};
+      internal_power () {{ when : "E"; rise_power (scalar) {{ values ("0.020"); }}
+        fall_power (scalar) {{ values ("0.040"); }} }}
+      internal_power () {{ when : "!E"; fall_power (scalar) {{ values ("0.9"); }} }}
+    }}
+  }}
+"""
+RTL = """module part(clk, rst, e, d, kept, wide, few, free);
+  input clk, rst; input [2:0] e; input [15:0] d;
+  output reg [7:0] kept; output reg [15:0] wide; output reg [1:0] few; output reg [3:0] free;
+  always @(posedge clk) begin
+    if (rst) kept <= 5; else if (e[0]) kept <= d[7:0];
+    if (rst) wide <= 0; else if (e[1]) wide <= d;
+    if (rst) few <= 0; else if (e[2]) few <= d[1:0];
+    free <= rst ? 0 : d[3:0];
+  end
+endmodule
+"""
+PORTS = Ports({"e": 3, "d": 16}, {"kept": 8, "wide": 16, "few": 2, "free": 4})
+NETLIST = """module pe(clk, rst, e, q);
+  output q;
+  GATE _1_  (
+    .C(clk),
+    .E(e),
+    .G(gated)
+  );
+  INV _2_  (
+    .A(q),
+    .Y(n)
+  );
+  DFF \\part.r[0]$_DFFE_PP_  (
+    .C(gated),
+    .D(n),
+    .Q(q)
+  );
+endmodule
+"""
+HALF = 1.5**2 / 2
+
+
+def near(value):
+    """Approximately: pytest's own tolerance of 1e-12 is more than any energy here."""
+    return pytest.approx(value, rel=1e-6, abs=0)
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory):
+    """The tests' cells and two that gate clocks, for up to 12 and 50 flip-flops, and one with a test pin."""
+    text = CELLS.read_text().rstrip().removesuffix("}")
+    for name, area, kind, drives in (
+        ("GATE4", 9, "latch_posedge", 0.100),
+        ("GATE", 5, "latch_posedge", 0.025),
+        ("GATETEST", 6, "latch_posedge_precontrol", 0.025),
+    ):
+        text += CLOCK_GATE.format(name=name, area=area, kind=kind, drives=drives)
+    path = tmp_path_factory.mktemp("liberty") / "gated.lib"
+    path.write_text(text + "}\n")
+    return Library(path)
+
+
+@pytest.fixture(scope="module")
+def mapped(library, tmp_path_factory):
+    return synthesize(library, tmp_path_factory.mktemp("mapped"))
+
+
+def synthesize(library, folder):
+    source = folder / "part.v"
+    source.write_text(RTL)
+    return asic.synthesize(source, "part", library, [], folder, flat=True, period=2.5)
+
+
+def test_cells_that_gate_clocks(library):
+    assert library.clock_gates == ["GATE", "GATE4"]  # by what they drive
+    pins = library.cells["GATE"].clock_gate
+    assert (pins.enable, pins.clock, pins.output) == ("E", "C", "G")
+    assert library.cells["GATE"].pins["C"].clock
+    assert library.clock_pin == near(2e-15)
+    assert Library(CELLS).clock_gates == []
+
+
+@pytest.mark.parametrize(
+    ("state", "energy"), [({"E": 0, "G": 0}, 4e-15), ({"E": 1, "G": 1}, 0), ({"E": 1}, 800e-15)]
+)
+def test_energy_in_a_state(library, state, energy):
+    assert library.cells["GATE"].pins["C"].energy(state=state) == near(energy)
+
+
+def test_a_condition_with_a_pin_left_open():
+    assert possible("A & !B", {"A": 1})
+    assert not possible("A & !B", {"B": 1})
+    assert possible("", {"B": 1})
+
+
+def test_each_set_has_the_smallest_cell_that_drives_it(mapped, library):
+    """Eight and 16 flip-flops, with their resets; two are too few, four have no enable."""
+    module = netlist.read(mapped.read_text())
+    assert clocks.gating(module, library) == clocks.Gating(flip_flops=30, gated=24, cells=2)
+    found = clocks.clock_gates(module, library)
+    kinds = {instance.name: instance.kind for instance in module.instances}
+    behind = {
+        instance.name.split("[")[0]: kinds[found[clocks.clock(instance, library)].name]
+        for instance in module.instances
+        if instance.kind == "DFF" and clocks.clock(instance, library) in found
+    }
+    assert behind == {"kept": "GATE", "wide": "GATE4"}
+
+
+def test_a_library_without_such_cells(tmp_path):
+    plain = Library(CELLS)
+    module = netlist.read(synthesize(plain, tmp_path).read_text())
+    found = clocks.gating(module, plain)
+    assert found == clocks.Gating(flip_flops=30, gated=0, cells=0)
+    assert clocks.describe(found) == "clocks are not gated; 30 flip-flops"
+
+
+def random_rows(cycles):
+    """What RTL does, after a reset of three cycles."""
+    rng = np.random.default_rng(5)
+    kept, wide, few, free, rows, edges = 5, 0, 0, 0, [], []
+    for _ in range(cycles):
+        e, d = int(rng.integers(0, 8)), int(rng.integers(0, 1 << 16))
+        rows.append((f"{e << 16 | d:x}", f"{kept << 22 | wide << 6 | few << 4 | free:x}"))
+        edges.append((e & 1, e >> 1 & 1))
+        kept = d & 255 if e & 1 else kept
+        wide = d if e & 2 else wide
+        few = d & 3 if e & 4 else few
+        free = d & 15
+    return rows, np.array(edges)
+
+
+def test_gated_flip_flops_load_when_enabled(mapped, library):
+    rows, edges = random_rows(40)
+    module = netlist.read(mapped.read_text())
+    found = gates.simulate(module, library, PORTS, rows, window=10)
+    kinds = {instance.name: instance.kind for instance in module.instances}
+    at = {kinds[name]: k for name, k in found.clock_gates.items()}
+    passed = edges.reshape(4, 10, 2).sum(1)
+    assert found.passed[:, [at["GATE"], at["GATE4"]]].tolist() == passed.tolist()
+
+
+def test_several_clocks_are_refused(library):
+    module = netlist.read(NETLIST.replace(".C(gated)", ".C(other)"))
+    with pytest.raises(gates.BadInput, match="several clocks are not simulated: clk, other"):
+        gates.simulate(module, library, Ports({"e": 1}, {"q": 1}), [("0", "0")], window=4)
+
+
+def toggling():
+    """NETLIST, 8 cycles, enabled in the first, the third and the last two."""
+    q, rows = 0, []
+    for e in (1, 0, 1, 0, 0, 0, 1, 1):
+        rows.append((f"{e:x}", f"{q:x}"))
+        q ^= e
+    return rows
+
+
+def test_energy_by_hand(library):
+    module = netlist.read(NETLIST)
+    found = power.costs(module, library)
+    flop = 2 * (15e-15 + 2e-15 * HALF)
+    assert found.clock == {"clock gates": near(2 * (4e-15 + 4e-15 * HALF))}
+    assert found.passed == {
+        "_1_": {
+            "clock gates": near(2 * (30e-15 - 4e-15)),
+            "part": near(flop),
+        }
+    }
+    assert found.leakage["clock gates"] == near(4e-9)
+    switching = gates.simulate(module, library, Ports({"e": 1}, {"q": 1}), toggling(), window=4)
+    clock = power.clock_energy(found, switching, 4)
+    assert clock["part"].tolist() == near([2 * flop, 2 * flop])
+    shut, passed = found.clock["clock gates"], found.passed["_1_"]["clock gates"]
+    assert clock["clock gates"].tolist() == near([4 * shut + 2 * passed] * 2)
+
+
+def test_gated_clocks_are_in_the_windows_that_are_fitted():
+    """Nothing but the clock of one component costs energy, and it has an edge in each cycle at work."""
+    window = measure.WINDOW
+    work = np.array([0, 40, 100, 256, 7])
+    account = np.concatenate([np.arange(window) < n for n in work]).astype(int) - 1
+    account[account == 0] = measure.WORK
+    costs = power.Costs({}, {"a": 3e-12}, {"g": {"b": 2e-12}}, {"b": 1e-6})
+    switching = gates.Switching(
+        {}, np.zeros((5, 0), np.uint32), {"g": 0}, work.astype(np.uint32)[:, None], work, work
+    )
+    found = measure.summary(
+        "conv",
+        account,
+        np.array([4, 1, 2, 0, 3] * window)[: len(account)] * (account >= 0),
+        costs,
+        switching,
+        clocks.Gating(2, 1, 1),
+        Macro("m", 1, 1, 1, 1.0, 1.0, 0.1, 1e-12, 1e-12, 1e-9, ""),
+        period=2.5e-9,
+        lanes=4,
+    )
+    assert found.fit["cycle"] == near(3e-12)
+    assert found.fit["work_cycle"] == near(2e-12)
+    assert found.fit["accumulate"] == pytest.approx(0, abs=1e-18)
+    mean = work[1:].mean() / window
+    assert found.clock_cycle == {"a": near(3e-12), "b": near(2e-12 * mean)}
