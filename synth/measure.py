@@ -61,10 +61,9 @@ class Measured:
 
 
 def measure(flow: Flow, model: str, layer: str, *, cycles: int) -> Measured:
-    """Synthesize a PE if need be, record it, replay it. Raises BadInput where netlist and RTL differ."""
+    """Synthesize a PE, record it, replay it. Raises BadInput where netlist and RTL differ."""
+    flow.pe()
     path = flow.folder / "pe_flat.v"
-    if not path.is_file():
-        flow.pe()
     ports = ports_of(flow.folder / "rtl" / "pe.v")
     program, spikes, config = layer_program(model, layer)
     click.echo(f"{layer} of {model}: recording {cycles} cycles of PE 0")
