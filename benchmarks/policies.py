@@ -137,17 +137,11 @@ class StudyTrainer(Trainer):
             values = {
                 name: np.where(masks[name], values[name], self.gradients[name]) for name in masks
             }
-        if variant.ranked or variant.policy != "magnitude":
+        if variant.ranked:
+            nnz = sum(int(np.count_nonzero(mask)) for mask in masks.values())
+            result = balance.ranked(values, nnz=nnz, n_pe=self.n_pe, floor=self.schedule.floor)
+        else:
             result = super()._balanced(masks, values)
-        else:  # every group's mean, as `uticket balance` does
-            rng = np.random.default_rng(0)  # all is given, nothing is drawn
-            result = {
-                name: balance.balance(
-                    mask, n_pe=self.n_pe, policy="magnitude", rng=rng,
-                    weights=values[name], score=values[name],
-                )
-                for name, mask in masks.items()
-            }  # fmt: skip
         self.moved = sum(int(np.count_nonzero(result[n] != masks[n])) for n in masks)
         return result
 

@@ -11,6 +11,7 @@ import numpy as np
 from sw.sampling import flip_random
 
 POLICIES = ("none", "sort", "random", "magnitude")
+BALANCING = ("random", "magnitude")  # those that change masks
 TARGETS = ("exact", "ceil")
 
 
@@ -94,7 +95,7 @@ def ranked(
 
     Rank r of a group is the r-th largest |value| of each of its filters. Ranks are kept or dropped
     whole, those of the largest mean first over all groups and layers, ties in order: pruning and
-    balancing in one step. So every full group has utilization exactly 1; the sum of weights is as
+    balancing in one step, the alternative that benchmarks/policies.py compares. So every full group has utilization exactly 1; the sum of weights is as
     near to `nnz` as whole ranks allow. floor: fraction of each filter that stays whatever its values.
     """
     orders, scores, groups = {}, [], []

@@ -33,7 +33,6 @@ VALIDATION_IMAGES = 5_000  # the last of the training set; never trained on
 SPARSITY_IMAGES = 250  # of the validation set, for the input sparsity of each round
 CHECKPOINT_SECONDS = 60.0
 LOG_SECONDS, SHOW_SECONDS = 30.0, 1.0
-TARGETS = {"random": "exact", "magnitude": "ranked"}  # of a policy: how many weights a filter gets
 Log = Callable[[str], None]
 
 
@@ -191,12 +190,16 @@ class Trainer:
 
     def _balanced(self, masks: prune.Masks, values: prune.Masks) -> prune.Masks:
         """Pruned masks, balanced. values: the weights, each as it was when last in its mask."""
-        if self.policy == "magnitude":
-            nnz = sum(int(np.count_nonzero(mask)) for mask in masks.values())
-            return balance.ranked(values, nnz=nnz, n_pe=self.n_pe, floor=self.schedule.floor)
         rng = np.random.default_rng([self.seed, self.progress.round])
         return {
-            name: balance.balance(mask, n_pe=self.n_pe, policy=self.policy, rng=rng)
+            name: balance.balance(
+                mask,
+                n_pe=self.n_pe,
+                policy=self.policy,
+                rng=rng,
+                weights=values[name],
+                score=values[name],
+            )
             for name, mask in masks.items()
         }
 
@@ -329,7 +332,7 @@ class Trainer:
             "side": current.side,
             "validation_accuracy": self.accuracy(images, labels, current),
             "weight_sparsity": prune.sparsity(masks),
-            "target": None if current.keep == 1 else TARGETS.get(self.policy),
+            "target": "exact" if current.keep < 1 and self.policy in balance.BALANCING else None,
             "filter_nnz": {n: balance.filter_nnz(m).tolist() for n, m in masks.items()},
             "input_sparsity": self.input_sparsity(images[:SPARSITY_IMAGES], current),
         }
