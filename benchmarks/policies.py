@@ -39,7 +39,7 @@ from sw.train import Trainer
 # Chosen before the first run.
 EXPLORE_SEEDS = (101, 102, 103)
 CONFIRM_SEEDS = (1, 2, 3, 4, 5, 6)
-CHOSEN = ("ranked",)  # by `explore`
+ALTERNATIVES = ("ranked",)  # `explore` chose it; `confirm` did not bear it out
 NETWORK, SCHEDULE = "study", "study"
 N_PE, TICKS = 16, 2
 BITS_IMAGES = 2_000  # of the test set, for integer networks
@@ -305,10 +305,10 @@ def explore(dataset: Dataset, seeds: Sequence[int]) -> None:
 
 
 def confirm(dataset: Dataset, seeds: Sequence[int]) -> None:
-    """The policies and the variant that `explore` chose, by test accuracy."""
+    """The policies and what `explore` chose, by test accuracy."""
     done = {(r["seed"], r["variant"]) for r in load_runs() if r["phase"] == "confirm"}
     for seed in seeds:
-        for name in ("none", "random", "magnitude", *CHOSEN):
+        for name in ("none", "random", "magnitude", *ALTERNATIVES):
             if (str(seed), name) not in done:
                 train("confirm", seed, name, dataset, test=True)
 
@@ -317,7 +317,7 @@ def bits(dataset: Dataset, seeds: Sequence[int]) -> None:
     """16, 8 and 4 bits: the networks of `confirm` rounded, as they are and after one more round."""
     done = {(r["seed"], r["variant"]) for r in load_runs() if r["phase"] == "bits"}
     for seed in seeds:
-        for name in ("none", *CHOSEN):
+        for name in ("none", "magnitude", *ALTERNATIVES):
             folder = FOLDER / f"seed{seed}"
             if (str(seed), name) not in done:
                 rounded = exported(seed, name, name, dataset)
@@ -359,9 +359,9 @@ def record_bits(
     record(row)
 
 
-def summary() -> None:
+def summary(seeds: Sequence[int] | None) -> None:
     """Mean differences to `none`, in points, paired by seed, with 95 % intervals (t)."""
-    runs = load_runs()
+    runs = [r for r in load_runs() if seeds is None or int(r["seed"]) in seeds]
     values = {
         (r["phase"], r["variant"], r["weight_bits"], r["seed"]): r
         for r in runs
@@ -370,6 +370,7 @@ def summary() -> None:
         ("explore", "validation"),
         ("confirm", "validation"),
         ("confirm", "test"),
+        ("confirm", "test_integer"),
         ("bits", "test_integer"),
     )
     for phase, field in fields:
@@ -381,8 +382,10 @@ def summary() -> None:
             pairs = [
                 (float(r[field]), float(values[(*base, seed)][field]))
                 for seed, r in mine.items()
-                if (*base, seed) in values
+                if (*base, seed) in values and r[field] and values[(*base, seed)][field]
             ]
+            if not pairs:
+                continue
             mean = 100 * np.mean([a for a, _ in pairs])
             middle, half = interval([100 * (a - b) for a, b in pairs])
             balanced = [np.mean([float(r[f]) for r in mine.values()])
@@ -416,7 +419,7 @@ def main() -> None:
     torch.set_num_threads(1)
     for phase in arguments.phase or [*PHASES, "summary"]:
         if phase == "summary":
-            summary()
+            summary(arguments.seeds)
         else:
             PHASES[phase](small_images(), arguments.seeds or SEEDS[phase])
 

@@ -19,10 +19,8 @@ class Error(enum.IntEnum):
     HEADER = 1  # the program is of another version, or for another array
     LAST_EARLY = 2  # `last` before the end of the program
     LAST_LATE = 3  # no `last` on the program's last beat
-    DESCRIPTOR = 4  # a map or a filter that the array cannot hold
-    SEGMENT = (
-        5  # one that is not the same part for all PEs, or goes through all tiles and closes none
-    )
+    DESCRIPTOR = 4  # a map, a filter or raw results that the array cannot hold
+    SEGMENT = 5  # PEs have different parts of the layer, or one stays for all tiles and closes none
 
 
 def beat_layout() -> data.StructLayout:
@@ -108,10 +106,8 @@ class Loader(wiring.Component):
             with m.If(final):
                 m.next = "RUNNING"
 
-        part, segment_part = (
-            Signal(4),
-            Signal(4),
-        )  # of the layer: what PEs of a segment must agree on
+        part = Signal(4)  # of the layer, in the header that the stream shows
+        segment_part = Signal(4)  # the same of PE 0: all PEs of a segment must agree
         m.d.comb += part.eq(Cat(header.open, header.close, header.all_tiles, header.end))
         ending = Signal()  # the segment being loaded is the layer's last
         m.d.comb += segment_end.eq(ending)

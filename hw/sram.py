@@ -19,9 +19,10 @@ class BlackBoxes:
     """A platform for which every `Sram` is an instance of its macro instead of a memory.
 
     `MACRO #(.DEPTH(rows), .WIDTH(bits), .GRANULE(bits))` has the ports clk, write_enable (a bit for
-    each GRANULE bits), write_address, write_data, read_enable, read_address, and read_data, which is
-    the row of read_address a cycle later. What is read of a row while it is written is never used. The
-    scratchpad's read_address stays while read_enable is low, and read_data must; a spike bank's need not.
+    each GRANULE bits), write_address, write_data, read_enable, read_address and read_data. After a cycle
+    with read_enable, read_data is the row of read_address: in a spike bank for one cycle, in the scratchpad
+    until the next read, for which read_address stays as it is. What is read of a row while it is written is
+    never used.
     """
 
     def get_memory(self, memory: Memory) -> Elaboratable:

@@ -95,8 +95,9 @@ def ranked(
 
     Rank r of a group is the r-th largest |value| of each of its filters. Ranks are kept or dropped
     whole, those of the largest mean first over all groups and layers, ties in order: pruning and
-    balancing in one step, the alternative that benchmarks/policies.py compares. So every full group has utilization exactly 1; the sum of weights is as
+    balancing in one step. So every full group has utilization exactly 1; the sum of weights is as
     near to `nnz` as whole ranks allow. floor: fraction of each filter that stays whatever its values.
+    Training does not use it: benchmarks/policies.py compares it, and says why (docs/balancing.md).
     """
     orders, scores, groups = {}, [], []
     for name, value in values.items():

@@ -96,21 +96,6 @@ SCHEDULES = {
         optimizer="adamw",
         weight_decay=0.02,
     ),
-    # `cpu_resized` with a sixth of the images: for Fashion-MNIST, which is learnt sooner.
-    "cpu_resized_short": Schedule(
-        dense=(Round(keep=1.0, images=18_000, ticks=1, learning_rate=2e-3, side=16),),
-        pruned=(
-            Round(keep=0.30, images=3_000, ticks=1, learning_rate=2e-3, side=16),
-            Round(keep=0.12, images=3_000, ticks=1, learning_rate=2e-3, side=16),
-            Round(keep=0.05, images=3_000, ticks=1, learning_rate=2e-3, side=16),
-            Round(keep=0.016, images=3_000, ticks=1, learning_rate=2e-3),
-            Round(keep=0.016, images=1_500, ticks=2, learning_rate=1e-3),
-            Round(keep=0.016, images=640, ticks=4, learning_rate=5e-4),
-        ),
-        batch=64,
-        optimizer="adamw",
-        weight_decay=0.02,
-    ),
     # For VGG-16 on Fashion-MNIST: a sixth of the images of `cpu`, in small steps.
     "cpu_short": Schedule(
         dense=(Round(keep=1.0, images=36_000, ticks=1, learning_rate=2e-3),),

@@ -129,6 +129,9 @@ def build(name: str, n_pe: int | None, folder: Path, *, place: bool) -> Result:
     synth = "synth_ecp5 -json board.netlist.json" if target.vendor == "ecp5" else "synth_xilinx"
     script = [
         f"read_verilog {source.resolve()}",
+        "hierarchy -top board",
+        "proc",
+        "opt_clean -purge",  # a wire called `o[0]` is bit 0 of `o` to synth_xilinx, twice
         f"{synth} -top board",
         "tee -q -o board.stat.json stat -json",
     ]

@@ -202,10 +202,14 @@ class Library:
     def clock_pin(self) -> float:
         """Capacitance of a flip-flop's clock pin, farads: of the smallest without an enable."""
         flops = [c for c in self.cells.values() if c.next_state and not c.enabled]
-        if not flops:
-            raise BadInput(f"Liberty file {self.path}: it has no flip-flop")
-        smallest = min(flops, key=lambda cell: cell.area)
-        return max(pin.capacitance for pin in smallest.pins.values() if pin.clock)
+        smallest = min(flops, key=lambda cell: cell.area, default=None)
+        pins = smallest.pins.values() if smallest else ()
+        capacitance = max((pin.capacitance for pin in pins if pin.clock), default=0.0)
+        if not capacitance:
+            raise BadInput(
+                f"Liberty file {self.path}: it has no flip-flop whose clock pin has a capacitance"
+            )
+        return capacitance
 
     def tie(self, value: int) -> tuple[str, str] | None:
         """Cell and pin of a constant, if the library has one."""
@@ -416,4 +420,6 @@ def _clock_gate(cell: Group) -> ClockGate | None:
         for kind in ("enable", "clock", "out")
         if pin.text(f"clock_gate_{kind}_pin") == "true"
     }
+    if role.keys() != {"enable", "clock", "out"}:
+        return None  # incomplete: not a cell to use
     return ClockGate(role["enable"], role["clock"], role["out"])

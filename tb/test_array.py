@@ -262,13 +262,16 @@ def test_any_program_ends_or_is_an_error(rtl, preset):
         for _ in range(rng.integers(1, 4)):
             bit = rng.choice([15, 32, 64])  # below 15 a filter's header says what part it is
             beats[rng.integers(len(beats))] ^= np.uint64(1 << int(rng.integers(bit)))
+        said = ""
         try:
             rtl.run_beats(
                 beats, len(beats) - 1, max_cycles=500_000, max_results=1000, max_buffers=9
             )
-            endings["ended"] += 1
         except RtlError as error:
-            endings[re.findall(r"raised error (\w+)", str(error))[0]] += 1
+            said = str(error)
+        raised = re.search(r"raised error (\w+)", said)
+        assert raised or not said, f"program {number}: {said}"
+        endings[raised[1] if raised else "ended"] += 1
     assert all(endings[e.name] for e in Error if e not in (Error.NONE, Error.LAST_LATE)), endings
     check(rtl, good(preset))
 

@@ -66,6 +66,17 @@ def trainer(folder: Path, run: str, devices: Devices | None = None) -> train.Tra
     )
 
 
+def gloo_threads() -> list[str]:
+    """Names of this process's threads of a process group."""
+    names = []
+    for task in Path("/proc/self/task").iterdir():
+        try:
+            names.append((task / "comm").read_text().strip())
+        except OSError:  # it has just ended
+            continue
+    return [name for name in names if "gloo" in name]
+
+
 def main() -> None:
     folder, run = Path(sys.argv[1]), sys.argv[2]
     train.VALIDATION_IMAGES, train.CHECKPOINT_SECONDS = 50, -1.0
@@ -80,10 +91,10 @@ def main() -> None:
 
         this._step = told
         this.run("uticket")
+        assert bool(gloo_threads()) == (devices.count > 1)
         state = {"network": dict(this.network.state_dict()), "masks": this.masks}
         torch.save(state, folder / f"rank{devices.rank}.pt")
-    tasks = Path("/proc/self/task").iterdir()
-    left = [name for task in tasks if "gloo" in (name := (task / "comm").read_text().strip())]
+    left = gloo_threads()
     assert not left, f"{left} may abort the process when Python ends"
 
 
