@@ -5,10 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sim.errors import BadInput
 from synth import asic, clocks, gates, measure, netlist, power
 from synth.liberty import Library, possible
 from synth.memories import Macro
 from synth.recording import Ports
+from tests.tolerance import near
 
 CELLS = Path(__file__).with_name("cells.lib")
 CLOCK_GATE = """
@@ -67,11 +69,6 @@ endmodule
 HALF = 1.5**2 / 2
 
 
-def near(value):
-    """Approximately: pytest's own tolerance of 1e-12 is more than any energy here."""
-    return pytest.approx(value, rel=1e-6, abs=0)
-
-
 @pytest.fixture(scope="module")
 def library(tmp_path_factory):
     """The tests' cells and two that gate clocks, for up to 12 and 50 flip-flops, and one with a test pin."""
@@ -105,6 +102,21 @@ def test_cells_that_gate_clocks(library):
     assert library.cells["GATE"].pins["C"].clock
     assert library.clock_pin == near(2e-15)
     assert Library(CELLS).clock_gates == []
+
+
+def test_a_clock_gate_without_a_pin_for_its_enable_is_not_used(tmp_path):
+    text = CLOCK_GATE.format(name="GATE", area=1, kind="latch_posedge", drives=0.025)
+    text = text.replace("clock_gate_enable_pin : true;", "")
+    (tmp_path / "odd.lib").write_text(CELLS.read_text().rstrip().removesuffix("}") + text + "}\n")
+    assert Library(tmp_path / "odd.lib").clock_gates == []
+
+
+def test_a_library_without_clock_pins_is_refused(tmp_path):
+    text = CELLS.read_text()
+    assert "clock : true;" in text
+    (tmp_path / "odd.lib").write_text(text.replace("clock : true;", ""))
+    with pytest.raises(BadInput, match="no flip-flop whose clock pin has a capacitance"):
+        _ = Library(tmp_path / "odd.lib").clock_pin
 
 
 @pytest.mark.parametrize(

@@ -16,14 +16,10 @@ from hw.sweep import Sweep
 from sim.errors import BadInput
 from synth import asic, interface, memories, netlist, sta, yosys
 from synth.liberty import Library
+from tests.tolerance import near
 
 CELLS = Path(__file__).with_name("cells.lib")
 ROOT = Path(__file__).resolve().parent.parent
-
-
-def near(value):
-    """Approximately: pytest's own tolerance of 1e-12 is more than any energy here."""
-    return pytest.approx(value, rel=1e-6, abs=0)
 
 
 @pytest.fixture(scope="module")
