@@ -18,6 +18,7 @@ from sw.quantize import quantize
 
 WEIGHTS = {"vgg16": 14_713_856, "resnet19": 12_618_240}  # after the first convolution
 CHANCE = 0.1
+N_PE = 16  # that the u-Tickets are balanced for
 MODELS = known_models()
 
 
@@ -44,15 +45,19 @@ def test_the_pair_is_what_it_claims(tickets):
         size = sum(m.size for m in masks.values())
         assert size == WEIGHTS[ticket.metadata["network"]]
         assert 1 - nnz[name] / size >= 0.98
-        assert all(m.sum() >= 0.003 * m.size for m in masks.values()), "the floor of each layer"
+        moved = (
+            N_PE / 2 if name == "uticket" else 0
+        )  # balancing moves a layer by half a group at most
+        for layer, mask in masks.items():
+            assert mask.sum() >= 0.003 * mask.size - moved, f"the floor of {layer}"
         assert ticket.metadata["nnz"] == nnz[name]
         assert ticket.metadata["test_images"] == 10_000
         assert ticket.metadata["accuracy"] >= 4 * CHANCE
         assert ticket.metadata["accuracy_quantized"] >= 4 * CHANCE
         for mask in masks.values() if name == "uticket" else ():
             counts = filter_nnz(mask)
-            for start in range(0, len(counts) - len(counts) % 16, 16):
-                assert len(set(counts[start : start + 16].tolist())) == 1
+            for start in range(0, len(counts) - len(counts) % N_PE, N_PE):
+                assert len(set(counts[start : start + N_PE].tolist())) == 1
     assert abs(nnz["uticket"] / nnz["lth"] - 1) <= 0.001
 
 
