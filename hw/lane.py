@@ -8,6 +8,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from hw.config import Config
+from hw.sram import UNUSED_COLLISIONS
 
 
 def step_layout(config: Config) -> data.StructLayout:
@@ -29,8 +30,8 @@ def step_layout(config: Config) -> data.StructLayout:
 class Lanes(wiring.Component):
     """Read, add, write: three cycles, a position a cycle.
 
-    valid, step: a position; the accumulators are read in the same cycle.
-    sums: what the accumulators held, a cycle later, one field a lane: an opening sweep reads the
+    valid, step: a position, whose accumulators are read.
+    sums: what they held, from the next cycle to the next position, one field a lane: an opening sweep reads the
     finished tile while it starts the new one, so that draining costs nothing.
     """
 
@@ -57,20 +58,24 @@ class Lanes(wiring.Component):
             writing_enable.eq(adding_enable),
             writing_address.eq(adding.x + (adding.y << len(step.x))),
         ]
+        lane = signed(config.accumulator_bits)
+        # Each lane is 24 bits of a word: block RAM has wide words.
+        sums = data.ArrayLayout(lane, config.lanes)
+        accumulators = Memory(
+            shape=sums, depth=config.positions, init=[], attrs={**UNUSED_COLLISIONS, "ram_style": "block"}
+        )
+        m.submodules.accumulators = accumulators
+        read, write = accumulators.read_port(), accumulators.write_port()
+        totals = Signal(sums)
+        m.d.comb += [
+            read.addr.eq(step.x + (step.y << len(step.x))),
+            read.en.eq(self.valid),
+            self.sums.eq(read.data),
+            write.addr.eq(writing_address),
+            write.data.eq(totals),
+            write.en.eq(writing_enable),
+        ]
         for t in range(config.lanes):
-            bank = Memory(shape=signed(config.accumulator_bits), depth=config.positions, init=[])
-            m.submodules[f"accumulators_{t}"] = bank
-            read, write = bank.read_port(domain="comb"), bank.write_port()
-            total = Signal(signed(config.accumulator_bits))
             gated = Mux(adding.spikes[t], adding.weight, 0)  # the AND gates
-            m.d.comb += [
-                read.addr.eq(step.x + (step.y << len(step.x))),
-                write.addr.eq(writing_address),
-                write.data.eq(total),
-                write.en.eq(writing_enable),
-            ]
-            m.d.sync += [
-                self.sums[t].eq(read.data),
-                total.eq(Mux(adding.opening, adding.bias, self.sums[t]) + gated),
-            ]
+            m.d.sync += totals[t].eq(Mux(adding.opening, adding.bias, self.sums[t]) + gated)
         return m

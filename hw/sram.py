@@ -7,12 +7,16 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Elaboratable
 
 
+UNUSED_COLLISIONS = {"no_rw_check": 1}
+"""Tells Yosys that what is read of a row while it is written is never used: block RAM needs no bypass."""
+
+
 class Sram(Memory):
     """A memory with one synchronous read port and one write port. macro: the black box's module."""
 
     def __init__(self, *, macro: str, width: int, depth: int) -> None:
         self.macro = macro
-        super().__init__(shape=width, depth=depth, init=[])
+        super().__init__(shape=width, depth=depth, init=[], attrs=UNUSED_COLLISIONS)
 
 
 class BlackBoxes:

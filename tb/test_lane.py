@@ -40,10 +40,12 @@ class Sums:
     def edge(self, i):
         step, position = self.step, (self.step["y"], self.step["x"])
         before = self.sums.get(position, [0] * self.config.lanes)
-        self.expected = sum(
-            (v & ((1 << self.config.accumulator_bits) - 1)) << (k * self.config.accumulator_bits)
-            for k, v in enumerate(before)
-        )
+        if i["valid"]:
+            self.expected = sum(
+                (v & ((1 << self.config.accumulator_bits) - 1))
+                << (k * self.config.accumulator_bits)
+                for k, v in enumerate(before)
+            )
         visited = i["valid"] and step["accumulate"]
         self.recent = [*self.recent[1:], position if visited else None]
         if visited:
