@@ -62,7 +62,10 @@ class Lanes(wiring.Component):
         # Each lane is 24 bits of a word: block RAM has wide words.
         sums = data.ArrayLayout(lane, config.lanes)
         accumulators = Memory(
-            shape=sums, depth=config.positions, init=[], attrs={**UNUSED_COLLISIONS, "ram_style": "block"}
+            shape=sums,
+            depth=config.positions,
+            init=[],
+            attrs={**UNUSED_COLLISIONS, "ram_style": "block"},
         )
         m.submodules.accumulators = accumulators
         read, write = accumulators.read_port(), accumulators.write_port()

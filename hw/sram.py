@@ -6,7 +6,6 @@ from amaranth import ClockSignal, Instance
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Elaboratable
 
-
 UNUSED_COLLISIONS = {"no_rw_check": 1}
 """Tells Yosys that what is read of a row while it is written is never used: block RAM needs no bypass."""
 

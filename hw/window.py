@@ -1,6 +1,10 @@
 """The read port of the spike buffer: from a weight's channel and kernel position to a shifted window.
 
 Three stages: the requests are registered, the banks are addressed, the window is put together.
+
+A window starts -1 to 2 positions from its tile. The four banks, of even and odd tiles in y and x, are a square of
+two tiles a side that wraps around: each row of a tile is read in one of two banks, each column too, and the
+rows and columns are then rotated into place.
 """
 
 from __future__ import annotations
@@ -17,21 +21,27 @@ from hw.program import LAYER, SOURCE
 LATENCY = 2
 """Cycles from a request in its slot to its window on the bus."""
 
+MOVE = data.StructLayout({"y": 2, "x": 2})
+"""Where a window starts, seen from its tile: 0 to 3 is one position before it to two after."""
+
 RESOLVED = data.StructLayout(
     {
         "source": SOURCE,
         "channel": 11,  # of the source
-        "dy": signed(3),  # shift of the window against the tile, -1 to 2
-        "dx": signed(3),
+        "move": MOVE,
         "block_y": BLOCK_BITS,
         "block_x": BLOCK_BITS,
     }
 )
-SHIFT = data.StructLayout({"dy": signed(3), "dx": signed(3), "strided": 1})
+
+
+def axis_layout(config: Config) -> data.StructLayout:
+    """Of each row (or column) of a tile: whether the window takes it from an odd bank, and from the map at all."""
+    return data.StructLayout({"odd": config.tile_side, "inside": config.tile_side})
 
 
 class Resolve(wiring.Component):
-    """Which map a request reads, and how far its window is shifted. Combinational."""
+    """Which map a request reads, and where its window starts. Combinational."""
 
     def __init__(self) -> None:
         super().__init__({"layer": In(LAYER), "i": In(REQUEST), "o": Out(RESOLVED)})
@@ -45,12 +55,12 @@ class Resolve(wiring.Component):
             for position in range(9):
                 with m.Case(position):
                     m.d.comb += [row.eq(position // 3), column.eq(position % 3)]
-        before = second | layer.padded  # a shortcut's 1x1 kernel is the centre: no shift
+        inset = ~(second | layer.padded)  # a shortcut's 1x1 kernel is the centre: no shift
         m.d.comb += [
             self.o.source.eq(Mux(second, layer.shortcut, layer.input)),
             self.o.channel.eq(i.channel - Mux(second, layer.channels, 0)),
-            self.o.dy.eq(row - before),
-            self.o.dx.eq(column - before),
+            self.o.move.y.eq(row + inset),
+            self.o.move.x.eq(column + inset),
             self.o.block_y.eq(i.block_y),
             self.o.block_x.eq(i.block_x),
         ]
@@ -60,8 +70,8 @@ class Resolve(wiring.Component):
 class TileAddress(wiring.Component):
     """Addresses of the tile under a window and of its neighbours, one in each bank. Combinational.
 
-    centre: bank of the tile itself; single: there is no other. rows, columns: which of the window lie in the
-    map.
+    single: there is only the tile, in bank `centre`. y, x: which rows and columns come from where. quarter: of the
+    tile, where blocks are half as wide.
     """
 
     def __init__(self, config: Config) -> None:
@@ -71,11 +81,11 @@ class TileAddress(wiring.Component):
                 "i": In(RESOLVED),
                 "half": In(1),
                 "address": Out(data.ArrayLayout(12, BANKS)),
-                "centre": Out(2),
                 "single": Out(1),
+                "centre": Out(2),
+                "y": Out(axis_layout(config)),
+                "x": Out(axis_layout(config)),
                 "quarter": Out(2),
-                "rows": Out(config.tile_side),
-                "columns": Out(config.tile_side),
             }
         )
 
@@ -86,24 +96,29 @@ class TileAddress(wiring.Component):
         split = self.half & ~source.strided  # the block is a quarter of a tile
         single = is_single(self.config, source.side)
         halves = []  # for y and x: the half tile index in even and odd banks
-        for axis, block, shift, inside in (
-            ("y", self.i.block_y, self.i.dy, self.rows),
-            ("x", self.i.block_x, self.i.dx, self.columns),
+        for name, block, move, axis in (
+            ("y", self.i.block_y, self.i.move.y, self.y),
+            ("x", self.i.block_x, self.i.move.x, self.x),
         ):
-            tile, neighbour = Signal(BLOCK_BITS, name=f"tile_{axis}"), Signal(BLOCK_BITS + 1)
-            before = shift < 0
-            limit = Signal(signed(9), name=f"limit_{axis}")  # window positions below it are inside
+            tile, neighbour = Signal(BLOCK_BITS, name=f"tile_{name}"), Signal(BLOCK_BITS + 1)
+            rest = Signal(signed(9), name=f"rest_{name}")  # positions of the map from the tile on
+            before, number = move == 0, "xy".index(name)
+            far = {side - 1: before, 0: move >= 2, 1: move == 3}  # rows of the neighbour
             m.d.comb += [
                 tile.eq(Mux(split, block >> 1, block)),
                 neighbour.eq(Mux(before, tile - 1, tile + 1)),
-                limit.eq(source.side - (tile << log_side) - shift),
+                rest.eq(source.side - (tile << log_side)),
+                self.centre[number].eq(Mux(single, self.i.channel[number], tile[0])),
+                self.quarter[number].eq(block[0] & split),
             ]
             for k in range(side):
-                outside = before & (tile == 0) if k == 0 else Const(0)
-                m.d.comb += inside[k].eq((limit > k) & ~outside)
+                there = tile != 0 if k == side - 1 else rest > side + k
+                m.d.comb += [
+                    axis.odd[k].eq(self.centre[number] ^ far.get(k, 0)),
+                    axis.inside[k].eq(Mux(far.get(k, 0), there, rest > k)),
+                ]
             here, there = tile >> 1, neighbour[1:BLOCK_BITS]
-            halves.append((Mux(tile[0], there, here), Mux(tile[0], here, there), tile[0]))
-            m.d.comb += self.quarter["xy".index(axis)].eq(block[0])
+            halves.append((Mux(tile[0], there, here), Mux(tile[0], here, there)))
         per_bank = tiles_per_bank(self.config, source.side)
         across = Signal(len(per_bank))
         m.submodules.place = place = Place(self.config)
@@ -113,7 +128,6 @@ class TileAddress(wiring.Component):
             place.base.eq(source.base),
             place.side.eq(source.side),
             place.channel.eq(self.i.channel),
-            self.centre.eq(Mux(single, self.i.channel[:2], Cat(halves[1][2], halves[0][2]))),
         ]
         for b in range(BANKS):
             offset = halves[0][b >> 1] * across + halves[1][b & 1]
@@ -121,27 +135,22 @@ class TileAddress(wiring.Component):
         return m
 
 
-def shift_rows(near: list[Value], far: list[Value], amount: Value) -> list[Value]:
-    """Rows (or columns) of a window: `near` moved by -1 to 2, what is missing taken from `far`."""
-    n = len(near)
-
-    def pick(k: int) -> Value:
-        return near[k] if 0 <= k < n else far[k % n]
-
-    return [
-        Mux(
-            amount == -1,
-            pick(k - 1),
-            Mux(amount == 0, near[k], Mux(amount == 1, pick(k + 1), pick(k + 2))),
-        )
-        for k in range(n)
-    ]
+def moved(around: list[Value], move: Value) -> list[Value]:
+    """Rows (or columns) of a window. around: of its tile, with one before and two after."""
+    n = len(around) - 3
+    by_two = [Mux(move[1], around[k + 2], around[k]) for k in range(n + 1)]
+    return [Mux(move[0], by_two[k + 1], by_two[k]) for k in range(n)]
 
 
 def split_rows(word: Value, side: int) -> list[Value]:
     """A square of bits row by row."""
     width = len(word) // side
     return [word[k * width : (k + 1) * width] for k in range(side)]
+
+
+def corner(rows: list[Value], width: int) -> Value:
+    """Rows put into the top left corner of a square of rows of `width` bits."""
+    return Cat(Cat(row, Const(0, width - len(row))) for row in rows)
 
 
 class WindowReader(wiring.Component):
@@ -185,8 +194,7 @@ class WindowReader(wiring.Component):
             m.submodules[f"place_{b}"] = place = Place(config)
             m.submodules[f"assemble_{b}"] = small = AssembleSmall(config)
             resolved = resolve.o
-            was_own = Signal(name=f"was_own_{b}")
-            tile_request = tile_request | Mux(valid[b], resolved.as_value(), 0)
+            tile_request = tile_request | Mux(valid[b] & ~own[b], resolved.as_value(), 0)
             m.d.comb += [
                 resolve.layer.eq(self.layer),
                 resolve.i.eq(request),
@@ -196,15 +204,13 @@ class WindowReader(wiring.Component):
                 own[b].eq(valid[b] & is_small(config, resolved.source.side)),
                 self.address[b].eq(Mux(own[b], place.address, tile.address[b])),
                 small.word.eq(self.words[b]),
-                self.windows[b].eq(Mux(was_own, small.window, assemble.window)),
+                self.windows[b].eq(small.window | assemble.window),
             ]
             m.d.sync += [
-                was_own.eq(own[b]),
                 small.quarter.eq(place.quarter),
-                small.side.eq(resolved.source.side),
-                small.shift.dy.eq(resolved.dy),
-                small.shift.dx.eq(resolved.dx),
-                small.shift.strided.eq(resolved.source.strided),
+                small.side.eq(Mux(own[b], resolved.source.side, 0)),
+                small.move.eq(resolved.move),
+                small.strided.eq(resolved.source.strided),
             ]
         of_tile = Mux(tile.single, 1 << tile.centre, (1 << BANKS) - 1)
         m.d.comb += [
@@ -213,22 +219,20 @@ class WindowReader(wiring.Component):
             self.read.eq(own | Mux((valid & ~own).any(), of_tile, 0)),
         ]
         m.d.sync += [
-            assemble.centre.eq(tile.centre),
+            assemble.y.eq(tile.y),
+            assemble.x.eq(tile.x),
+            assemble.move.eq(tile.i.move),
+            assemble.half.eq(self.layer.half),
+            assemble.strided.eq(tile.i.source.strided),
             assemble.quarter.eq(tile.quarter),
-            assemble.split.eq(self.layer.half),
-            assemble.rows.eq(tile.rows),
-            assemble.columns.eq(tile.columns),
-            assemble.shift.dy.eq(tile.i.dy),
-            assemble.shift.dx.eq(tile.i.dx),
-            assemble.shift.strided.eq(tile.i.source.strided),
         ]
         return m
 
 
 class AssembleTile(wiring.Component):
-    """A window of a map of one or more tiles: up to four words, shifted. Combinational.
+    """A window of a map of one or more tiles: up to four words. Combinational.
 
-    split: tiles are half as wide; then the window is a quarter, or every other row and column.
+    y, x: see TileAddress. half: blocks are half as wide; then the window is a quarter, or every other row and column.
     """
 
     def __init__(self, config: Config) -> None:
@@ -236,12 +240,12 @@ class AssembleTile(wiring.Component):
         super().__init__(
             {
                 "words": In(data.ArrayLayout(config.word_bits, BANKS)),
-                "centre": In(2),
-                "shift": In(SHIFT),
-                "split": In(1),
+                "y": In(axis_layout(config)),
+                "x": In(axis_layout(config)),
+                "move": In(MOVE),
+                "half": In(1),
+                "strided": In(1),
                 "quarter": In(2),
-                "rows": In(config.tile_side),
-                "columns": In(config.tile_side),
                 "window": Out(config.word_bits),
             }
         )
@@ -249,44 +253,44 @@ class AssembleTile(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         side, ticks = self.config.tile_side, self.config.ticks
-        words = [self.words[b] for b in range(BANKS)]
-        # bank 0 of these is the tile, 1 its neighbour in x, 2 in y, 3 in both
-        paired = [Mux(self.centre[0], words[b ^ 1], words[b]) for b in range(BANKS)]
-        around = [Signal(self.config.word_bits, name=f"around_{b}") for b in range(BANKS)]
-        for b in range(BANKS):
-            m.d.comb += around[b].eq(Mux(self.centre[1], paired[b ^ 2], paired[b]))
-        keep = Cat(self.columns[x].replicate(ticks) for x in range(side))
-        moved = []  # rows of the tile and of its neighbour in y, moved in x
-        for k, (near, far) in enumerate(((around[0], around[1]), (around[2], around[3]))):
-            rows = []
-            for r in range(side):
-                near_row, far_row = (split_rows(w, side)[r] for w in (near, far))
-                row = Signal(side * ticks, name=f"moved_{k}_{r}")
-                columns = shift_rows(
-                    split_rows(near_row, side), split_rows(far_row, side), self.shift.dx
-                )
-                m.d.comb += row.eq(Cat(columns) & keep)
-                rows.append(row)
-            moved.append(rows)
-        rows = shift_rows(moved[0], moved[1], self.shift.dy)
-        kept = [Signal(side * ticks, name=f"row_{r}") for r in range(side)]
+        banks = [split_rows(self.words[b], side) for b in range(BANKS)]
+        odd = Cat(self.x.odd[k].replicate(ticks) for k in range(side))
+        inside = Cat(self.x.inside[k].replicate(ticks) for k in range(side))
+        rows = []
         for r in range(side):
-            m.d.comb += kept[r].eq(Mux(self.rows[r], rows[r], 0))
-        every_other = [Cat(split_rows(row, side)[0::2]) for row in kept[0::2]]
+            row = Signal(side * ticks, name=f"row_{r}")
+            kept = inside & self.y.inside[r].replicate(side * ticks)
+            even_rows, odd_rows = (
+                ((banks[b + 1][r] & odd) | (banks[b][r] & ~odd)) & kept for b in (0, 2)
+            )
+            m.d.comb += row.eq(Mux(self.y.odd[r], odd_rows, even_rows))
+            rows.append(row)
+        whole = []
+        for r, row in enumerate(moved([rows[-1], *rows, *rows[:2]], self.move.y)):
+            placed, turned = (
+                Signal(side * ticks, name=f"placed_{r}"),
+                Signal(side * ticks, name=f"turned_{r}"),
+            )
+            cells = split_rows(placed, side)
+            m.d.comb += placed.eq(row)
+            m.d.comb += turned.eq(Cat(moved([cells[-1], *cells, *cells[:2]], self.move.x)))
+            whole.append(turned)
         half, middle = side // 2, side * ticks // 2
-        quarter = []
-        for r in range(half):
-            row = Mux(self.quarter[1], kept[half + r], kept[r])
-            quarter.append(Mux(self.quarter[0], row[middle:], row[:middle]))
-        part = Mux(
-            self.shift.strided, corner(every_other, side * ticks), corner(quarter, side * ticks)
-        )
-        m.d.comb += self.window.eq(Mux(self.shift.strided | self.split, part, Cat(kept)))
+        every_other = [Cat(split_rows(row, side)[0::2]) for row in whole[0::2]]
+        for r, row in enumerate(whole):
+            shown = self.window.word_select(r, side * ticks)
+            if r >= half:
+                m.d.comb += shown.eq(Mux(self.half, 0, row))
+                continue
+            part = Mux(self.quarter[1], whole[half + r], row)
+            part = Mux(self.quarter[0], part[middle:], part[:middle])
+            m.d.comb += shown[:middle].eq(Mux(self.strided, every_other[r], part))
+            m.d.comb += shown[middle:].eq(Mux(self.half, 0, row[middle:]))
         return m
 
 
 class AssembleSmall(wiring.Component):
-    """A window of a small map: one quarter of a word, shifted, zeros around it. Combinational."""
+    """A window of a small map: one quarter of a word, zeros around it. Combinational. side: 0 for no window."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -295,7 +299,8 @@ class AssembleSmall(wiring.Component):
                 "word": In(config.word_bits),
                 "quarter": In(2),
                 "side": In(7),
-                "shift": In(SHIFT),
+                "move": In(MOVE),
+                "strided": In(1),
                 "window": Out(config.word_bits),
             }
         )
@@ -306,24 +311,24 @@ class AssembleSmall(wiring.Component):
         block = Signal(side * side * ticks)
         m.d.comb += block.eq(self.word.word_select(self.quarter, len(block)))
         inside = Cat((self.side > x).replicate(ticks) for x in range(side))
-        zero_cell, zero_row = Const(0, ticks), Const(0, side * ticks)
+        cell, none = Const(0, ticks), Const(0, side * ticks)
+        kept = [
+            row & inside & (self.side > r).replicate(side * ticks)
+            for r, row in enumerate(split_rows(block, side))
+        ]
         rows = []
-        for r, row in enumerate(split_rows(block, side)):
-            kept = Signal(side * ticks, name=f"row_{r}")
-            m.d.comb += kept.eq(Mux(self.side > r, row & inside, 0))
-            columns = shift_rows(split_rows(kept, side), [zero_cell] * side, self.shift.dx)
-            moved = Signal(side * ticks, name=f"moved_{r}")
-            m.d.comb += moved.eq(Cat(columns))
-            rows.append(moved)
-        rows = shift_rows(rows, [zero_row] * side, self.shift.dy)
+        for r, row in enumerate(moved([none, *kept, none, none], self.move.y)):
+            placed, shifted = (
+                Signal(side * ticks, name=f"placed_{r}"),
+                Signal(side * ticks, name=f"shifted_{r}"),
+            )
+            cells = split_rows(placed, side)
+            m.d.comb += placed.eq(row)
+            m.d.comb += shifted.eq(Cat(moved([cell, *cells, cell, cell], self.move.x)))
+            rows.append(shifted)
         every_other = [Cat(split_rows(row, side)[0::2]) for row in rows[0::2]]
         width = self.config.tile_side * ticks
         m.d.comb += self.window.eq(
-            Mux(self.shift.strided, corner(every_other, width), corner(rows, width))
+            Mux(self.strided, corner(every_other, width), corner(rows, width))
         )
         return m
-
-
-def corner(rows: list[Value], width: int) -> Value:
-    """Rows put into the top left corner of a square of rows of `width` bits."""
-    return Cat(Cat(row, Const(0, width - len(row))) for row in rows)
