@@ -126,7 +126,9 @@ def build(name: str, n_pe: int | None, folder: Path, *, place: bool) -> Result:
     source = export(board, "board", folder)
     click.echo(f"{name}: synthesis of {config.n_pe} PEs for {target.device}")
     started = time.perf_counter()
-    synth = "synth_ecp5 -json board.netlist.json" if target.vendor == "ecp5" else "synth_xilinx"
+    # Without LUTs of five to seven inputs: they take up to eight LUT4s, and half of these stayed empty.
+    ecp5 = "synth_ecp5 -nowidelut -json board.netlist.json"
+    synth = ecp5 if target.vendor == "ecp5" else "synth_xilinx"
     script = [
         f"read_verilog {source.resolve()}",
         "hierarchy -top board",
