@@ -135,11 +135,15 @@ class TileAddress(wiring.Component):
         return m
 
 
-def moved(around: list[Value], move: Value) -> list[Value]:
-    """Rows (or columns) of a window. around: of its tile, with one before and two after."""
-    n = len(around) - 3
-    by_two = [Mux(move[1], around[k + 2], around[k]) for k in range(n + 1)]
-    return [Mux(move[0], by_two[k + 1], by_two[k]) for k in range(n)]
+def moved(m: Module, name: str, around: Value, step: int, move: Value) -> Signal:
+    """Rows (or columns, of `step` bits each) of a window. around: its tile's, one before, two after."""
+    length = len(around) - 3 * step
+    by_two, window = Signal(length + step, name=f"{name}_by_two"), Signal(length, name=name)
+    m.d.comb += [
+        by_two.eq(Mux(move[1], around[2 * step :], around[: length + step])),
+        window.eq(Mux(move[0], by_two[step:], by_two[:length])),
+    ]
+    return window
 
 
 def split_rows(word: Value, side: int) -> list[Value]:
@@ -253,39 +257,40 @@ class AssembleTile(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         side, ticks = self.config.tile_side, self.config.ticks
+        width = side * ticks
         banks = [split_rows(self.words[b], side) for b in range(BANKS)]
-        odd = Cat(self.x.odd[k].replicate(ticks) for k in range(side))
-        inside = Cat(self.x.inside[k].replicate(ticks) for k in range(side))
-        rows = []
-        for r in range(side):
-            row = Signal(side * ticks, name=f"row_{r}")
-            kept = inside & self.y.inside[r].replicate(side * ticks)
-            even_rows, odd_rows = (
+        odd, inside = Signal(width), Signal(width)
+        m.d.comb += [
+            odd.eq(Cat(self.x.odd[k].replicate(ticks) for k in range(side))),
+            inside.eq(Cat(self.x.inside[k].replicate(ticks) for k in range(side))),
+        ]
+        taken = Signal(self.config.word_bits)
+        for r, row in enumerate(split_rows(taken, side)):
+            kept = inside & self.y.inside[r].replicate(width)
+            of_even, of_odd = (
                 ((banks[b + 1][r] & odd) | (banks[b][r] & ~odd)) & kept for b in (0, 2)
             )
-            m.d.comb += row.eq(Mux(self.y.odd[r], odd_rows, even_rows))
-            rows.append(row)
-        whole = []
-        for r, row in enumerate(moved([rows[-1], *rows, *rows[:2]], self.move.y)):
-            placed, turned = (
-                Signal(side * ticks, name=f"placed_{r}"),
-                Signal(side * ticks, name=f"turned_{r}"),
-            )
-            cells = split_rows(placed, side)
-            m.d.comb += placed.eq(row)
-            m.d.comb += turned.eq(Cat(moved([cells[-1], *cells, *cells[:2]], self.move.x)))
-            whole.append(turned)
-        half, middle = side // 2, side * ticks // 2
-        every_other = [Cat(split_rows(row, side)[0::2]) for row in whole[0::2]]
-        for r, row in enumerate(whole):
-            shown = self.window.word_select(r, side * ticks)
+            m.d.comb += row.eq(Mux(self.y.odd[r], of_odd, of_even))
+        around = Cat(taken[-width:], taken, taken[: 2 * width])
+        in_place = moved(m, "in_place", around, width, self.move.y)
+        rows = []
+        for r, row in enumerate(split_rows(in_place, side)):
+            around = Cat(row[-ticks:], row, row[: 2 * ticks])
+            rows.append(moved(m, f"row_{r}", around, ticks, self.move.x))
+        half, middle = side // 2, width // 2
+        for r, row in enumerate(rows):
+            shown = self.window.word_select(r, width)
             if r >= half:
                 m.d.comb += shown.eq(Mux(self.half, 0, row))
                 continue
-            part = Mux(self.quarter[1], whole[half + r], row)
-            part = Mux(self.quarter[0], part[middle:], part[:middle])
-            m.d.comb += shown[:middle].eq(Mux(self.strided, every_other[r], part))
-            m.d.comb += shown[middle:].eq(Mux(self.half, 0, row[middle:]))
+            part = Signal(width, name=f"part_{r}")
+            every_other = Cat(split_rows(rows[2 * r], side)[0::2])
+            quarter = Mux(self.quarter[0], part[middle:], part[:middle])
+            m.d.comb += [
+                part.eq(Mux(self.quarter[1], rows[half + r], row)),
+                shown[:middle].eq(Mux(self.strided, every_other, quarter)),
+                shown[middle:].eq(Mux(self.half, 0, row[middle:])),
+            ]
         return m
 
 
@@ -310,25 +315,22 @@ class AssembleSmall(wiring.Component):
         side, ticks = self.config.small_side, self.config.ticks
         block = Signal(side * side * ticks)
         m.d.comb += block.eq(self.word.word_select(self.quarter, len(block)))
-        inside = Cat((self.side > x).replicate(ticks) for x in range(side))
-        cell, none = Const(0, ticks), Const(0, side * ticks)
-        kept = [
-            row & inside & (self.side > r).replicate(side * ticks)
-            for r, row in enumerate(split_rows(block, side))
-        ]
+        inside = Signal(side * ticks)
+        m.d.comb += inside.eq(Cat((self.side > x).replicate(ticks) for x in range(side)))
+        width = side * ticks
+        kept = Signal(side * width)
+        for r, row in enumerate(split_rows(block, side)):
+            shown = self.side > r
+            m.d.comb += kept.word_select(r, width).eq(row & inside & shown.replicate(width))
+        around = Cat(Const(0, width), kept, Const(0, 2 * width))
+        in_place = moved(m, "in_place", around, width, self.move.y)
         rows = []
-        for r, row in enumerate(moved([none, *kept, none, none], self.move.y)):
-            placed, shifted = (
-                Signal(side * ticks, name=f"placed_{r}"),
-                Signal(side * ticks, name=f"shifted_{r}"),
-            )
-            cells = split_rows(placed, side)
-            m.d.comb += placed.eq(row)
-            m.d.comb += shifted.eq(Cat(moved([cell, *cells, cell, cell], self.move.x)))
-            rows.append(shifted)
+        for r, row in enumerate(split_rows(in_place, side)):
+            around = Cat(Const(0, ticks), row, Const(0, 2 * ticks))
+            rows.append(moved(m, f"row_{r}", around, ticks, self.move.x))
         every_other = [Cat(split_rows(row, side)[0::2]) for row in rows[0::2]]
-        width = self.config.tile_side * ticks
+        tile_width = self.config.tile_side * ticks
         m.d.comb += self.window.eq(
-            Mux(self.strided, corner(every_other, width), corner(rows, width))
+            Mux(self.strided, corner(every_other, tile_width), corner(rows, tile_width))
         )
         return m
