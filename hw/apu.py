@@ -8,7 +8,7 @@ activations a byte). The last beat of either kind is padded with zeros.
 from __future__ import annotations
 
 from amaranth import Module, Mux, Signal
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
@@ -50,64 +50,84 @@ class Apu(wiring.Component):
         pointers = Memory(shape=STREAM_BITS, depth=MAX_SIDE // 4 + 1, init=[])
         m.submodules.pointers = pointers
         write, read = pointers.write_port(), pointers.read_port(domain="comb")
-        taken, total, end = Signal(13), Signal(13), Signal(13)
-        after = Signal(7)
+        taken, end, total = (
+            Signal(13),
+            Signal(13),
+            Signal(13),
+        )  # end: of the row, where it has activations
+        after, later = Signal(7), Signal(7)
         m.d.comb += [
             after.eq(row + 1),
-            read.addr.eq(after >> 2),
-            end.eq(read.data.word_select(after[:2], POINTER_BITS)),
+            later.eq(row + 2),
+            read.addr.eq(later >> 2),
             write.addr.eq(beat),
             write.data.eq(self.i.payload),
         ]
 
-        # --- a beat of activations, as far as it belongs to the row ---
+        # --- take a beat of activations, as far as it belongs to the row ---
+        taking = Signal()  # something goes to the next stage
+        placing = Signal(active_layout(config))  # what is there
+        placed = Signal()  # it goes on
+        empty, covered = Signal(), Signal()
+        beats, next_taken = Signal(11), Signal(13)  # of activations, with this one
         in_row = Signal(ACTIVATIONS)
-        base = Signal(13)  # index of the beat's first activation
-        m.d.comb += base.eq(taken & ~(ACTIVATIONS - 1))
-        spread = 0
-        count = 0
-        for k in range(ACTIVATIONS):
-            column = self.i.payload[8 * k : 8 * k + 6]
-            nibble = self.i.payload[32 + 4 * k : 32 + 4 * k + ticks]
-            spikes = Signal(ticks, name=f"spikes_{k}")
-            m.d.comb += [
-                in_row[k].eq((base + k >= taken) & (base + k < end)),
-                spikes.eq(Mux(in_row[k], nibble, 0)),
-            ]
-            spread = spread | (spikes << (column * ticks))
-            count = count + sum(spikes[t] for t in range(ticks))
-        empty, covered, next_taken = Signal(), Signal(), Signal(13)
+        all_four = (1 << ACTIVATIONS) - 1
+        spare = -end  # less than four: activations of the row's last beat that are the next row's
         m.d.comb += [
+            beats.eq((taken >> 2) + 1),
             empty.eq(taken == end),
-            covered.eq(end <= base + ACTIVATIONS),  # the row ends with this beat
-            next_taken.eq(Mux(covered, end, base + ACTIVATIONS)),
+            covered.eq(end <= beats << 2),  # the row ends with this beat
+            next_taken.eq(Mux(covered, end, beats << 2)),
+            in_row.eq((all_four << taken[:2]) & (all_four >> Mux(covered, spare[:2], 0))),
         ]
+        with m.If(placed):
+            m.d.sync += [placing.spikes.eq(0), placing.row_end.eq(0)]
+        with m.If(taking):
+            m.d.sync += [
+                placing.row_end.eq(covered),
+                placing.channel.eq(channel),
+                placing.row.eq(row),
+                taken.eq(next_taken),
+            ]
+            for k in range(ACTIVATIONS):
+                nibble = self.i.payload[32 + 4 * k : 32 + 4 * k + ticks]
+                m.d.sync += [
+                    placing.spikes[k].eq(Mux(in_row[k] & ~empty, nibble, 0)),
+                    placing.columns[k].eq(self.i.payload[8 * k : 8 * k + 6]),
+                ]
 
-        # --- the row before is written while this one is decoded ---
-        gathered = Signal(MAX_SIDE * ticks)
-        gathered_now = Signal(MAX_SIDE * ticks)
+        # --- place it in the row; the row before is written meanwhile ---
+        gathered, gathered_now = Signal(MAX_SIDE * ticks), Signal(MAX_SIDE * ticks)
         writing = Signal(MAX_SIDE * ticks)
         written, pairs = Signal(3), Signal(3)
-        write_end, row_end, free = Signal(), Signal(), Signal()
+        write_end, free = Signal(), Signal()
+        spikes = Signal(range(ACTIVATIONS * ticks + 1))
         pair_bits = 2 * config.tile_side * ticks
         log_pair = config.tile_side.bit_length()
         m.d.comb += [
             pairs.eq((header.side - 1) >> log_pair),  # less one
             write_end.eq(self.row_valid & (written == pairs)),
             free.eq(~self.row_valid | write_end),
-            gathered_now.eq(gathered | Mux(empty, 0, spread)),
+            placed.eq(~placing.row_end | free),
+            gathered_now.eq(gathered | spread(m, placing)),
             self.row.base.eq(header.base),
             self.row.side.eq(header.side),
             self.row.pair.eq(written),
             self.row.spikes.eq(writing[:pair_bits]),
         ]
+        m.d.sync += spikes.eq(0)
         with m.If(self.row_valid):
             m.d.sync += [written.eq(written + 1), writing.eq(writing >> pair_bits)]
         with m.If(write_end):
             m.d.sync += self.row_valid.eq(0)
-        with m.If(row_end):
+        with m.If(placed):
+            m.d.sync += [gathered.eq(gathered_now)]
+            m.d.sync += spikes.eq(sum(placing.spikes.as_value()))
+        with m.If(placing.row_end & free):
             m.d.sync += [self.row_valid.eq(1), written.eq(0), writing.eq(gathered_now)]
-            m.d.sync += [self.row.channel.eq(channel), self.row.row.eq(row), gathered.eq(0)]
+            m.d.sync += [self.row.channel.eq(placing.channel), self.row.row.eq(placing.row)]
+            m.d.sync += gathered.eq(0)
+        m.d.sync += self.spikes.eq(self.spikes + spikes)
 
         with m.FSM():
             with m.State("IDLE"):
@@ -119,33 +139,59 @@ class Apu(wiring.Component):
                 m.d.comb += [self.i.ready.eq(1), write.en.eq(self.i.valid)]
                 with m.If(self.i.valid):
                     m.d.sync += beat.eq(beat + 1)
+                    with m.If(beat == 0):
+                        m.d.sync += end.eq(self.i.payload.word_select(1, POINTER_BITS))
                     with m.If(beat == header.side >> 2):
-                        last = self.i.payload.word_select(header.side[:2], POINTER_BITS)
-                        m.d.sync += [total.eq(last), taken.eq(0), row.eq(0)]
+                        count = self.i.payload.word_select(header.side[:2], POINTER_BITS)
+                        m.d.sync += [total.eq(count), taken.eq(0), row.eq(0)]
                         m.next = "ROWS"
             with m.State("ROWS"):
-                useful = Signal()  # this cycle's beat is there, or none is needed
+                used_up = (next_taken[:2] == 0) | (next_taken == total)
                 m.d.comb += [
-                    useful.eq((empty | self.i.valid) & (~covered | free)),
-                    row_end.eq(useful & covered),
-                    self.i.ready.eq(
-                        useful & ~empty & ((next_taken[:2] == 0) | (next_taken == total))
-                    ),
+                    taking.eq((empty | self.i.valid) & placed),
+                    self.i.ready.eq(placed & ~empty & used_up),
                 ]
-                with m.If(useful & ~empty):
-                    m.d.sync += [taken.eq(next_taken), self.spikes.eq(self.spikes + count)]
-                    with m.If(~covered):
-                        m.d.sync += gathered.eq(gathered_now)
-                with m.If(row_end):
-                    m.d.sync += row.eq(after)
+                with m.If(taking & covered):
+                    m.d.sync += [row.eq(after), beat.eq(0)]
+                    m.d.sync += end.eq(read.data.word_select(later[:2], POINTER_BITS))
                     with m.If(after == header.side):
-                        m.d.sync += [channel.eq(channel + 1), beat.eq(0)]
+                        m.d.sync += channel.eq(channel + 1)
                         with m.If(channel + 1 == header.channels):
                             m.next = "FINISH"
                         with m.Else():
                             m.next = "POINTERS"
             with m.State("FINISH"):
-                with m.If(free):
-                    m.d.comb += self.done.eq(1)
-                    m.next = "IDLE"
+                with m.If(free & ~placing.row_end):
+                    m.next = "DONE"  # where `spikes` holds the last ones, too
+            with m.State("DONE"):
+                m.d.comb += self.done.eq(1)
+                m.next = "IDLE"
         return m
+
+
+def active_layout(config: Config) -> data.StructLayout:
+    """A beat's activations, those of other rows without spikes; row_end: the row has no more."""
+    return data.StructLayout(
+        {
+            "columns": data.ArrayLayout((MAX_SIDE - 1).bit_length(), ACTIVATIONS),
+            "spikes": data.ArrayLayout(config.ticks, ACTIVATIONS),
+            "row_end": 1,
+            "channel": 11,
+            "row": (MAX_SIDE - 1).bit_length(),
+        }
+    )
+
+
+def spread(m: Module, active: data.View) -> Signal:
+    """A row with a beat's spikes in their columns, eight columns at a time."""
+    ticks = len(active.spikes[0])
+    row = Signal(MAX_SIDE * ticks, name="spread")
+    eights = []
+    for k in range(ACTIVATIONS):
+        eight = Signal(8 * ticks, name=f"eight_{k}")
+        m.d.comb += eight.eq(active.spikes[k] << (active.columns[k][:3] * ticks))
+        eights.append(eight)
+    for part in range(MAX_SIDE // 8):
+        here = [Mux(active.columns[k][3:] == part, eight, 0) for k, eight in enumerate(eights)]
+        m.d.comb += row.word_select(part, 8 * ticks).eq(here[0] | here[1] | here[2] | here[3])
+    return row

@@ -29,22 +29,25 @@ def encode(spikes):
 
 
 def cycles_of(spikes, tile):
-    """Cycles from the first pointers to `done`, both included: each row waits for the one before."""
-    at = free = 0  # the next beat's cycle; when the row before is written
+    """Cycles from the first pointers to `done`, both included: a row is taken while one waits to be written."""
+    at = placed = free = (
+        0  # the next beat's cycle; when the row before is in place; when it is written
+    )
     pairs = -(-spikes.shape[1] // (2 * tile))
     for channel in spikes:
         at += spikes.shape[1] // 4 + 1
         count = 0
         for row in channel:
             active = int(row.any(axis=1).sum())
+            at = max(at, placed)
             at += max(
                 (count + active - 1) // 4 - count // 4 if active else 0, 0
             )  # all but the last
-            at = max(at, free)
-            free = at + pairs
+            placed = max(at + 1, free)
+            free = placed + pairs
             at += 1
             count += active
-    return max(at, free) + 1
+    return free + 2
 
 
 class Inputs:
