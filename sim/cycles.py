@@ -54,8 +54,11 @@ def input_cycles(program: Program, spikes: np.ndarray) -> int:
     writes = -(-side // (2 * program.config.tile_side))  # cycles to write a row
     pointers = side // STREAM_WORDS + 1
     rows = np.maximum(beats, writes)
-    rows[:, 0] = beats[:, 0]  # the row before is out when the pointers are in
-    return int(2 + len(rows) * pointers + rows.sum() + writes)
+    rows[:, 0] = beats[:, 0]  # the rows before are out when the pointers are in
+    rows[:-1, -1] = beats[
+        :-1, -1
+    ]  # and while they come in, the row before the last one waits for nobody
+    return int(4 + len(rows) * pointers + rows.sum() + writes)
 
 
 def bound(program: Program, spikes: np.ndarray) -> int:

@@ -44,15 +44,19 @@ def predict(program: Program) -> list[LayerCycles]:
 def input_cycles(program: Program, spikes: np.ndarray) -> int:
     """Cycles from the first beat until the input, uint8 (T, C, H, W), is in the spike buffer."""
     side = program.input.side
-    active = spikes.any(axis=0).sum(axis=2)  # (C, H) activations a row
-    ends = np.cumsum(active, axis=1)
-    starts = ends - active
-    beats = np.where(active > 0, (ends - 1) // STREAM_WORDS - starts // STREAM_WORDS + 1, 1)
     writes = -(-side // (2 * program.config.tile_side))  # cycles to write a row
-    pointers = side // STREAM_WORDS + 1
-    rows = np.maximum(beats, writes)
-    rows[:, 0] = beats[:, 0]  # the row before is out when the pointers are in
-    return int(2 + len(rows) * pointers + rows.sum() + writes)
+    now = placed = free = 0  # the next beat; when the row before is in place; when it is written
+    for channel in spikes.any(axis=0).sum(axis=2):  # activations of its rows
+        now += side // STREAM_WORDS + 1
+        count = 0
+        for active in channel:
+            more = (count + active - 1) // STREAM_WORDS - count // STREAM_WORDS if active else 0
+            now = max(now, placed) + int(more)
+            placed = max(now + 1, free)
+            free = placed + writes
+            now += 1
+            count += active
+    return free + 4
 
 
 def bound(program: Program, spikes: np.ndarray) -> int:

@@ -1,12 +1,14 @@
 """`sim.cycles`, compiled, against the same model in plain Python (plain_cycles.py), which tb/ holds to the RTL too."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from hw.config import PRESETS, Config
 from hw.counters import CYCLES
 from sim import native
-from sim.cycles import predict
+from sim.cycles import input_cycles, predict
 from sim.errors import BadInput
 from tb.random_programs import Shape, build, random_case
 from tests import plain_cycles
@@ -59,3 +61,15 @@ def test_a_compiler_that_fails_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", "")
     with pytest.raises(BadInput, match="apt-get install g"):
         native.library(tmp_path / "bad.cpp")
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_input_of_any_size(seed):
+    rng = np.random.default_rng(seed)
+    side, tile_side = int(rng.integers(1, 65)), int(rng.choice([4, 8]))
+    shape = (2, int(rng.integers(1, 6)), side, side)
+    spikes = rng.random(shape) < rng.choice([0, 0.02, 0.1, 0.4, 0.9])
+    program = SimpleNamespace(
+        input=SimpleNamespace(side=side), config=SimpleNamespace(tile_side=tile_side)
+    )
+    assert input_cycles(program, spikes) == plain_cycles.input_cycles(program, spikes)
