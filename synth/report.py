@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -72,6 +74,33 @@ def _macro_area(area: Area, macros: dict[str, Macro]) -> float:
     return sum(macros[name].area * count for name, count in area.macros.items() if name in macros)
 
 
+def grouped(areas: list[Area]) -> list[Area]:
+    """Components that differ in a number of their names, as one: `pe_*` for pe_0 to pe_15; the largest first."""
+    groups: dict[str, list[Area]] = {}
+    for area in areas:
+        groups.setdefault(re.sub(r"_\d+(?=[._]|$)", "_*", _plain(area.name)), []).append(area)
+    result = []
+    for name, alike in groups.items():
+        macros: Counter[str] = Counter()
+        for area in alike:
+            macros.update(area.macros)
+        result.append(
+            Area(
+                name=name if len(alike) > 1 else _plain(alike[0].name),
+                area=sum(area.area for area in alike),
+                sequential=sum(area.sequential for area in alike),
+                cells=sum(area.cells for area in alike),
+                macros=dict(macros),
+            )
+        )
+    return sorted(result, key=lambda area: -area.area)
+
+
+def _plain(name: str) -> str:
+    """Without the numbers that Yosys gives to modules of one name."""
+    return re.sub(r"\$\d+", "", name)
+
+
 def _text(library: Library, node: int, macros: list[Macro], designs: list[Design]) -> list[str]:
     by_name = {macro.name: macro for macro in macros}
     lines = [f"{library.name}, {node} nm ({library.path.name})", ""]
@@ -89,7 +118,7 @@ def _text(library: Library, node: int, macros: list[Macro], designs: list[Design
             "across components; macros come on top",
             f"  {'component':<34}{'um2':>10}{'flip-flops':>12}{'share':>8}{'cells':>8}  macros",
         ]
-        for area in sorted(design.areas, key=lambda a: -a.area):
+        for area in grouped(design.areas):
             of_macros = ", ".join(f"{n} x {name}" for name, n in area.macros.items())
             size = _macro_area(area, by_name)
             extra = f"  {of_macros}" + (f": {size:.0f} um2" if size else "")
