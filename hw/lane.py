@@ -21,6 +21,7 @@ def step_layout(config: Config) -> data.StructLayout:
             "spikes": config.lanes,
             "accumulate": 1,  # the position is in the tile: add the weight where the spike is 1
             "opening": 1,  # start from the bias instead of the accumulator
+            "drain": 1,  # the accumulators are read whether there are spikes or not
             "weight": signed(config.weight_bits),
             "bias": signed(config.accumulator_bits),
         }
@@ -28,11 +29,11 @@ def step_layout(config: Config) -> data.StructLayout:
 
 
 class Lanes(wiring.Component):
-    """Read, add, write: three cycles, a position a cycle.
+    """Read, add, write: three cycles, a position a cycle. A lane without a spike does nothing of it.
 
     valid, step: a position, whose accumulators are read.
-    sums: what they held, from the next cycle to the next position, one field a lane: an opening sweep reads the
-    finished tile while it starts the new one, so that draining costs nothing.
+    sums: what the lanes that were read last held, from the next cycle on, one field a lane: an opening sweep
+    reads the finished tile while it starts the new one, so that draining costs nothing.
     """
 
     def __init__(self, config: Config) -> None:
@@ -50,35 +51,31 @@ class Lanes(wiring.Component):
         config = self.config
         step = self.step
         adding = Signal(step_layout(config))
-        adding_enable, writing_enable = Signal(name="adding_enable"), Signal()
-        writing_address = Signal(2 * len(step.y))
+        adding_enable, writing_address = Signal(name="adding_enable"), Signal(2 * len(step.y))
         m.d.sync += [
             adding.eq(step),
             adding_enable.eq(self.valid & step.accumulate),
-            writing_enable.eq(adding_enable),
             writing_address.eq(adding.x + (adding.y << len(step.x))),
         ]
         lane = signed(config.accumulator_bits)
-        # Each lane is 24 bits of a word: block RAM has wide words.
-        sums = data.ArrayLayout(lane, config.lanes)
-        accumulators = Memory(
-            shape=sums,
-            depth=config.positions,
-            init=[],
-            attrs={**UNUSED_COLLISIONS, "ram_style": "block"},
-        )
-        m.submodules.accumulators = accumulators
-        read, write = accumulators.read_port(), accumulators.write_port()
-        totals = Signal(sums)
-        m.d.comb += [
-            read.addr.eq(step.x + (step.y << len(step.x))),
-            read.en.eq(self.valid),
-            self.sums.eq(read.data),
-            write.addr.eq(writing_address),
-            write.data.eq(totals),
-            write.en.eq(writing_enable),
-        ]
+        attributes = {**UNUSED_COLLISIONS, "ram_style": "block"}
         for t in range(config.lanes):
+            bank = Memory(shape=lane, depth=config.positions, init=[], attrs=attributes)
+            m.submodules[f"accumulators_{t}"] = bank
+            read, write = bank.read_port(), bank.write_port()
+            total = Signal(lane, name=f"total_{t}")
+            changes, writing = Signal(name=f"changes_{t}"), Signal(name=f"writing_{t}")
             gated = Mux(adding.spikes[t], adding.weight, 0)  # the AND gates
-            m.d.sync += totals[t].eq(Mux(adding.opening, adding.bias, self.sums[t]) + gated)
+            m.d.comb += [
+                read.addr.eq(step.x + (step.y << len(step.x))),
+                read.en.eq(self.valid & (step.drain | step.spikes[t])),
+                self.sums[t].eq(read.data),
+                changes.eq(adding_enable & (adding.opening | adding.spikes[t])),
+                write.addr.eq(writing_address),
+                write.data.eq(total),
+                write.en.eq(writing),
+            ]
+            m.d.sync += writing.eq(changes)
+            with m.If(changes):
+                m.d.sync += total.eq(Mux(adding.opening, adding.bias, self.sums[t]) + gated)
         return m

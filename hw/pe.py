@@ -212,6 +212,7 @@ class PE(wiring.Component):
             step.spikes.eq(spikes),
             step.accumulate.eq(in_tile),
             step.opening.eq(current.opening),
+            step.drain.eq(draining),
             step.weight.eq(current.value),
             step.bias.eq(Mux(biased, current.bias, 0)),
         ]

@@ -85,7 +85,7 @@ def costs(module: Module, library: Library) -> Costs:
 
 
 def component(name: str) -> str:
-    """Of a flip-flop, by its name: `lanes.accumulators[3][7]...` is of `lanes.accumulators`."""
+    """Of a flip-flop, by its name: `lanes.accumulators_0[3][7]...` is of `lanes.accumulators`."""
     parts = name.split("[")[0].split("$")[0].split(".")
     if len(parts) > 1 and parts[1].startswith("accumulators"):
         return "lanes.accumulators"

@@ -16,7 +16,7 @@ class Sums:
         self.layout = step_layout(config)
         self.sums = {}
         self.recent: list = [None] * (MINIMUM_CYCLES - 1)
-        self.expected = None
+        self.expected = [0] * config.lanes  # no memory reads anything else before its first read
         self.opened = set()
 
     def inputs(self, rng):
@@ -29,23 +29,23 @@ class Sums:
             "spikes": rng.getrandbits(lanes),
             "accumulate": rng.random() < 0.8,
             "opening": rng.random() < 0.2,
+            "drain": rng.random() < 0.3,
             "weight": signed_random(rng, self.config.weight_bits),
             "bias": signed_random(rng, 18),
         }
         return {"valid": rng.random() < 0.8, "step": bits(self.layout, self.step)}
 
     def outputs(self, i):
-        return {"sums": self.expected}
+        bits = self.config.accumulator_bits
+        parts = [(v & ((1 << bits) - 1)) << (t * bits) for t, v in enumerate(self.expected)]
+        return {"sums": sum(parts)}
 
     def edge(self, i):
         step, position = self.step, (self.step["y"], self.step["x"])
         before = self.sums.get(position, [0] * self.config.lanes)
-        if i["valid"]:
-            self.expected = sum(
-                (v & ((1 << self.config.accumulator_bits) - 1))
-                << (k * self.config.accumulator_bits)
-                for k, v in enumerate(before)
-            )
+        for t, value in enumerate(before):
+            if i["valid"] and (step["drain"] or step["spikes"] >> t & 1):
+                self.expected[t] = value
         visited = i["valid"] and step["accumulate"]
         self.recent = [*self.recent[1:], position if visited else None]
         if visited:

@@ -96,7 +96,7 @@ def test_memories_are_memories_or_black_boxes(exported):
         macros = (boxes.count("uticket_scratchpad #("), boxes.count("uticket_spike_bank #("))
         assert macros == count
         assert " ring [" not in boxes
-        assert "accumulators [" in boxes
+        assert "accumulators_0 [" in boxes
 
 
 async def record(dut, path):

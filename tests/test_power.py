@@ -100,7 +100,7 @@ def test_energy_by_hand():
 @pytest.mark.parametrize(
     ("name", "part"),
     [
-        ("lanes.accumulators[3][7]$_DFF_P_", "lanes.accumulators"),
+        ("lanes.accumulators_0[3][7]$_DFF_P_", "lanes.accumulators"),
         ("decoder.tiles.x[0]$_SDFFE_PP0P_", "decoder"),
         ("height[0]$_SDFF_PP0_", "control"),
     ],
