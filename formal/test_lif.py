@@ -21,19 +21,19 @@ FAULTS = {
         "assign fires_3 = $signed({1} [23:0]) > $signed(threshold);",
     ),
     "a neuron takes the next one's second tick": fault(
-        "$signed(sum_1_delayed)", "$signed(sums[47:24])"
+        "$signed(sum_1_in_1)", "$signed(sums[47:24])"
     ),
 }
 
 
 def bench(config: Config) -> Bench:
-    """Every neuron that enters, under one threshold, as long as no potential overflows."""
+    """Every neuron that enters, one after another or not, under one threshold, as long as no potential overflows."""
     b = Bench(Lif(config))
     ticks, bits = config.ticks, config.accumulator_bits
     threshold = b.constant(signed(bits), "fixed_threshold")
     b.assume(b.threshold == threshold)
     sums = b.past(b.sums, "sums", Lif.latency(config))
-    whole = b.started(ticks)
+    whole = b.started(ticks) & b.past(b.valid, "valid", ticks)
     left = 0  # of the potential of the tick before
     for t in range(ticks):
         u = Signal(signed(bits + 4), name=f"spec_{t}")

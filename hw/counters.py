@@ -59,7 +59,7 @@ class Counters(wiring.Component):
             count = Signal(COUNTER_BITS, name=name)
             total = Signal(COUNTER_BITS, name=f"{name}_total")
             m.d.comb += total.eq(count + amount)
-            with m.If(self.counting):
+            with m.If(self.counting & (amount != 0)):
                 m.d.sync += count.eq(total)
             with m.If(self.capture):
                 m.d.sync += [chain.word_select(k, COUNTER_BITS).eq(total), count.eq(0)]

@@ -24,9 +24,9 @@ def leak(config: Config, u: Value) -> Value:
 class Lif(wiring.Component):
     """u = leak(u) + sum; fires where u >= threshold; u = 0 after firing.
 
-    sums: one neuron a cycle, a field a tick. threshold: held while its neurons pass.
-    potentials: after each tick's reset; tick t's belongs to the neuron of t + 1 cycles ago.
-    spikes: bit t is tick t; of the neuron of `latency` cycles ago.
+    valid, sums: one neuron a cycle, a field a tick. threshold: held while its neurons pass.
+    potentials: after each tick's reset; tick t's belongs to the neuron of t + 1 cycles ago, or to the last before
+    it where there was none. spikes: bit t is tick t; of the neuron of `latency` cycles ago.
     """
 
     def __init__(self, config: Config) -> None:
@@ -34,6 +34,7 @@ class Lif(wiring.Component):
         bits = signed(config.accumulator_bits)
         super().__init__(
             {
+                "valid": In(1),
                 "sums": In(data.ArrayLayout(bits, config.ticks)),
                 "threshold": In(bits),
                 "potentials": Out(data.ArrayLayout(bits, config.ticks)),
@@ -49,21 +50,29 @@ class Lif(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         fired: Value | None = None  # of the ticks before, of the neuron in this stage
+        here: Value = self.valid  # a neuron is in this stage
+        waiting = list(
+            self.sums
+        )  # of that neuron, from this tick on: the later ticks wait for the earlier
         for t in range(self.config.ticks):
-            total = self.sums[t]
-            for _ in range(t):  # the later ticks wait for the earlier ones
-                delayed = Signal(signed(self.config.accumulator_bits), name=f"sum_{t}_delayed")
-                m.d.sync += delayed.eq(total)
-                total = delayed
             u = Signal(signed(self.config.accumulator_bits), name=f"u_{t}")
-            fires = Signal(name=f"fires_{t}")
-            m.d.comb += u.eq(total + (leak(self.config, self.potentials[t - 1]) if t else 0))
+            fires, stage = Signal(name=f"fires_{t}"), Signal(t + 1, name=f"fired_{t}")
+            m.d.comb += u.eq(waiting[0] + (leak(self.config, self.potentials[t - 1]) if t else 0))
             m.d.comb += fires.eq(u >= self.threshold)
-            m.d.sync += self.potentials[t].eq(Mux(fires, 0, u))
-            stage = Signal(t + 1, name=f"fired_{t}")
-            m.d.sync += stage[t].eq(fires)
-            if fired is not None:
-                m.d.sync += stage[:t].eq(fired)
-            fired = stage
+            delayed = [
+                Signal(signed(self.config.accumulator_bits), name=f"sum_{k}_in_{t + 1}")
+                for k in range(t + 1, self.config.ticks)
+            ]
+            with m.If(here):
+                m.d.sync += self.potentials[t].eq(Mux(fires, 0, u))
+                m.d.sync += stage[t].eq(fires)
+                m.d.sync += [
+                    after.eq(before) for after, before in zip(delayed, waiting[1:], strict=True)
+                ]
+                if fired is not None:
+                    m.d.sync += stage[:t].eq(fired)
+            following = Signal(name=f"valid_{t + 1}")
+            m.d.sync += following.eq(here)
+            fired, here, waiting = stage, following, delayed
         m.d.comb += self.spikes.eq(fired)
         return m

@@ -237,6 +237,7 @@ class PE(wiring.Component):
             averaged.valid.eq(passing[1].valid),
             averaged.first.eq((passing[1].y == 0) & (passing[1].x == 0)),
             averaged.i.eq(lanes.sums),
+            lif.valid.eq(passing[summed].valid),
             lif.sums.eq(averaged.o),
             lif.threshold.eq(leaving.threshold),
         ]

@@ -11,17 +11,22 @@ from tb.helpers import lockstep, parameters, run, signed_random
 
 
 class Neurons:
-    """A neuron a cycle; its spikes `latency` later, its potentials a tick at a time."""
+    """A neuron in most cycles; each passes the ticks in a row, and what it leaves stays till the next."""
 
     def __init__(self, config):
         self.config = config
-        self.neurons = []  # (spikes, potentials), the newest last
-        self.threshold = 1
+        # (spikes, potentials) of the neuron in each tick's unit
+        self.inside: list[tuple[int, list[int]] | None] = [None] * config.ticks
+        self.potentials = [0] * config.ticks
+        self.spikes = 0
+        self.threshold, self.rate = 1, 1.0
 
     def inputs(self, rng):
         bits, ticks = self.config.accumulator_bits, self.config.ticks
-        if rng.random() < 0.005:  # held while its neurons pass: let them, below
-            self.neurons = []
+        if rng.random() < 0.05:
+            self.rate = rng.choice([0, 0.5, 1])
+        self.valid = rng.random() < self.rate
+        if not any(self.inside) and rng.random() < 0.2:  # held while its neurons pass
             self.threshold = rng.choice([rng.randint(1, 1 << 12), rng.randint(1, 1 << 21)])
         limit = min(1 << (bits - 3), 4 * self.threshold)
         self.sums = [signed_random(rng, limit.bit_length()) for _ in range(ticks)]
@@ -29,17 +34,12 @@ class Neurons:
             self.sums[0] = self.threshold - rng.randint(0, 1)  # fires, or only just does not
         mask = (1 << bits) - 1
         packed = sum((v & mask) << (k * bits) for k, v in enumerate(self.sums))
-        return {"sums": packed, "threshold": self.threshold}
+        return {"valid": self.valid, "sums": packed, "threshold": self.threshold}
 
     def outputs(self, i):
-        config, mask = self.config, (1 << self.config.accumulator_bits) - 1
-        if len(self.neurons) <= config.ticks:
-            return {}
-        potentials = 0
-        for t in range(config.ticks):
-            u = self.neurons[-1 - t][1][t]
-            potentials |= (u & mask) << (t * config.accumulator_bits)
-        return {"spikes": self.neurons[-Lif.latency(config)][0], "potentials": potentials}
+        bits = self.config.accumulator_bits
+        parts = [(u & ((1 << bits) - 1)) << (t * bits) for t, u in enumerate(self.potentials)]
+        return {"spikes": self.spikes, "potentials": sum(parts)}
 
     def edge(self, i):
         u, spikes, potentials = 0, 0, []
@@ -55,7 +55,13 @@ class Neurons:
                 spikes |= 1 << t
                 u = 0
             potentials.append(u)
-        self.neurons.append((spikes, potentials))
+        entering = (spikes, potentials) if self.valid else None
+        self.inside = [entering, *self.inside[:-1]]
+        for t, neuron in enumerate(self.inside):
+            if neuron:
+                self.potentials[t] = neuron[1][t]
+        if last := self.inside[-1]:
+            self.spikes = last[0]
 
 
 LEAKS = [("shift", 2), ("complement", 3), ("none", 1)]
