@@ -50,11 +50,8 @@ class Apu(wiring.Component):
         pointers = Memory(shape=STREAM_BITS, depth=MAX_SIDE // 4 + 1, init=[])
         m.submodules.pointers = pointers
         write, read = pointers.write_port(), pointers.read_port(domain="comb")
-        taken, end, total = (
-            Signal(13),
-            Signal(13),
-            Signal(13),
-        )  # end: of the row, where it has activations
+        taken, total = Signal(13), Signal(13)  # activations: so far, of the channel
+        end = Signal(13)  # of the row, where it has activations
         after, later = Signal(7), Signal(7)
         m.d.comb += [
             after.eq(row + 1),
@@ -97,8 +94,9 @@ class Apu(wiring.Component):
                 ]
 
         # --- place it in the row; the row before is written meanwhile ---
-        gathered, gathered_now = Signal(MAX_SIDE * ticks), Signal(MAX_SIDE * ticks)
-        writing = Signal(MAX_SIDE * ticks)
+        gathered_now = Signal(MAX_SIDE * ticks)
+        gathered = Signal(MAX_SIDE * ticks, reset_less=True)
+        writing = Signal(MAX_SIDE * ticks, reset_less=True)
         written, pairs = Signal(3), Signal(3)
         write_end, free = Signal(), Signal()
         spikes = Signal(range(ACTIVATIONS * ticks + 1))
@@ -133,7 +131,7 @@ class Apu(wiring.Component):
             with m.State("IDLE"):
                 with m.If(self.start):
                     m.d.sync += [header.eq(self.header), channel.eq(0), beat.eq(0)]
-                    m.d.sync += self.spikes.eq(0)
+                    m.d.sync += [self.spikes.eq(0), gathered.eq(0)]
                     m.next = "POINTERS"
             with m.State("POINTERS"):
                 m.d.comb += [self.i.ready.eq(1), write.en.eq(self.i.valid)]

@@ -7,6 +7,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.config import Config
+from hw.unreset import data_register
 
 LATENCY = 1
 """Cycles from a position's sums to `o`, whether they are added up or pass as they are."""
@@ -30,7 +31,8 @@ class Average(wiring.Component):
         m = Module()
         adds = Signal()
         m.d.comb += adds.eq(self.enable & ~self.first)
+        sums = data_register(m, self.o, "held_sums")
         with m.If(self.valid):
             for t in range(self.config.ticks):
-                m.d.sync += self.o[t].eq(self.i[t] + Mux(adds, self.o[t], 0))
+                m.d.sync += sums[t].eq(self.i[t] + Mux(adds, sums[t], 0))
         return m

@@ -53,7 +53,7 @@ class Counters(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        chain = Signal(BEATS * STREAM_BITS)
+        chain = Signal(BEATS * STREAM_BITS, reset_less=True)
         amounts = [self.steps, self.accumulates, self.shortcut_accumulates, *self.cycle]
         for name, amount, k in zip(COUNTERS, amounts, range(len(COUNTERS)), strict=True):
             count = Signal(COUNTER_BITS, name=name)

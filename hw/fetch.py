@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.config import Config
 from hw.geometry import BLOCK_BITS
+from hw.unreset import data_register
 from hw.wsp import weight_layout
 
 REQUEST = data.StructLayout(
@@ -50,10 +51,12 @@ class Fetch(wiring.Component):
             self.i.ready.eq(~held & (self.request.ready | incoming.empty)),
             self.busy.eq(self.i.valid | held),
         ]
+        weight = data_register(m, self.o.payload, "weight")
+        spikes = data_register(m, self.spikes, "held_spikes")
         with m.If(self.o.valid & self.o.ready):
             m.d.sync += [held.eq(0), self.o.valid.eq(0)]
         with m.If(self.i.valid & self.i.ready):
-            m.d.sync += [held.eq(1), self.o.payload.eq(incoming), self.o.valid.eq(incoming.empty)]
+            m.d.sync += [held.eq(1), weight.eq(incoming), self.o.valid.eq(incoming.empty)]
         with m.If(self.window_valid):
-            m.d.sync += [self.spikes.eq(self.window), self.o.valid.eq(1)]
+            m.d.sync += [spikes.eq(self.window), self.o.valid.eq(1)]
         return m

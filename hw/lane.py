@@ -50,8 +50,9 @@ class Lanes(wiring.Component):
         m = Module()
         config = self.config
         step = self.step
-        adding = Signal(step_layout(config))
-        adding_enable, writing_address = Signal(name="adding_enable"), Signal(2 * len(step.y))
+        adding = Signal(step_layout(config), reset_less=True)
+        adding_enable = Signal()
+        writing_address = Signal(2 * len(step.y), reset_less=True)
         m.d.sync += [
             adding.eq(step),
             adding_enable.eq(self.valid & step.accumulate),
@@ -63,7 +64,7 @@ class Lanes(wiring.Component):
             bank = Memory(shape=lane, depth=config.positions, init=[], attrs=attributes)
             m.submodules[f"accumulators_{t}"] = bank
             read, write = bank.read_port(), bank.write_port()
-            total = Signal(lane, name=f"total_{t}")
+            total = Signal(lane, name=f"total_{t}", reset_less=True)
             changes, writing = Signal(name=f"changes_{t}"), Signal(name=f"writing_{t}")
             gated = Mux(adding.spikes[t], adding.weight, 0)  # the AND gates
             m.d.comb += [

@@ -11,6 +11,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.config import Config
+from hw.unreset import data_register
 
 
 def leak(config: Config, u: Value) -> Value:
@@ -49,22 +50,27 @@ class Lif(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+        bits = self.config.accumulator_bits
         fired: Value | None = None  # of the ticks before, of the neuron in this stage
         here: Value = self.valid  # a neuron is in this stage
         waiting = list(
             self.sums
         )  # of that neuron, from this tick on: the later ticks wait for the earlier
+        potentials = data_register(m, self.potentials, "left")
         for t in range(self.config.ticks):
-            u = Signal(signed(self.config.accumulator_bits), name=f"u_{t}")
-            fires, stage = Signal(name=f"fires_{t}"), Signal(t + 1, name=f"fired_{t}")
-            m.d.comb += u.eq(waiting[0] + (leak(self.config, self.potentials[t - 1]) if t else 0))
+            u = Signal(signed(bits), name=f"u_{t}")
+            fires, stage = (
+                Signal(name=f"fires_{t}"),
+                Signal(t + 1, name=f"fired_{t}", reset_less=True),
+            )
+            m.d.comb += u.eq(waiting[0] + (leak(self.config, potentials[t - 1]) if t else 0))
             m.d.comb += fires.eq(u >= self.threshold)
             delayed = [
-                Signal(signed(self.config.accumulator_bits), name=f"sum_{k}_in_{t + 1}")
+                Signal(signed(bits), name=f"sum_{k}_in_{t + 1}", reset_less=True)
                 for k in range(t + 1, self.config.ticks)
             ]
             with m.If(here):
-                m.d.sync += self.potentials[t].eq(Mux(fires, 0, u))
+                m.d.sync += potentials[t].eq(Mux(fires, 0, u))
                 m.d.sync += stage[t].eq(fires)
                 m.d.sync += [
                     after.eq(before) for after, before in zip(delayed, waiting[1:], strict=True)

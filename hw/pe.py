@@ -20,6 +20,7 @@ from hw.pool import OutputWord
 from hw.program import FILTER_HEADER, LAYER
 from hw.scratchpad import Scratchpad
 from hw.sweep import Sweep
+from hw.unreset import data_register
 from hw.wsp import WspDecoder
 
 
@@ -116,9 +117,11 @@ class PE(wiring.Component):
         ]
 
         # --- which weight sweeps, and which tile ---
-        current, following = Signal.like(fetch.o.payload, name="current"), fetch.o.payload
-        window = Signal(config.word_bits)
-        tile, leaving = Signal(tile_layout(config)), Signal(tile_layout(config))
+        following = fetch.o.payload
+        current = Signal.like(following, name="current", reset_less=True)
+        window = Signal(config.word_bits, reset_less=True)
+        tile = Signal(tile_layout(config), reset_less=True)
+        leaving = Signal(tile_layout(config), reset_less=True)
         opened = Signal()  # `tile` holds sums that are not yet drained
         draining = Signal()  # this sweep also reads the finished sums of `leaving`
         leaving_busy = Signal()  # until `leaving` is gathered, and written if complete
@@ -246,6 +249,7 @@ class PE(wiring.Component):
         out, sums_out = passing[-1], passing[summed]
         dropped = Signal()  # a word of a missing filter, or one that pooling leaves outside
         output = self.output.payload
+        sums = data_register(m, output.sums, "sums")
         m.d.comb += [
             word.valid.eq(out.valid & (out.last | ~layer.average)),
             word.y.eq(Mux(layer.average, 0, out.y)),
@@ -261,7 +265,7 @@ class PE(wiring.Component):
             output.word_x.eq(leaving.block_x >> geometry.sub_shift),
         ]
         with m.If(sums_out.valid):
-            m.d.sync += output.sums.eq(averaged.o)
+            m.d.sync += sums.eq(averaged.o)
         stored = (
             leaving.word_last
             & (output.filter < layer.filters)

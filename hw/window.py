@@ -191,7 +191,7 @@ class WindowReader(wiring.Component):
         tile_request: Value = Const(0, RESOLVED.size)
         own = Signal(BANKS)  # ports that read a small map, in their own bank
         for b in range(BANKS):
-            request = Signal(REQUEST, name=f"request_{b}")
+            request = Signal(REQUEST, name=f"request_{b}", reset_less=True)
             with m.If(self.valid[b]):
                 m.d.sync += request.eq(self.requests[b])
             m.submodules[f"resolve_{b}"] = resolve = Resolve()

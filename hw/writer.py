@@ -64,7 +64,8 @@ class Writer(wiring.Component):
         log_side = side.bit_length() - 1
         m.submodules.place = place = Place(config)
         valid, is_row = Signal(), Signal()
-        row, word = Signal(row_layout(config)), Signal(word_layout(config))
+        row = Signal(row_layout(config), reset_less=True)
+        word = Signal(word_layout(config), reset_less=True)
         m.d.sync += [valid.eq(self.row_valid | self.word_valid), is_row.eq(self.row_valid)]
         with m.If(self.row_valid):
             m.d.sync += row.eq(self.row)

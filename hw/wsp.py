@@ -10,6 +10,7 @@ from hw.config import STREAM_BITS, WORD_BITS, Config
 from hw.geometry import BLOCK_BITS, geometry_layout
 from hw.program import FILTER_HEADER
 from hw.scratchpad import pointer_bits
+from hw.unreset import data_register
 
 KERNEL = 9  # positions of a 3x3 kernel
 
@@ -62,7 +63,7 @@ class WspDecoder(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        segment = Signal(FILTER_HEADER)
+        segment = Signal(FILTER_HEADER, reset_less=True)
         running = Signal()
         waiting = Signal(init=1)  # for the next layer
         pointer = len(self.row)
@@ -133,7 +134,7 @@ class WspDecoder(wiring.Component):
         with m.If(self.layer_start):
             m.d.sync += [waiting.eq(0), group.eq(0)]
 
-        o = self.o.payload
+        o = data_register(m, self.o.payload, "weight")
         with m.If(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
         with m.If(emit):
