@@ -29,7 +29,7 @@ holds its top module under the file's name; `NAME.json` maps the design's names 
 ## Protocol
 
 All is synchronous to the rising edge of `clk`. `rst` is synchronous, active high, one cycle is enough;
-memories are not reset, and nothing that was not written is used. `a__b` is port `b` of interface `a`.
+memories and data registers are not reset, and nothing that was not written is used. `a__b` is port `b` of interface `a`.
 A stream is `payload`, `valid`, `ready`: a beat passes in each cycle in which `valid` and `ready` are
 high; once `valid` is high, it and `payload` stay until then; `ready` may depend on `valid`. Ports
 outside streams are described with their module. `top` has AXI4-Stream's rules on both streams:
@@ -70,12 +70,13 @@ Fixed in the exported Verilog; another chip is another export (`hw/config.py`).
 def datasheet(preset: str, config: Config, modules: Mapping[str, wiring.Component]) -> str:
     """The README's text for the modules of one configuration."""
     texts = docstrings(Config, hw.config)
+    errors = docstrings(hw.loader.Error, hw.loader)
     rows = [f"| `{f.name}` | {getattr(config, f.name)} | {texts[f.name]} |" for f in fields(Config)]
     head = INTRODUCTION.format(
         preset=preset,
         program=body(hw.program),
         results=body(hw.results),
-        errors="\n".join(f"- {e.value}: {e.name}" for e in hw.loader.Error),
+        errors="\n".join(f"- {e.value}, {e.name}: {errors[e.name]}" for e in hw.loader.Error),
         black_boxes=body(BlackBoxes),
         registers=markdown(),
         parameters="\n".join(rows),
@@ -120,12 +121,15 @@ def body(documented: ModuleType | type) -> str:
 
 
 def docstrings(owner: type, where: ModuleType) -> dict[str, str]:
-    """The strings that stand under a class's fields in its source; Python itself drops them."""
+    """The strings that stand under a class's fields or members in its source; Python drops them."""
     tree = ast.parse(inspect.getsource(where))
     found = next(n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == owner.__name__)
     texts = {}
     for field, text in zip(found.body, found.body[1:], strict=False):
         match field, text:
-            case ast.AnnAssign(target=ast.Name(name)), ast.Expr(ast.Constant(value)):
+            case (
+                (ast.AnnAssign(target=ast.Name(name)) | ast.Assign(targets=[ast.Name(name)])),
+                ast.Expr(ast.Constant(value)),
+            ):
                 texts[name] = str(value)
     return texts

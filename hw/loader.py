@@ -16,11 +16,17 @@ class Error(enum.IntEnum):
     """Why the top stopped; it takes a new program after reset."""
 
     NONE = 0
-    HEADER = 1  # the program is of another version, or for another array
-    LAST_EARLY = 2  # `last` before the end of the program
-    LAST_LATE = 3  # no `last` on the program's last beat
-    DESCRIPTOR = 4  # a map, a filter or raw results that the array cannot hold
-    SEGMENT = 5  # PEs have different parts of the layer, or one stays for all tiles and closes none
+    """Nothing is wrong."""
+    HEADER = 1
+    """The program is of another version, or for another array."""
+    LAST_EARLY = 2
+    """`last` came before the end of the program."""
+    LAST_LATE = 3
+    """No `last` on the program's last beat."""
+    DESCRIPTOR = 4
+    """A map, a filter or raw results that the array cannot hold."""
+    SEGMENT = 5
+    """PEs have different parts of the layer, or one stays for all tiles and closes none."""
 
 
 def beat_layout() -> data.StructLayout:
