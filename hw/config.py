@@ -115,6 +115,8 @@ class Config:
 
 PRESETS = {
     "paper": Config(),
+    # As many PEs, lanes and words of spikes as `paper`, on tiles of 4x4: a quarter of its wires.
+    "compact": Config(tile_side=4, buffer_depth=2048),
     "tiny": Config(
         n_pe=4, ticks=2, tile_side=4, scratchpad_depth=64, buffer_depth=128, queue_depth=4
     ),

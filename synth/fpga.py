@@ -55,7 +55,7 @@ TARGETS = {
         divider=24,
         baud=1_000_000,
         constraints="ulx3s.lpf",
-        preset="paper",
+        preset="compact",
         nextpnr=("--85k", "--package", "CABGA381", "--speed", "6"),
     ),
     "arty_a7": Target(

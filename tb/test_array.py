@@ -277,6 +277,7 @@ def test_any_program_ends_or_is_an_error(rtl, preset):
 
 
 OTHERS = {
+    "compact": PRESETS["compact"],
     "six PEs, three ticks, 8-bit weights": Config(
         n_pe=6,
         ticks=3,
