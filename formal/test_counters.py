@@ -29,9 +29,9 @@ FAULTS = {
 
 
 def bench() -> Bench:
-    """A PE with any inputs. `counting` is high from a layer's start to `capture`, which ends it."""
+    """A PE with any inputs. `counting` is high from a layer's start to `capture`, which ends it when the PE is done."""
     b = Bench(PE(CONFIG, 0))
-    b.assume(~b.capture | b.counting)
+    b.assume(~b.capture | (b.counting & b.done))
     chosen = b.inside("counters.cycle", len(CYCLES))
     b.check(sum(chosen[k] for k in range(len(CYCLES))) == 1)
     started = b.started()
