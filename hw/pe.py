@@ -302,8 +302,7 @@ class PE(wiring.Component):
             counters.shortcut_accumulates.eq(Mux(identity, added, 0)),
             counters.cycle.eq(waiting),
             counters.counting.eq(self.counting),
-            # Always so when a layer ends; said here, each PE has a wire of its own to its 640 registers.
-            counters.capture.eq(self.capture & self.done),
+            counters.capture.eq(self.capture),
             counters.shift.eq(self.shift),
             counters.chain_in.eq(self.chain_in),
             self.chain_out.eq(counters.chain_out),
