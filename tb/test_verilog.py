@@ -188,7 +188,7 @@ def test_a_missing_simulator_is_named(exported, tmp_path, monkeypatch):
 
 def test_usage(capsys, tmp_path):
     assert main([str(tmp_path), "huge"]) == 2
-    assert "PRESET one of paper, tiny" in capsys.readouterr().err
+    assert "PRESET one of paper, compact, tiny" in capsys.readouterr().err
 
 
 LOOP = (
