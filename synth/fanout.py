@@ -1,8 +1,8 @@
 """Large nets of an FPGA netlist split by component: each gets a driver of its own.
 
-nextpnr's router takes up a whole trunk when it needs one of its wires for another net, and then routes all that
-hung on it again: a net to thousands of registers all over the chip never settles. Yosys merges equal drivers,
-so this is done to its JSON, after it.
+A net to thousands of registers all over the chip binds them together: with each PE's part on a driver of its own
+nextpnr's placer ended at a fifth of the timing cost (docs/silicon.md). Yosys merges equal drivers, so this is done to
+its JSON, after it.
 """
 
 from __future__ import annotations
