@@ -72,7 +72,7 @@ power: .venv/synth  ## Energy of a PE's gates in a real layer, in build/synth (L
 	@$(BIN)/python -m synth power $${LIBERTY:+"--liberty=$$LIBERTY"} $${NODE:+"--node=$$NODE"} \
 	    "--model=$$MODEL"
 
-fpga: .venv/synth  ## FPGA builds, in build/fpga (BOARD= N_PE=)
+fpga: .venv/synth  ## FPGA build, in build/fpga (BOARD= N_PE=)
 	@$(BIN)/python -m synth boards $${BOARD:+"--board=$$BOARD"} $${N_PE:+"--n-pe=$$N_PE"}
 
 train: .venv/train  ## Train MODEL's ticket (METHOD=, both if left out); goes on where it stopped

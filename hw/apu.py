@@ -119,7 +119,7 @@ class Apu(wiring.Component):
         with m.If(write_end):
             m.d.sync += self.row_valid.eq(0)
         with m.If(placed):
-            m.d.sync += [gathered.eq(gathered_now)]
+            m.d.sync += gathered.eq(gathered_now)
             m.d.sync += spikes.eq(sum(placing.spikes.as_value()))
         with m.If(placing.row_end & free):
             m.d.sync += [self.row_valid.eq(1), written.eq(0), writing.eq(gathered_now)]

@@ -55,9 +55,8 @@ def input_cycles(program: Program, spikes: np.ndarray) -> int:
     pointers = side // STREAM_WORDS + 1
     rows = np.maximum(beats, writes)
     rows[:, 0] = beats[:, 0]  # the rows before are out when the pointers are in
-    rows[:-1, -1] = beats[
-        :-1, -1
-    ]  # and while they come in, the row before the last one waits for nobody
+    # While the next pointers come in, the row before waits to be written, and nobody for it.
+    rows[:-1, -1] = beats[:-1, -1]
     return int(4 + len(rows) * pointers + rows.sum() + writes)
 
 

@@ -97,7 +97,7 @@ SCHEDULES = {
         optimizer="adamw",
         weight_decay=0.02,
     ),
-    # For VGG-16 on Fashion-MNIST: a sixth of the images of `cpu`, in small steps.
+    # For VGG-16 on Fashion-MNIST: a quarter of the images of `cpu`.
     "cpu_short": Schedule(
         dense=(Round(keep=1.0, images=36_000, ticks=1, learning_rate=2e-3),),
         pruned=(

@@ -1,7 +1,7 @@
 """Large nets of an FPGA netlist split by component: each gets a driver of its own.
 
 A net to thousands of registers all over the chip binds them together: with each PE's part on a driver of its own
-nextpnr's placer ended at a fifth of the timing cost (docs/silicon.md). Yosys merges equal drivers, so this is done to
+nextpnr's placer stood at a fifth of the timing cost after as many rounds (docs/silicon.md). Yosys merges equal drivers, so this is done to
 its JSON, after it.
 """
 
