@@ -59,7 +59,9 @@ class Lanes(wiring.Component):
             writing_address.eq(adding.x + (adding.y << len(step.x))),
         ]
         lane = signed(config.accumulator_bits)
-        attributes = {**UNUSED_COLLISIONS, "ram_style": "block"}
+        # Sixteen rows are what one LUT RAM of an FPGA has; more of them would need multiplexers.
+        style = "distributed" if config.positions <= 16 else "block"
+        attributes = {**UNUSED_COLLISIONS, "ram_style": style}
         for t in range(config.lanes):
             bank = Memory(shape=lane, depth=config.positions, init=[], attrs=attributes)
             m.submodules[f"accumulators_{t}"] = bank

@@ -1,6 +1,6 @@
 """The read port of the spike buffer: from a weight's channel and kernel position to a shifted window.
 
-Three stages: the requests are registered, the banks are addressed, the window is put together.
+Three stages: requests are resolved, the banks are addressed, the window is put together.
 
 A window starts -1 to 2 positions from its tile. The four banks, of even and odd tiles in y and x, are a square of
 two tiles a side that wraps around: each row of a tile is read in one of two banks, each column too, and the
@@ -191,17 +191,16 @@ class WindowReader(wiring.Component):
         tile_request: Value = Const(0, RESOLVED.size)
         own = Signal(BANKS)  # ports that read a small map, in their own bank
         for b in range(BANKS):
-            request = Signal(REQUEST, name=f"request_{b}", reset_less=True)
-            with m.If(self.valid[b]):
-                m.d.sync += request.eq(self.requests[b])
+            resolved = Signal(RESOLVED, name=f"resolved_{b}", reset_less=True)
             m.submodules[f"resolve_{b}"] = resolve = Resolve()
+            with m.If(self.valid[b]):
+                m.d.sync += resolved.eq(resolve.o)
             m.submodules[f"place_{b}"] = place = Place(config)
             m.submodules[f"assemble_{b}"] = small = AssembleSmall(config)
-            resolved = resolve.o
             tile_request = tile_request | Mux(valid[b] & ~own[b], resolved.as_value(), 0)
             m.d.comb += [
                 resolve.layer.eq(self.layer),
-                resolve.i.eq(request),
+                resolve.i.eq(self.requests[b]),
                 place.base.eq(resolved.source.base),
                 place.side.eq(resolved.source.side),
                 place.channel.eq(resolved.channel),

