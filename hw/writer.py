@@ -39,6 +39,12 @@ def word_layout(config: Config) -> data.StructLayout:
     )
 
 
+AT = data.StructLayout(
+    {"base": 12, "side": 7, "channel": 11, "tile_y": BLOCK_BITS, "tile_x": BLOCK_BITS}
+)
+"""The map that is written, and the tile in it."""
+
+
 class Writer(wiring.Component):
     """One of the two comes in a cycle; the write is out in the next.
 
@@ -64,46 +70,63 @@ class Writer(wiring.Component):
         log_side = side.bit_length() - 1
         m.submodules.place = place = Place(config)
         valid, is_row = Signal(), Signal()
-        row = Signal(row_layout(config), reset_less=True)
-        word = Signal(word_layout(config), reset_less=True)
+        at = Signal(AT, reset_less=True)
+        line = Signal(log_side, reset_less=True)  # which of its tile the row is
+        spikes = Signal.like(self.row.spikes, reset_less=True)
+        word = Signal(config.word_bits, reset_less=True)
         m.d.sync += [valid.eq(self.row_valid | self.word_valid), is_row.eq(self.row_valid)]
         with m.If(self.row_valid):
-            m.d.sync += row.eq(self.row)
-        with m.If(self.word_valid):
-            m.d.sync += word.eq(self.word)
+            m.d.sync += [
+                at.base.eq(self.row.base),
+                at.side.eq(self.row.side),
+                at.channel.eq(self.row.channel),
+                at.tile_y.eq(self.row.row >> log_side),
+                at.tile_x.eq(self.row.pair << 1),
+                line.eq(self.row.row),
+                spikes.eq(self.row.spikes),
+            ]
+        with m.Elif(self.word_valid):
+            m.d.sync += [
+                at.base.eq(self.word.base),
+                at.side.eq(self.word.side),
+                at.channel.eq(self.word.channel),
+                at.tile_y.eq(self.word.word_y),
+                at.tile_x.eq(self.word.word_x),
+                word.eq(self.word.word),
+            ]
 
         small_words = []  # the top left quarter, as it is packed
         for r in range(half):
-            small_words.append(word.word[r * side * ticks : (r * side + half) * ticks])
+            small_words.append(word[r * side * ticks : (r * side + half) * ticks])
         packed = Cat(small_words)
         write = self.write
         m.d.comb += [
-            place.base.eq(Mux(is_row, row.base, word.base)),
-            place.side.eq(Mux(is_row, row.side, word.side)),
-            place.channel.eq(Mux(is_row, row.channel, word.channel)),
-            place.tile_y.eq(Mux(is_row, row.row >> log_side, word.word_y)),
-            place.tile_x.eq(Mux(is_row, row.pair << 1, word.word_x)),
+            place.base.eq(at.base),
+            place.side.eq(at.side),
+            place.channel.eq(at.channel),
+            place.tile_y.eq(at.tile_y),
+            place.tile_x.eq(at.tile_x),
             write.address.eq(place.address),
         ]
         with m.If(valid):
             m.d.comb += write.banks.eq(place.banks)
-            with m.If(is_row & (row.side > side)):  # the pair's odd tile is in the next bank
+            with m.If(is_row & (at.side > side)):  # the pair's odd tile is in the next bank
                 m.d.comb += write.banks.eq(place.banks | (place.banks << 1))
         all_granules = Const((1 << granules(config)) - 1, granules(config))
         with m.If(is_row & place.small):
-            first = row.spikes[0][: half * ticks]
-            m.d.comb += write.enable.eq(1 << (place.quarter * half + row.row[:2]))
+            first = spikes[0][: half * ticks]
+            m.d.comb += write.enable.eq(1 << (place.quarter * half + line[:2]))
             m.d.comb += [d.eq(first.replicate(2 * side)) for d in (write.data[0], write.data[1])]
         with m.Elif(is_row):
-            m.d.comb += write.enable.eq(0b11 << (row.row[:log_side] << 1))
+            m.d.comb += write.enable.eq(0b11 << (line << 1))
             # A map of one tile lies in any bank, the odd ones too; of two tiles, in both.
-            second = Mux(row.side > side, row.spikes[1], row.spikes[0])
-            m.d.comb += write.data[0].eq(row.spikes[0].replicate(side))
+            second = Mux(at.side > side, spikes[1], spikes[0])
+            m.d.comb += write.data[0].eq(spikes[0].replicate(side))
             m.d.comb += write.data[1].eq(second.replicate(side))
         with m.Elif(place.small):
             m.d.comb += write.enable.eq(((1 << half) - 1) << (place.quarter * half))
             m.d.comb += [d.eq(packed.replicate(4)) for d in (write.data[0], write.data[1])]
         with m.Else():
             m.d.comb += write.enable.eq(all_granules)
-            m.d.comb += [d.eq(word.word) for d in (write.data[0], write.data[1])]
+            m.d.comb += [d.eq(word) for d in (write.data[0], write.data[1])]
         return m

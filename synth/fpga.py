@@ -70,8 +70,8 @@ TARGETS = {
         preset="paper",
     ),
 }
-ROUTED = "ulx3s_25f"
-"""What `make fpga` builds: on the ECP5-85 nextpnr's router has not come to an end (docs/silicon.md)."""
+QUICKEST = "ulx3s_25f"
+"""What `make fpga` builds if nothing is asked for."""
 PE = re.compile(r"core\.top\.array\.(?:pe|headers)_\d+")
 CELLS: dict[str, dict[str, tuple[str, ...]]] = {  # what a report calls a resource: Yosys' cells
     "ecp5": {
