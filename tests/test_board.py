@@ -180,3 +180,27 @@ def test_nextpnr_report():
 def test_pes_that_no_array_has():
     with pytest.raises(BadInput, match="n_pe = 0, allowed: 1 to 64"):
         fpga.config_of(fpga.TARGETS["ulx3s_85f"], 0)
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        (
+            "echo 'ERROR: no place for cell x'; exit 1",
+            r"^fpga-tool: no place for cell x \(see .*log\)$",
+        ),
+        ("echo 'Failed to open'; exit 3", r"^fpga-tool: it ended with status 3 \(see .*log\)$"),
+    ],
+)
+def test_an_fpga_tool_that_fails(tmp_path, monkeypatch, script, reason):
+    tool = tmp_path / "yowasp-fpga-tool"
+    tool.write_text(f"#!/bin/sh\n{script}\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    with pytest.raises(BadInput, match=reason):
+        fpga.run_tool("fpga-tool", [], tmp_path)
+
+
+def test_an_fpga_tool_that_is_missing(tmp_path):
+    with pytest.raises(BadInput, match=r"^yowasp-fpga-tool is missing; `make fpga` sets it up$"):
+        fpga.run_tool("fpga-tool", [], tmp_path)
