@@ -131,15 +131,9 @@ def build(name: str, n_pe: int | None, folder: Path, *, place: bool) -> Result:
     source = export(board, "board", folder)
     click.echo(f"{name}: synthesis of {config.n_pe} PEs for {target.device}")
     started = time.perf_counter()
-    # Without LUTs of five to seven inputs: they take up to eight LUT4s, and half of these stayed empty.
-    ecp5 = "synth_ecp5 -nowidelut -json board.netlist.json"
-    synth = ecp5 if target.vendor == "ecp5" else "synth_xilinx"
     script = [
-        f"read_verilog {source.resolve()}",
-        "hierarchy -top board",
-        "proc",
-        "opt_clean -purge",  # a wire called `o[0]` is bit 0 of `o` to synth_xilinx, twice
-        f"{synth} -top board",
+        *synthesis(source.resolve(), "board", target.vendor),
+        "write_json board.netlist.json",
         "tee -q -o board.stat.json stat -json",
     ]
     yosys.run(script, folder, "board")
@@ -169,6 +163,19 @@ def build(name: str, n_pe: int | None, folder: Path, *, place: bool) -> Result:
     (folder / "report.json").write_text(json.dumps(asdict(result), indent=1) + "\n")
     (folder / "report.txt").write_text("\n".join(text(result)) + "\n")
     return result
+
+
+def synthesis(source: Path, top: str, vendor: str) -> list[str]:
+    """Yosys' commands from exported Verilog to a vendor's cells."""
+    # Without LUTs of five to seven inputs: they take up to eight LUT4s, and half of these stayed empty.
+    synth = "synth_ecp5 -nowidelut" if vendor == "ecp5" else "synth_xilinx"
+    return [
+        f"read_verilog {source}",
+        f"hierarchy -top {top}",
+        "proc",
+        "opt_clean -purge",  # a wire called `o[0]` is bit 0 of `o` to synth_xilinx, twice
+        f"{synth} -top {top}",
+    ]
 
 
 def count(stat: dict, vendor: str) -> dict[str, int]:
