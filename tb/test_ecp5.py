@@ -5,7 +5,7 @@ read while it is written is undefined: the RTL promises Yosys that it never uses
 """
 
 import re
-from importlib import util
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -27,7 +27,7 @@ SOFT = {  # cells with a model in Yosys, and where in share/ecp5
 
 def models(folder: Path) -> Path:
     """Yosys' models of those cells alone: Icarus does not take all that stands beside them."""
-    share = Path(util.find_spec("pyosys").origin).parent / "share" / "ecp5"
+    share = Path(str(metadata.distribution("pyosys").locate_file("pyosys/share/ecp5")))
     found = []
     for cell, file in SOFT.items():
         text = (share / file).read_text()
