@@ -1,4 +1,4 @@
-// The ECP5's hard blocks as the array's netlist uses them, for tb/test_ecp5.py: Yosys has models of the others.
+// The ECP5's hard blocks as the array's netlist uses them, for tests/test_ecp5.py: Yosys has models of the others.
 //
 // Block RAM: 512 words of 36 bits, written through port A and read through port B with their registers
 // left out (Lattice, ECP5 Memory Usage Guide, TN-02204). What is read of a word while it is written is undefined.
