@@ -1,7 +1,7 @@
 // The ECP5's hard blocks as the array's netlist uses them, for tests/test_ecp5.py: Yosys has models of the others.
 //
-// Block RAM: 512 words of 36 bits, written through port A and read through port B with their registers
-// left out (Lattice, ECP5 Memory Usage Guide, TN-02204). What is read of a word while it is written is undefined.
+// Block RAM: 512 words of 36 bits, written through port A and read through port B without output registers, as
+// Yosys maps to it (lattice/brams_map_16kd.v). What is read of a word while it is written is undefined.
 
 `timescale 1ns / 1ps
 
