@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 import time
@@ -18,7 +17,6 @@ from hw.export import export
 from sim.errors import BadInput
 from synth import yosys
 from synth.board import Board
-from synth.fanout import split_large_nets
 
 CONSTRAINTS = Path(__file__).resolve().parent.parent / "constraints"
 
@@ -72,7 +70,6 @@ TARGETS = {
 }
 QUICKEST = "ulx3s_25f"
 """What `make fpga` builds if nothing is asked for."""
-PE = re.compile(r"core\.top\.array\.(?:pe|headers)_\d+")
 CELLS: dict[str, dict[str, tuple[str, ...]]] = {  # what a report calls a resource: Yosys' cells
     "ecp5": {
         "LUT4": ("LUT4",),
@@ -139,8 +136,6 @@ def build(name: str, n_pe: int | None, folder: Path, *, place: bool) -> Result:
     yosys.run(script, folder, "board")
     synthesis_s = time.perf_counter() - started
     counted = count(json.loads((folder / "board.stat.json").read_text()), target.vendor)
-    if target.nextpnr:
-        split(folder / "board.netlist.json")
     used: dict[str, tuple[int, int]] = {}
     clock = place_s = None
     if place and target.nextpnr:
@@ -185,13 +180,6 @@ def count(stat: dict, vendor: str) -> dict[str, int]:
         resource: sum(cells.get(kind, 0) for kind in kinds)
         for resource, kinds in CELLS[vendor].items()
     }
-
-
-def split(path: Path) -> None:
-    """Split the large nets of a netlist's JSON by PE."""
-    netlist = json.loads(path.read_text())
-    split_large_nets(netlist["modules"]["board"], PE)
-    path.write_text(json.dumps(netlist))
 
 
 def place_and_route(target: Target, folder: Path) -> tuple[dict[str, tuple[int, int]], float]:
