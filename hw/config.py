@@ -34,7 +34,7 @@ class Config:
     """Bits; 1 to 8."""
     buffer_depth: int = 512
     """Words of each of the four spike buffer banks; a power of two. A word is one tile of all ticks."""
-    queue_depth: int = 16
+    queue_depth: int = 8
     """Filter headers a PE holds ahead of its sweep; a power of two, 4 to 64."""
 
     def __post_init__(self) -> None:
@@ -115,8 +115,9 @@ class Config:
 
 PRESETS = {
     "paper": Config(),
-    # As many PEs, lanes and words of spikes as `paper`, on tiles of 4x4: a quarter of its wires.
-    "compact": Config(tile_side=4, buffer_depth=2048),
+    # As many PEs, lanes and words of spikes as `paper`, on tiles of 4x4: a quarter of its wires. A LUT RAM
+    # has 16 rows.
+    "compact": Config(tile_side=4, buffer_depth=2048, queue_depth=16),
     "tiny": Config(
         n_pe=4, ticks=2, tile_side=4, scratchpad_depth=64, buffer_depth=128, queue_depth=4
     ),

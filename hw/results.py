@@ -56,13 +56,14 @@ class Results(wiring.Component):
         o = self.o.payload
         input_waiting, input_beat = Signal(name="input_waiting"), Signal(STREAM_BITS)
         chain_left, ends = Signal(range(BEATS * config.n_pe + 1)), Signal()
-        width = beats_a_result(config) * STREAM_BITS
+        width = self.result.shape().size
         m.submodules.queue = queue = SyncFIFOBuffered(width=width, depth=config.n_pe + 2)
         part = Signal(range(max(beats_a_result(config), 2)))
-        wide = Signal(width)
+        first = data.View(self.result.shape(), queue.r_data)
+        extended = Signal(data.ArrayLayout(STREAM_BITS, beats_a_result(config)))
         m.d.comb += [
-            wide.eq(Cat(_extend(self.result[t]) for t in range(config.ticks))),
-            queue.w_data.eq(wide),
+            extended.eq(Cat(_extend(first[t]) for t in range(config.ticks))),
+            queue.w_data.eq(self.result),
             queue.w_en.eq(self.result_valid),
             self.room.eq(queue.w_rdy),
             self.idle.eq(~input_waiting & (chain_left == 0) & (queue.level == 0)),
@@ -90,7 +91,7 @@ class Results(wiring.Component):
             with m.If(self.o.ready):
                 m.d.sync += input_waiting.eq(0)
         with m.Elif(queue.r_rdy):
-            m.d.comb += [self.o.valid.eq(1), o.data.eq(queue.r_data.word_select(part, STREAM_BITS))]
+            m.d.comb += [self.o.valid.eq(1), o.data.eq(extended[part])]
             with m.If(self.o.ready):
                 m.d.sync += part.eq(part + 1)
                 with m.If(part == beats_a_result(config) - 1):
