@@ -75,10 +75,10 @@ def tiles_per_bank(config: Config, side: Value) -> Value:
     return ((side + (pair - 1)) >> (pair.bit_length() - 1))[: (MAX_SIDE // pair).bit_length()]
 
 
-def square(value: Value) -> Value:
-    """The square of a value by table, for the few values that tiles_per_bank takes."""
-    result = Const(0, 8)
-    for n in range(1 << len(value)):
+def square(value: Value, most: int) -> Value:
+    """The square of a value from 0 to `most`, by table."""
+    result = Const(0, (most**2).bit_length())
+    for n in range(1, most + 1):
         result = Mux(value == n, n * n, result)
     return result
 
@@ -124,7 +124,7 @@ class Place(wiring.Component):
                 bank.eq(Cat(self.tile_x[0], self.tile_y[0])),
                 self.address.eq(
                     self.base
-                    + self.channel * square(across)
+                    + self.channel * square(across, MAX_SIDE // (2 * config.tile_side))
                     + self.tile_y[1:] * across
                     + self.tile_x[1:]
                 ),
