@@ -69,6 +69,11 @@ def is_single(config: Config, side: Value) -> Value:
     return side <= config.tile_side
 
 
+def single_address(base: Value, channel: Value) -> Value:
+    """Where in its bank, or in all of them, a word of such a map is: four channels have one address."""
+    return base + channel[2:]
+
+
 def tiles_per_bank(config: Config, side: Value) -> Value:
     """Tiles along a side that one bank holds of a map of several tiles: half of them, rounded up."""
     pair = 2 * config.tile_side
@@ -118,7 +123,10 @@ class Place(wiring.Component):
             self.quarter.eq(self.channel[:2]),
         ]
         with m.If(is_single(config, self.side)):
-            m.d.comb += [bank.eq(self.channel[:2]), self.address.eq(self.base + self.channel[2:])]
+            m.d.comb += [
+                bank.eq(self.channel[:2]),
+                self.address.eq(single_address(self.base, self.channel)),
+            ]
         with m.Else():
             m.d.comb += [
                 bank.eq(Cat(self.tile_x[0], self.tile_y[0])),

@@ -15,7 +15,14 @@ from amaranth.lib.wiring import In, Out
 
 from hw.config import BANKS, Config
 from hw.fetch import REQUEST
-from hw.geometry import BLOCK_BITS, Place, is_single, is_small, tiles_per_bank
+from hw.geometry import (
+    BLOCK_BITS,
+    Place,
+    is_single,
+    is_small,
+    single_address,
+    tiles_per_bank,
+)
 from hw.program import LAYER, SOURCE
 
 LATENCY = 2
@@ -195,22 +202,24 @@ class WindowReader(wiring.Component):
             m.submodules[f"resolve_{b}"] = resolve = Resolve()
             with m.If(self.valid[b]):
                 m.d.sync += resolved.eq(resolve.o)
-            m.submodules[f"place_{b}"] = place = Place(config)
             m.submodules[f"assemble_{b}"] = small = AssembleSmall(config)
             tile_request = tile_request | Mux(valid[b] & ~own[b], resolved.as_value(), 0)
             m.d.comb += [
                 resolve.layer.eq(self.layer),
                 resolve.i.eq(self.requests[b]),
-                place.base.eq(resolved.source.base),
-                place.side.eq(resolved.source.side),
-                place.channel.eq(resolved.channel),
                 own[b].eq(valid[b] & is_small(config, resolved.source.side)),
-                self.address[b].eq(Mux(own[b], place.address, tile.address[b])),
+                self.address[b].eq(
+                    Mux(
+                        own[b],
+                        single_address(resolved.source.base, resolved.channel),
+                        tile.address[b],
+                    )
+                ),
                 small.word.eq(self.words[b]),
                 self.windows[b].eq(small.window | assemble.window),
             ]
             m.d.sync += [
-                small.quarter.eq(place.quarter),
+                small.quarter.eq(resolved.channel[:2]),
                 small.side.eq(Mux(own[b], resolved.source.side, 0)),
                 small.move.eq(resolved.move),
                 small.strided.eq(resolved.source.strided),
