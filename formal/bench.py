@@ -124,6 +124,12 @@ class Bench:
         payload, valid, ready = (
             self.ports[f"{name}__{part}"] for part in ("payload", "valid", "ready")
         )
+        self.keeps_offer(name, payload, valid, ready, check=check)
+
+    def keeps_offer(
+        self, name: str, payload: Any, valid: Value, ready: Value, *, check: bool = True
+    ) -> None:
+        """The same of what is no stream by its name."""
         waiting = Signal(name=f"{name}_waiting")
         offered = Signal(len(Value.cast(payload)), name=f"{name}_offered")
         self.m.d.sync += [waiting.eq(valid & ~ready), offered.eq(Value.cast(payload))]

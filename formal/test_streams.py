@@ -4,13 +4,14 @@ The decoder's is part of test_wsp.py. What the surroundings promise is assumed, 
 """
 
 import pytest
-from amaranth import Cat, Signal, Value
+from amaranth import Cat, Mux, Signal, Value
 
 from formal.bench import Bench
 from formal.prove import fault, prove, refute
 from hw import average
 from hw.config import PRESETS
 from hw.fetch import Fetch
+from hw.frames import Frames
 from hw.lif import Lif
 from hw.loader import Error, Loader
 from hw.pe import PE
@@ -31,10 +32,18 @@ def fetch() -> Bench:
 
 
 def loader() -> Bench:
-    """The descriptor waits for the sequencer, whatever the stream does; errors too."""
+    """The descriptor waits for the sequencer, headers and words for their PE, whatever the stream does; errors too.
+
+    Activations wait for the APU until it says that it has all.
+    """
     b = Bench(Loader(CONFIG))
     b.keeps_stream_rules("i", check=False)
     b.keeps_stream_rules("layer")
+    for i in range(CONFIG.n_pe):
+        b.keeps_offer(f"header_{i}", b.header, b.header_valid[i], b.header_ready[i])
+        b.keeps_offer(f"weights_{i}", b.weights, b.weights_valid[i], b.weights_ready[i])
+    taken = b.activations__ready | b.input_done
+    b.keeps_offer("activations", b.activations__payload, b.activations__valid, taken)
     wrong = b.past(b.error, "error")
     b.check((wrong == Error.NONE) | (b.error != Error.NONE))
     everything = Cat(b.header_valid, b.weights_valid, b.activations__valid, b.i__ready)
@@ -88,7 +97,32 @@ def pe() -> Bench:
     return b
 
 
-PROOFS = {"fetch": fetch, "loader": loader, "results": results, "pe": pe}
+def frames() -> Bench:
+    """The array may be reset at any time, and take back its offer then or not.
+
+    After a reset, the first beat of the array begins a frame for who takes it.
+    """
+    b = Bench(Frames())
+    b.keeps_stream_rules("o")
+    within, again = Signal(name="ghost_within"), Signal(name="ghost_again")
+    with b.m.If(b.o__valid & b.o__ready):
+        b.m.d.sync += within.eq(~b.o__payload.last)
+        with b.m.If(~b.stale):
+            b.m.d.sync += again.eq(0)
+    with b.m.If(b.reset):
+        b.m.d.sync += again.eq(1)
+    b.check(~within, again & b.o__valid & ~b.stale)
+    # For the induction: what the component remembers of its frame.
+    waits = b.o__valid & ~b.o__payload.last
+    b.check(b.inside("within") == Mux(b.o__valid, waits, within))
+    b.check(b.inside("within"), b.inside("broken"))
+    b.check(~within | b.inside("broken") | b.o__valid, again)
+    b.check(b.stale, again & b.o__valid & b.inside("broken"))
+    b.check(b.o__payload.last | b.inside("broken"), again & b.o__valid & b.stale)
+    return b
+
+
+PROOFS = {"fetch": fetch, "loader": loader, "results": results, "pe": pe, "frames": frames}
 FAULTS = {
     "fetch: an offer is dropped": fault(
         "assign {w} = o__valid & o__ready;", "assign {1} = o__valid;"
@@ -100,6 +134,10 @@ FAULTS = {
         "if ({1} & ~input_waiting) begin o__payload[63:0] = chain;",
     ),
     "pe: a tile does not wait for the word before": fault("[32] & leaving_busy;", "[32] & 1'h0;"),
+    "frames: the end of a frame is put over its last beat": fault(
+        "if ({w} ) begin {w} [63:0] = 64'h0000000000000000;",
+        "if ({1} & ~o__valid) begin {2} [63:0] = 64'h0;",
+    ),
 }
 
 

@@ -25,6 +25,7 @@ from hw.registers import ADDRESS, REGISTERS, c_header, markdown
 from hw.results import beats_a_result
 from sim import golden
 from tb.cocotb_runner import BUILD, simulate
+from tb.random_programs import build
 from tb.streams import stalls, start
 from tb.test_top import case
 
@@ -162,6 +163,62 @@ async def registers_and_programs(dut):
     await ClockCycles(dut.clk, 3)
     assert not dut.irq.value
     assert await chip.read("INTERRUPT_STATUS") == DONE
+
+
+@cocotb.test(timeout_time=2, timeout_unit="ms")
+async def a_late_error(dut):
+    """When the results of a program's first layers are out: their frame ends, the next one is whole."""
+    chip = Chip(dut)
+    await start(dut, cycles=5)
+    await chip.write("INTERRUPT_ENABLE", DONE | ERROR)
+    network = case()
+    await chip.source.send(AxiStreamFrame(program(network)[:-BYTES]))
+    await chip.interrupt()
+    assert (await chip.read("STATUS")) >> 1 & 7 == Error.LAST_EARLY
+    out = await chip.read("BEATS_OUT")
+    assert out > 0
+    await chip.source.wait()
+    await chip.write("CONTROL", RESET)
+    await chip.write("INTERRUPT_STATUS", ERROR)
+    assert await chip.read("STATUS") == 0
+    broken = await chip.sink.recv()
+    assert len(broken.tdata) == BYTES * (out + 1)
+    assert not any(broken.tdata[-BYTES:])
+    assert await chip.read("PROGRAMS") == 0
+    assert await chip.read("BEATS_OUT") == 0
+    await runs(chip, network, stall=True)
+
+
+@cocotb.test(timeout_time=2, timeout_unit="ms")
+async def programs_in_a_row(dut):
+    """The second is taken while the first one's results wait: busy until both are out, and counted."""
+    chip = Chip(dut)
+    await start(dut, cycles=5)
+    network = build(CONFIG, (), side=1, channels=3, classes=4, seed=4)
+    data = program(network)
+    for _ in range(2):
+        await chip.source.send(AxiStreamFrame(data))
+    for _ in range(BEATS * CONFIG.n_pe):  # the counters, the last of what comes out, have begun
+        while not (dut.m_axis_tvalid.value and dut.m_axis_tready.value):
+            await RisingEdge(dut.clk)
+        await RisingEdge(dut.clk)
+    chip.sink.pause = True
+    await chip.source.wait()
+    assert await chip.read("BEATS_IN") == 2 * len(data) // BYTES
+    assert await chip.read("PROGRAMS") == 0
+    chip.sink.pause = False
+    await chip.sink.recv()
+    chip.sink.pause = True
+    assert await chip.read("PROGRAMS") == 1
+    assert await chip.read("STATUS") == 1
+    before = await chip.read("CYCLES")
+    assert await chip.read("CYCLES") > before
+    chip.sink.pause = False
+    await chip.sink.recv()
+    assert await chip.read("PROGRAMS") == 2
+    assert await chip.read("STATUS") == 0
+    before = await chip.read("CYCLES")
+    assert await chip.read("CYCLES") == before
 
 
 def test_axi():
