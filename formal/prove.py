@@ -149,7 +149,7 @@ def refute(
     depth: int,
     induction: int | None = None,
 ) -> None:
-    """Raises AssertionError unless the proof fails, by a counterexample, once the Verilog is edited."""
+    """Raises AssertionError unless the proof fails, from reset or in the induction, once the Verilog is edited."""
     try:
         prove(bench, name, depth=depth, induction=induction, edit=edit)
     except ProofError:

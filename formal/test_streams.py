@@ -114,8 +114,8 @@ def frames() -> Bench:
     b.check(~within, again & b.o__valid & ~b.stale)
     # For the induction: what the component remembers of its frame.
     waits = b.o__valid & ~b.o__payload.last
-    b.check(b.inside("within") == Mux(b.o__valid, waits, within))
-    b.check(b.inside("within"), b.inside("broken"))
+    b.check(b.inside("in_frame") == Mux(b.o__valid, waits, within))
+    b.check(b.inside("in_frame"), b.inside("broken"))
     b.check(~within | b.inside("broken") | b.o__valid, again)
     b.check(b.stale, again & b.o__valid & b.inside("broken"))
     b.check(b.o__payload.last | b.inside("broken"), again & b.o__valid & b.stale)
@@ -128,6 +128,10 @@ FAULTS = {
         "assign {w} = o__valid & o__ready;", "assign {1} = o__valid;"
     ),
     "loader: a descriptor is dropped": fault("if (layer__ready) begin", "if (!layer__ready) begin"),
+    "loader: words are offered to the wrong PE": fault("weights_valid[1] =", "weights_valid[2] ="),
+    "loader: a header is withdrawn": fault(
+        "header_valid[2] = {w} ;", "header_valid[2] = {1} & header_ready[0];"
+    ),
     "results: the chain moves on though a beat waits": fault("shift = o__ready;", "shift = 1'h1;"),
     "results: the next program's input overtakes": fault(
         "if ({w} ) begin o__payload[63:0] = chain;",

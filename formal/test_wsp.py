@@ -25,6 +25,9 @@ FAULTS = {
     "frees rows while their pass is repeated": fault(
         "assign tail = {w} ? reading : start;", "assign tail = reading;"
     ),
+    "frees a filter's rows only at its end": fault(
+        "assign tail = {w} ? reading : start;", "assign tail = start;"
+    ),
     "reads a row that is not there yet": fault("assign {w} = row != head;", "assign {1} = 1'h1;"),
     "overwrites a weight that waits": fault("assign {w} = {w} | o__ready;", "assign {1} = 1'h1;"),
     "does not read the row that it comes to": fault("read = 1'h1;", "read = 1'h0;", count=3),
@@ -147,6 +150,10 @@ def bench() -> Bench:
     b.check(available == b.past(b.row != b.head, "there"), started)
     freed = rows_from(b.past(b.tail, "tail"), b.tail)
     b.check(freed <= rows_from(b.past(b.tail, "tail_too"), head_before), started)
+    # What is decoded for the last time is free at once, what comes again is not.
+    last_pass = ~segment.all_tiles | b.inside("tiles.last")
+    b.check(b.tail == reading, ~running | last_pass)
+    b.check(b.tail == start, ~running | ~last_pass)
 
     # --- what is true in every state that can be reached, for the induction ---
     b.check(rows_from(b.tail, b.head) <= rows)

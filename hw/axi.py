@@ -19,6 +19,9 @@ class TopAxi(wiring.Component):
 
     s_axil: AXI4-Lite slave, the registers of registers.py. s_axis: AXI4-Stream slave, the program.
     m_axis: AXI4-Stream master, the results. irq: the interrupt line, high while an enabled event is pending.
+
+    After an error: CONTROL.drain until the rest of the bad program is gone, then CONTROL.reset. Where results
+    of the program were out already, one more beat of zeros, with TLAST, ends their frame; no counter counts it.
     """
 
     def __init__(self, config: Config) -> None:
@@ -82,13 +85,13 @@ class TopAxi(wiring.Component):
         beat_in = top.program.valid & top.program.ready
         beat_out = frames.o.valid & frames.o.ready & ~frames.stale
         done = beat_out & frames.o.payload.last
-        within = Signal()  # a program was begun
+        in_program = Signal()  # a program was begun
         failed = Signal()
-        begun = beat_in & ~within
+        begun = beat_in & ~in_program
         running = Signal(range(4))  # one computes, one's counters and one's last beat wait
         busy = running != 0
         with m.If(beat_in):
-            m.d.sync += within.eq(~self.s_axis_tlast)
+            m.d.sync += in_program.eq(~self.s_axis_tlast)
         m.d.sync += running.eq(running + begun - done)
         m.d.sync += failed.eq(top.error != 0)
         events = {"done": done, "error": (top.error != 0) & ~failed}
@@ -118,7 +121,7 @@ class TopAxi(wiring.Component):
         with m.Elif(begun):
             m.d.sync += counts["CYCLES"].eq(1)
         with m.If(reset):
-            states = (running, within, failed, *counts.values())
+            states = (running, in_program, failed, *counts.values())
             m.d.sync += [state.eq(0) for state in states]
 
         hardware = (config.n_pe, config.ticks, config.tile_side, VERSION)

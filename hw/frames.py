@@ -29,7 +29,7 @@ class Frames(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        within = Signal()  # a frame was begun
+        in_frame = Signal()  # a frame was begun
         broken = Signal()  # it will not go on
         free = Signal()
         m.d.comb += [
@@ -43,17 +43,17 @@ class Frames(wiring.Component):
                 self.o.valid.eq(1),
                 self.o.payload.eq(self.i.payload),
                 self.stale.eq(0),
-                within.eq(~self.i.payload.last),
+                in_frame.eq(~self.i.payload.last),
             ]
         with m.If(self.reset):
-            m.d.sync += [self.stale.eq(1), broken.eq(within)]
+            m.d.sync += [self.stale.eq(1), broken.eq(in_frame)]
         with m.If(broken & free):
             m.d.sync += [
                 self.o.valid.eq(1),
                 self.o.payload.data.eq(0),
                 self.o.payload.last.eq(1),
                 self.stale.eq(1),
-                within.eq(0),
+                in_frame.eq(0),
                 broken.eq(0),
             ]
         return m

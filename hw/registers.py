@@ -63,7 +63,10 @@ REGISTERS = (
         text="",
         fields=(
             Field(
-                name="reset", bits=1, access="w1", text="resets the array and the counters below"
+                name="reset",
+                bits=1,
+                access="w1",
+                text="resets the array and the counters below; results of a program that was not done end with TLAST",
             ),
             Field(
                 name="drain",
@@ -81,7 +84,7 @@ REGISTERS = (
                 name="busy",
                 bits=1,
                 access="ro",
-                text="from a program's first beat to its last result",
+                text="from the first beat of a program to the last result, of the last program where they overlap",
             ),
             Field(name="error", bits=3, access="ro", text="the top's `error`, 0 is none"),
             Field(name="interrupt", bits=1, access="ro", text="the interrupt line"),
@@ -97,7 +100,7 @@ REGISTERS = (
         text="an event happened, enabled or not",
         fields=tuple(Field(name=n, bits=1, access="w1c", text=t) for n, t in EVENTS),
     ),
-    counter("CYCLES", "cycles of the program, so far or in all"),
+    counter("CYCLES", "cycles of STATUS.busy since it last rose, so far or in all"),
     counter("PROGRAMS", "programs whose last result was taken"),
     counter("LAYERS", "layers that ended"),
     counter("BEATS_IN", "program beats taken"),

@@ -4,6 +4,7 @@ import re
 import subprocess
 
 import cocotb
+import pytest
 from cocotb.triggers import ClockCycles, RisingEdge
 from cocotbext.axi import (
     AxiLiteBus,
@@ -221,9 +222,10 @@ async def programs_in_a_row(dut):
     assert await chip.read("CYCLES") == before
 
 
-def test_axi():
+@pytest.mark.parametrize("test", ["registers_and_programs", "a_late_error", "programs_in_a_row"])
+def test_axi(test):
     path = export(TopAxi(CONFIG), "top_axi", BUILD / "verilog" / "axi")
-    simulate(path, "top_axi", "tb.test_axi", {}, "axi", simulator="icarus")
+    simulate(path, "top_axi", "tb.test_axi", {}, f"axi-{test}", simulator="icarus", test=test)
 
 
 def test_the_header_is_the_map(tmp_path):

@@ -17,7 +17,7 @@ class Model:
 
     def __init__(self):
         self.queue = deque()  # (beat, stale)
-        self.within = self.broken = False  # a frame was begun; it will not go on
+        self.in_frame = self.broken = False  # a frame was begun; it will not go on
         self.offer = None
 
     def inputs(self, rng):
@@ -48,13 +48,13 @@ class Model:
             self.queue.popleft()
         if i["reset"]:
             self.queue = deque((beat, 1) for beat, _ in self.queue)
-            self.broken = self.within
+            self.broken = self.in_frame
             self.offer = None
         if closes and not self.queue:
             self.queue.append((END, 1))
-            self.within = self.broken = False
+            self.in_frame = self.broken = False
         if takes:
-            self.within = not self.offer & END
+            self.in_frame = not self.offer & END
             self.queue.append((self.offer, 0))
             self.offer = None
 
