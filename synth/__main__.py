@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import click
 
 from hw.config import PRESETS
+from sim.cli import run
 from sim.errors import BadInput
 from synth import fpga, memories, report
 from synth.flow import Flow
@@ -92,8 +92,4 @@ def boards(boards: tuple[str, ...], n_pe: int | None, place: bool) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(standalone_mode=True)
-    except BadInput as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    run(main, "synth")

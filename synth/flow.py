@@ -88,7 +88,7 @@ class Flow:
                 flat=flat,
                 period=self.period,
                 boxes=boxes,
-                box_loads=box_loads,
+                box_loads=box_loads if flat else "",
             )
             netlists.append(path)
             stat = path.with_suffix(".stat.json")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +12,7 @@ from amaranth.lib import wiring
 
 from hw.pe import PE
 from sim.errors import BadInput
-from synth.sta import NUMBER, constraint_period
+from synth.sta import NUMBER, constraint_period, run
 
 
 @dataclass(frozen=True)
@@ -37,13 +35,10 @@ def extract(
     folder: Path,
     capacitance: float,
 ) -> dict[str, PortTiming]:
-    """Timing of each port of module `pe`. Raises BadInput where OpenSTA says nothing of a port.
+    """Timing of each port of module `pe`. Raises BadInput where OpenSTA fails or says nothing of a port.
 
     A path from an input straight to an output counts for both, as if a register were between.
     """
-    sta = shutil.which("sta")
-    if sta is None:
-        raise BadInput("OpenSTA (sta) is missing; on Debian: apt-get install opensta")
     period = constraint_period(sdc)
     script = [f"read_liberty {path.resolve()}" for path in libraries]
     script += [f"read_verilog {netlist.resolve()}", "link_design pe", f"read_sdc {sdc.resolve()}"]
@@ -51,33 +46,38 @@ def extract(
         which = "-from" if name in inputs else "-to"
         bits = f"{name}[*]" if width > 1 else name
         script += [f'puts "== {name}"', f"report_checks {which} [get_ports {{{bits}}}] -digits 4"]
-    (folder / "interface.tcl").write_text("\n".join([*script, "exit", ""]))
-    done = subprocess.run(
-        [sta, "-no_splash", "-exit", "interface.tcl"],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=folder,
-    )
-    (folder / "interface.txt").write_text(done.stdout + done.stderr)
-    parts = dict(re.findall(r"^== (\S+)\n(.*?)(?=^== |\Z)", done.stdout, re.DOTALL | re.MULTILINE))
+    report = run(script, folder / "interface.tcl")
+    return parse(report.read_text(), inputs, outputs, capacitance, period, report)
+
+
+def parse(
+    text: str,
+    inputs: dict[str, int],
+    outputs: dict[str, int],
+    capacitance: float,
+    period: float,
+    report: Path,
+) -> dict[str, PortTiming]:
+    """Read OpenSTA's report on the ports. Raises BadInput where it says nothing of one."""
+    parts = dict(re.findall(r"^== (\S+)\n(.*?)(?=^== |\Z)", text, re.DOTALL | re.MULTILINE))
     result = {}
     for name, width in (inputs | outputs).items():
         text = parts.get(name, "")
+        nothing = "No paths found" in text  # a constant, or what ends nowhere
         slack = re.search(rf"^ +({NUMBER}) +slack", text, re.MULTILINE)
         arrival = re.search(rf"^ +({NUMBER}) +data arrival time", text, re.MULTILINE)
         outside = re.search(
             rf"^ +{NUMBER} +({NUMBER}) [v^] input external delay", text, re.MULTILINE
         )
-        if name in outputs:
+        if name in outputs and (arrival or nothing):
             result[name] = PortTiming(width, 0.0, arrival=float(arrival[1]) if arrival else 0.0)
-        elif slack and outside:
+        elif name in inputs and slack and outside:
             late = float(outside[1]) + float(slack[1])
             result[name] = PortTiming(width, capacitance, required=late)
-        elif "No paths found" in text:
+        elif name in inputs and nothing:
             result[name] = PortTiming(width, capacitance, required=period)
         else:
-            raise BadInput(f"OpenSTA says nothing of port {name} (see {folder / 'interface.txt'})")
+            raise BadInput(f"OpenSTA says nothing of port {name} (see {report})")
     return result
 
 

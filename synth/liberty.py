@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import re
+import zlib
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -13,8 +14,12 @@ from statistics import fmean
 
 from sim.errors import BadInput
 
+CONTINUED = r"\\[ \t]*\r?\n"
+COMMENT = re.compile(rf'("[^"]*")|/\*.*?\*/|//[^\n]*|{CONTINUED}', re.DOTALL)
 TOKEN = re.compile(r'"[^"]*"|[{}();:,]|[^\s"{}();:,]+')
 SKIPPED = {"timing", "ccsn_first_stage", "ccsn_last_stage", "receiver_capacitance"}
+SPECIAL = ("dont_use", "is_isolation_cell", "is_level_shifter", "always_on")
+"""Attributes of cells that are not for logic: they need a second supply, or belong between two."""
 PREFIX = {"f": 1e-15, "p": 1e-12, "n": 1e-9, "u": 1e-6, "m": 1e-3, "": 1.0}
 
 
@@ -114,6 +119,8 @@ class Cell:
     """What a flip-flop's outputs call its state, and its complement."""
     enabled: bool
     """A flip-flop whose next state is not just its input: with an enable, or set and reset inside."""
+    special: bool = False
+    """Not for logic: SPECIAL."""
     clock_gate: ClockGate | None = None
     """Of type `latch_posedge`; those with a test pin are not used."""
 
@@ -129,7 +136,7 @@ class Cell:
 
 
 class Library:
-    """A Liberty file, plain or gzipped. Raises BadInput where it is missing or is none."""
+    """A Liberty file, plain or gzipped. Raises BadInput where it is missing or is not as Liberty has it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -138,14 +145,21 @@ class Library:
             text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode(
                 errors="replace"
             )
-        except (OSError, EOFError) as error:
+        except (OSError, EOFError, zlib.error) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else error
             raise BadInput(f"Liberty file {path}: {reason}") from None
-        top = _parse(text, path)
+        try:
+            self._read(_parse(text, path))
+        except BadInput:
+            raise
+        except (IndexError, KeyError, ValueError) as error:
+            raise BadInput(f"Liberty file {path}: {_reason(error)}") from None
+
+    def _read(self, top: Group) -> None:
+        path = self.path
         self.name = top.names[0] if top.names else path.stem
         self.voltage = top.number("nom_voltage", 1.0)
-        scale, unit = top.attributes.get("capacitive_load_unit", ["1", "pf"])
-        self.farad = float(scale) * PREFIX[unit.lower().removesuffix("f")]
+        self.farad = _unit("".join(top.attributes.get("capacitive_load_unit", ["1", "pf"])), "f")
         self.second = _unit(top.text("time_unit", "1ns"), "s")
         watt = _unit(top.text("leakage_power_unit", "1nW"), "W")
         joule = self.farad * _unit(top.text("voltage_unit", "1V"), "V") ** 2
@@ -173,6 +187,7 @@ class Library:
             for name, cell in self.cells.items()
             if len(cell.inputs) == len(cell.outputs) == 1
             and not cell.sequential
+            and not cell.special
             and not re.search(
                 r"clk|dly|lp", name, re.IGNORECASE
             )  # not of the clock, low-power, delay
@@ -221,8 +236,8 @@ class Library:
 
     @property
     def unused(self) -> list[str]:
-        """Flip-flops with an enable: the mapper does not size what drives their many enables."""
-        return sorted(name for name, cell in self.cells.items() if cell.enabled)
+        """What is not for logic, and flip-flops with an enable: nothing sizes what drives their many enables."""
+        return sorted(name for name, cell in self.cells.items() if cell.enabled or cell.special)
 
 
 def truth_table(function: str, inputs: list[str]) -> int:
@@ -296,11 +311,22 @@ def possible(condition: str, values: dict[str, int]) -> bool:
 
 def _unit(text: str, unit: str) -> float:
     match = re.fullmatch(rf"\s*([\d.]+)\s*([munpf]?){unit}\s*", text, re.IGNORECASE)
-    return float(match[1]) * PREFIX[match[2].lower()] if match else 1.0
+    if not match:
+        raise ValueError(
+            f"unit {text!r}, allowed: a number and f, p, n, u, m or nothing before {unit}"
+        )
+    return float(match[1]) * PREFIX[match[2].lower()]
+
+
+def _reason(error: Exception) -> str:
+    """One line of an error in what a Liberty file says."""
+    if isinstance(error, KeyError):
+        return f"a group lacks {error.args[0]}"
+    return "a group lacks its name" if isinstance(error, IndexError) else str(error)
 
 
 def _parse(text: str, path: Path) -> Group:
-    text = re.sub(r"/\*.*?\*/|//[^\n]*|\\\n", " ", text, flags=re.DOTALL)
+    text = COMMENT.sub(lambda match: match[1] or " ", text)
     root = Group("", [])
     stack = [root]
     words = (match.group() for match in TOKEN.finditer(text))
@@ -348,7 +374,7 @@ def _parse(text: str, path: Path) -> Group:
 
 
 def _numbers(texts: list[str]) -> tuple[float, ...]:
-    return tuple(float(n) for text in texts for n in re.split(r"[,\s]+", text.strip()) if n)
+    return tuple(float(n) for text in texts for n in re.split(r"[,\s\\]+", text) if n)
 
 
 def _table(group: Group, joule: float, templates: dict[str, Group], when: str) -> Table:
@@ -407,6 +433,7 @@ def _cell(
         next_state=rising[0].text("next_state") if rising else "",
         state=tuple(rising[0].names) if rising else (),
         enabled=any(not re.fullmatch(r"\w+", state) for state in next_states),
+        special=any(cell.text(name) == "true" for name in SPECIAL),
         clock_gate=_clock_gate(cell),
     )
 

@@ -62,10 +62,10 @@ class Measured:
 
 def measure(flow: Flow, model: str, layer: str, *, cycles: int) -> Measured:
     """Synthesize a PE, record it, replay it. Raises BadInput where netlist and RTL differ."""
+    program, spikes, config = layer_program(model, layer)
     flow.pe()
     path = flow.folder / "pe_flat.v"
     ports = ports_of(flow.folder / "rtl" / "pe.v")
-    program, spikes, config = layer_program(model, layer)
     click.echo(f"{layer} of {model}: recording {cycles} cycles of PE 0")
     recording = record(program, spikes, ports, cycles=cycles, build=flow.folder.parent.parent)
     click.echo("replay on the netlist")

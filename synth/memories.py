@@ -43,7 +43,7 @@ def node_of(library: Library, node: int | None) -> int:
     for name, nanometres in known.items():
         if library.name.lower().startswith(name.lower()):
             return nanometres
-    raise BadInput(f"library {library.name}: its node is not known; give it, such as NODE=65")
+    raise BadInput(f"library {library.name}: its node is not known; give it, such as NODE=45")
 
 
 def macros(library: Library, node: int, config: Config, period: float) -> list[Macro]:
@@ -52,12 +52,12 @@ def macros(library: Library, node: int, config: Config, period: float) -> list[M
     enables = {"uticket_scratchpad": 1, "uticket_spike_bank": granules(config)}
     for name, entry in yaml.safe_load(TABLE.read_text())["macros"].items():
         rows = entry["nodes"]
-        row, access, linear, energy = rows.get(node), None, 1.0, 1.0
+        row, linear, energy = rows.get(node), 1.0, 1.0
         source = f"CACTI at {node} nm"
         if node > OLDEST:
-            row, access, linear = rows[OLDEST], period / 2, node / OLDEST
+            row, linear = rows[OLDEST], node / OLDEST
             energy = linear * (library.voltage / OLDEST_VOLTS) ** 2
-            source = f"CACTI at {OLDEST} nm, scaled to {node} nm; access time assumed"
+            source = f"CACTI at {OLDEST} nm, scaled to {node} nm"
         elif row is None:
             known = ", ".join(str(n) for n in rows)
             raise BadInput(f"NODE={node}: memories.yaml has {known}, and scales to more than those")
@@ -68,7 +68,7 @@ def macros(library: Library, node: int, config: Config, period: float) -> list[M
                 width=entry["width"],
                 enables=enables[name],
                 area=row["area"] * linear**2,
-                access=access or row["access"],
+                access=row["access"] * linear,
                 setup=period / 20,
                 read=row["read"] * energy * 1e-12,
                 write=row["write"] * energy * 1e-12,

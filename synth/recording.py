@@ -63,20 +63,23 @@ def layer_program(
 ) -> tuple[Program, np.ndarray, Config]:
     """A program whose first layer is `layer` of the model's ticket, and image 0's spikes into it.
 
-    Raises BadInput for a layer that the network has not, or that its predecessor does not feed.
+    Raises BadInput for a layer that the network has not, or behind which something needs what is before it.
     """
     loaded = load_model(model)
     ticket = loaded.ticket(loaded.method(method))
     (network,) = quantize_tickets([ticket], loaded.hardware)
     names = [integer.layer.name for integer in network.array]
     if layer not in names:
-        raise BadInput(f"LAYER={layer}; allowed: {', '.join(names)}")
+        raise BadInput(f"--layer {layer}; allowed: {', '.join(names)}")
     picture, _ = images.first_images(network.dataset, 1)
     spikes = golden.first_layer_spikes(network, picture)[0]
     inside = golden.run(network, spikes)[layer].input
     index = [part.name for part in network.layers].index(layer)
-    if network.layers[index].input != network.layers[index - 1].name:
-        raise BadInput(f"LAYER={layer}: its input is not the layer before it")
+    there = {part.name for part in network.layers[index - 1 :]}
+    for part in network.layers[index:]:
+        for source in (part.input, part.shortcut_input):
+            if source is not None and source not in there:
+                raise BadInput(f"--layer {layer}: {part.name} needs {source}, which comes before")
     rest = _from(network, index)
     program = compile_network(rest, loaded.hardware, input_side=inside.shape[-1])
     return program, inside, loaded.hardware

@@ -64,9 +64,6 @@ def analyze(
 
     Raises BadInput where it is missing, complains, or finds something without constraints.
     """
-    sta = shutil.which("sta")
-    if sta is None:
-        raise BadInput("OpenSTA (sta) is missing; on Debian: apt-get install opensta")
     period = constraint_period(sdc)
     script = [
         *[f"read_liberty {path.resolve()}" for path in libraries],
@@ -81,27 +78,39 @@ def analyze(
         "report_tns -digits 4",
         'puts "== endpoints"',
         "report_checks -path_delay max -group_count 10 -unique -format summary -digits 4",
-        "exit",
     ]
-    tcl = folder / f"{top}.sta.tcl"
-    tcl.write_text("\n".join(script) + "\n")
-    done = subprocess.run(
-        [sta, "-no_splash", "-exit", str(tcl)],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=folder,
-    )
-    report = folder / f"{top}.sta.txt"
-    report.write_text(done.stdout + done.stderr)
+    report = run(script, folder / f"{top}.sta.tcl")
     return parse(report.read_text(), period, report)
 
 
-def parse(text: str, period: float, report: Path) -> Timing:
-    """Read OpenSTA's report. Raises BadInput with its first error, or where a part is missing."""
-    errors = [line for line in text.splitlines() if line.startswith("Error:")]
+def run(commands: list[str], tcl: Path) -> Path:
+    """Run OpenSTA on commands, written to `tcl`; its output, beside that as `.txt`, comes back.
+
+    Raises BadInput where it is missing, fails or reports an error.
+    """
+    sta = shutil.which("sta")
+    if sta is None:
+        raise BadInput("OpenSTA (sta) is missing; on Debian: apt-get install opensta")
+    tcl.write_text("\n".join([*commands, "exit", ""]))
+    done = subprocess.run(
+        [sta, "-no_splash", "-exit", str(tcl.resolve())],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tcl.parent,
+    )
+    report = tcl.with_suffix(".txt")
+    report.write_text(done.stdout + done.stderr)
+    errors = [line for line in report.read_text().splitlines() if line.startswith("Error:")]
     if errors:
         raise BadInput(f"OpenSTA: {errors[0].removeprefix('Error: ')} (see {report})")
+    if done.returncode:
+        raise BadInput(f"OpenSTA: exit status {done.returncode} (see {report})")
+    return report
+
+
+def parse(text: str, period: float, report: Path) -> Timing:
+    """Read OpenSTA's report. Raises BadInput where a part is missing."""
     parts = dict(re.findall(r"^== (\w+)\n(.*?)(?=^== |\Z)", text, re.DOTALL | re.MULTILINE))
     if not {"setup", "path", "endpoints"} <= set(parts):
         raise BadInput(f"OpenSTA ended early (see {report})")

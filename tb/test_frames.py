@@ -16,9 +16,9 @@ class Model:
     """A queue of at most one beat, then the end of a broken frame."""
 
     def __init__(self):
-        self.queue = deque()  # (beat, stale)
+        self.queue: deque[tuple[int, int]] = deque()  # (beat, stale)
         self.in_frame = self.broken = False  # a frame was begun; it will not go on
-        self.offer = None
+        self.offer: int | None = None
 
     def inputs(self, rng):
         if self.offer is None and rng.random() < 0.7:
@@ -53,7 +53,7 @@ class Model:
         if closes and not self.queue:
             self.queue.append((END, 1))
             self.in_frame = self.broken = False
-        if takes:
+        if takes and self.offer is not None:
             self.in_frame = not self.offer & END
             self.queue.append((self.offer, 0))
             self.offer = None
