@@ -170,11 +170,25 @@ def test_constraints_name_every_port():
 
 def test_nextpnr_report():
     content = (
-        '{"fmax": {"core.clk": {"achieved": 31.5, "constraint": 25.0}},'
+        '{"fmax": {"core.clk": {"achieved": 31.5, "constraint": 25.0},'
+        ' "link.clk": {"achieved": 99.5, "constraint": 25.0}},'
         ' "utilization": {"DP16KD": {"available": 208, "used": 64},'
         ' "DCUA": {"available": 2, "used": 0}}}'
     )
     assert fpga.read_report(content) == ({"DP16KD": (64, 208)}, 31.5)
+
+
+def test_cells_by_resource():
+    cells = {"LUT4": 7, "CCU2C": 2, "TRELLIS_FF": 9, "DP16KD": 3, "TRELLIS_IO": 1}
+    found = fpga.count({"design": {"num_cells_by_type": cells}}, "ecp5")
+    assert {name: n for name, n in found.items() if n} == {
+        "LUT4": 7,
+        "carry (two LUT4 each)": 2,
+        "flip-flops": 9,
+        "block RAM": 3,
+    }
+    cells = {f"LUT{k}": 1 for k in range(1, 7)}
+    assert fpga.count({"design": {"num_cells_by_type": cells}}, "xilinx")["LUT"] == 6
 
 
 def test_pes_that_no_array_has():
