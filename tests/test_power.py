@@ -97,6 +97,48 @@ def test_energy_by_hand():
     assert found.leakage == {"gates": near(3e-9), "part": near(10e-9)}
 
 
+MEMORY = """module pe(clk, rst, a, d, r, w, q);
+  ram ring (
+    .clk(clk),
+    .read_enable(r),
+    .read_address(a),
+    .read_data(q),
+    .write_enable(w),
+    .write_address(a),
+    .write_data(d)
+  );
+endmodule
+"""
+
+
+def test_a_memory_by_hand():
+    """What is written comes back, a cycle later, and stays; a read in the cycle of its write is of what was before."""
+    ports = Ports({"a": 1, "d": 1, "r": 1, "w": 1}, {"q": 1})
+    cycles = [  # address, data, read, write; what is read is seen in the next cycle
+        ((0, 1, 0, 1), 0),
+        ((0, 0, 1, 1), 0),
+        ((1, 1, 0, 1), 1),
+        ((0, 0, 1, 0), 1),
+        ((1, 0, 1, 0), 0),
+        ((0, 1, 0, 0), 1),
+    ]
+    recording = [(f"{a << 3 | d << 2 | r << 1 | w:x}", f"{q:x}") for (a, d, r, w), q in cycles]
+    found = gates.simulate(
+        netlist.read(MEMORY), Library(CELLS), ports, recording, window=3, macro="ram"
+    )
+    assert found.reads.tolist() == [1, 2]
+    assert found.writes.tolist() == [3, 0]
+    assert found.changes[:, found.nets["q"]].tolist() == [1, 2]
+
+
+def test_energy_inside_by_load_and_slew():
+    """An inverter before the flip-flop's D: 2 fF, at the slew that stands for all."""
+    text = "module pe(clk, a, n);\n  INV _1_  (\n    .A(a),\n    .Y(n)\n  );\n  DFF r  (\n    .C(clk),\n    .D(n)\n  );\nendmodule\n"
+    found = power.costs(netlist.read(text), Library(CELLS))
+    inside = 2e-15 + 0.02 * 1e-15 + 0.05 * 2e-15  # the table of tests/cells.lib: by load, by slew
+    assert found.nets["n"] == near(inside + 2e-15 * 1.5**2 / 2)
+
+
 @pytest.mark.parametrize(
     ("name", "part"),
     [
