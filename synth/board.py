@@ -92,7 +92,10 @@ class Link(wiring.Component):
 
 
 class Core(wiring.Component):
-    """The array behind a serial line of clock / divisor baud. leds: a program runs, then its error."""
+    """The array behind a serial line of clock / divisor baud.
+
+    leds: a beat came since the last result that ended a program; the error.
+    """
 
     def __init__(self, config: Config, divisor: int) -> None:
         self.config, self.divisor = config, divisor
