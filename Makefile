@@ -58,7 +58,7 @@ lint: .venv/test .venv/synth build/lint/clean  ## Check style, format, types, an
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-build/lint/clean: build/rtl/README.md .venv/test .venv/synth tb/lint.py $(wildcard constraints/sram/*.v)
+build/lint/clean: build/rtl/README.md .venv/test .venv/synth tb/lint.py $(wildcard constraints/sram/*)
 	@$(BIN)/python -m tb.lint build/rtl
 	@touch $@
 

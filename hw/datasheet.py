@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import ast
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from types import ModuleType
 
 from amaranth.hdl import Shape, ShapeCastable, Value, ValueCastable
 from amaranth.lib import data, wiring
 
+import hw.apu
 import hw.config
+import hw.counters
 import hw.loader
 import hw.program
 import hw.results
 from hw.config import Config
 from hw.registers import markdown
-from hw.sram import BlackBoxes
+from hw.sram import BlackBoxes, Macro
 
 INTRODUCTION = """\
 # uTicket RTL, preset `{preset}`
@@ -39,9 +41,19 @@ outside streams are described with their module. `top` has AXI4-Stream's rules o
 
 {program}
 
+CSR activations. {activations}
+
+Bits of what has fields; `bias` and `threshold` are signed:
+
+| | fields |
+|---|---|
+{layouts}
+
 ### Result stream
 
 {results}
+
+The counters of a PE, 32 bits each, in this order: {counters}.
 
 ### `error`
 
@@ -49,12 +61,20 @@ outside streams are described with their module. `top` has AXI4-Stream's rules o
 
 ## Black boxes
 
+`blackbox/memories.v` has them for simulation, and as black boxes for Yosys; `constraints/sram/sky130.v` wraps macros of
+sky130's PDK.
+
 {black_boxes}
+
+| macro | rows | bits | granule |
+|---|---|---|---|
+{macros}
 
 ## Registers of `top_axi`
 
 32 bits each, over AXI4-Lite; ro: read-only; rw; w1: writing 1 does it, reads as 0; w1c: writing 1 clears
-it. Any other address, and a write to what is read-only, answers SLVERR. `uticket.h` has them for C.
+it. Any other address, and a write to what is read-only, answers SLVERR; the two lowest bits of an address do not count.
+`uticket.h` has them for C.
 
 {registers}
 ## Parameters
@@ -67,21 +87,38 @@ Fixed in the exported Verilog; another chip is another export (`hw/config.py`).
 """
 
 
-def datasheet(preset: str, config: Config, modules: Mapping[str, wiring.Component]) -> str:
-    """The README's text for the modules of one configuration."""
+def datasheet(
+    preset: str,
+    config: Config,
+    modules: Mapping[str, wiring.Component],
+    macros: Sequence[Macro],
+) -> str:
+    """The README's text for the modules of one configuration, and their black boxes."""
     texts = docstrings(Config, hw.config)
     errors = docstrings(hw.loader.Error, hw.loader)
     rows = [f"| `{f.name}` | {getattr(config, f.name)} | {texts[f.name]} |" for f in fields(Config)]
     head = INTRODUCTION.format(
         preset=preset,
         program=body(hw.program),
+        activations=body(hw.apu),
         results=body(hw.results),
         errors="\n".join(f"- {e.value}, {e.name}: {errors[e.name]}" for e in hw.loader.Error),
         black_boxes=body(BlackBoxes),
+        macros="\n".join(f"| `{m.name}` | {m.depth} | {m.width} | {m.granule} |" for m in macros),
+        layouts="\n".join(layouts()),
+        counters=", ".join(hw.counters.COUNTERS),
         registers=markdown(),
         parameters="\n".join(rows),
     )
     return head + "".join(f"\n{text}" for text in map(module, modules.items()))
+
+
+def layouts() -> Iterator[str]:
+    """A row of each struct of the program format."""
+    for name, value in vars(hw.program).items():
+        if isinstance(value, data.StructLayout):
+            parts = ", ".join(f"`{part}`" for part in layout(value))
+            yield f"| {name.replace('_', ' ').lower()}, {value.size} bits | {parts} |"
 
 
 def module(named: tuple[str, wiring.Component]) -> str:

@@ -24,7 +24,7 @@ from hw.config import PRESETS, Config
 from hw.datasheet import datasheet
 from hw.pe import PE
 from hw.registers import c_header
-from hw.sram import BlackBoxes
+from hw.sram import BlackBoxes, memories
 from hw.top import Top
 
 HEADER = """\
@@ -105,12 +105,15 @@ def main(arguments: list[str]) -> int:
     preset = arguments[1] if len(arguments) == 2 else "paper"
     config = PRESETS[preset]
     components = modules(config)
-    for where, platform in ((folder, None), (folder / "blackbox", BlackBoxes())):
+    boxes = BlackBoxes()
+    for where, platform in ((folder, None), (folder / "blackbox", boxes)):
         for name, component in components.items():
             path = export(component, name, where, platform)
             print(f"wrote {path} and {path.with_suffix('.json').name}")
+    macros = sorted(boxes.macros.values(), key=lambda macro: macro.name)
+    (folder / "blackbox" / "memories.v").write_text(memories(macros))
     readme = folder / "README.md"
-    readme.write_text(datasheet(preset, config, components))
+    readme.write_text(datasheet(preset, config, components, macros))
     header = folder / "uticket.h"
     header.write_text(c_header())
     print(f"wrote {header} and {readme}")

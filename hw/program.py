@@ -4,6 +4,10 @@ A program is, in this order: one program header; one input header and the CSR ac
 input map (apu.py); then for each layer its two-beat descriptor and its segments. A segment is one
 part of each PE's filter in turn, PE 0 first: a filter header, then its WSP words, four a beat,
 padded with zeros to a whole beat. The last beat of the last segment carries `last`.
+
+A WSP word, 16 bits, is a header of a slice (bits 15..9: channels to skip; bits 8..0: which of the nine
+kernel positions have a weight) or one of the weights that follow it, in the order of these bits. After a
+slice the next channel is the cursor's; a header without positions only skips (docs/formats.md).
 """
 
 from __future__ import annotations

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hw.program import MAGIC, VERSION
+
 REGISTER_BITS = 32
 
 
@@ -44,7 +46,10 @@ def counter(name: str, text: str) -> Register:
 
 EVENTS = (
     ("done", "the last beat of a program's results was taken"),
-    ("error", "the program was refused (STATUS.error says why); a reset and a new program get on"),
+    (
+        "error",
+        "the program was wrong (STATUS.error says why; with LAST_LATE it ran to its end); a reset gets on",
+    ),
 )
 REGISTERS = (
     counter("ID", "0x746B5475, which is `uTkt` in memory"),
@@ -129,11 +134,12 @@ def markdown() -> str:
 def c_header() -> str:
     """The map as C constants: byte addresses, and the mask and lowest bit of each field."""
     lines = [
-        "// Written by `make verilog` from hw/registers.py.",
+        "/* Written by `make verilog` from hw/registers.py. */",
         "#ifndef UTICKET_H",
         "#define UTICKET_H",
         "",
     ]
+    lines += [f"#define UTICKET_ID_VALUE 0x{MAGIC:08X}u", f"#define UTICKET_VERSION {VERSION}"]
     for register in REGISTERS:
         lines.append(f"#define UTICKET_{register.name} 0x{ADDRESS[register.name]:02X}")
         for field in register.fields:

@@ -75,7 +75,6 @@ def synthesize(
         "read_verilog macros.v",
         f"read_verilog {verilog_path.resolve()}",
         f"hierarchy -check -top {top}",
-        *[f"setparam -unset DEPTH -unset WIDTH -unset GRANULE t:{macro.name}" for macro in macros],
         "proc",
         *(["flatten"] if flat else []),
         "opt_expr",

@@ -85,8 +85,7 @@ def verilog(macros: list[Macro]) -> str:
     for macro in macros:
         address = (macro.depth - 1).bit_length() - 1
         text += (
-            f"(* blackbox *)\nmodule {macro.name} #(parameter DEPTH = {macro.depth},"
-            f" parameter WIDTH = {macro.width}, parameter GRANULE = 1)\n"
+            f"(* blackbox *)\nmodule {macro.name}\n"
             f" (input clk, input [{macro.enables - 1}:0] write_enable,"
             f" input [{address}:0] write_address, input [{macro.width - 1}:0] write_data,\n"
             f"  input read_enable, input [{address}:0] read_address,"

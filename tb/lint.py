@@ -2,8 +2,8 @@
 
 Usage: python -m tb.lint FOLDER, what `make verilog` wrote
 
-Each FOLDER/*.v alone, and each FOLDER/blackbox/*.v with the memories of constraints/sram. Exit status 1
-if there is a warning, 2 if a tool is missing.
+Each FOLDER/*.v alone, each FOLDER/blackbox/*.v with the memories beside it, and a PE and the chip with those of
+constraints/sram too. Exit status 1 if there is a warning, 2 if a tool is missing.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ from sim.errors import BadInput
 from sim.verilator import environment
 from synth import yosys
 
-MEMORIES = Path(__file__).resolve().parent.parent / "constraints" / "sram" / "behavioural.v"
+MEMORIES = "memories.v"
+SRAM = Path(__file__).resolve().parent.parent / "constraints" / "sram"
+SKY130 = [SRAM / "sky130.v", SRAM / "sky130_macros.vh"]
+WRAPPED = ("pe", "top")
 PARTS = ("pe_array", "top")  # all of top_axi: to Yosys, which is slow, they are nothing new
 WARNING = re.compile(r"^(%(?:Warning|Error).*|.*\b(?:Warning|ERROR):.*)", re.MULTILINE)
 
@@ -52,9 +55,12 @@ def yosys_check(files: list[Path], top: str, logs: Path) -> list[str]:
 def lint(folder: Path, logs: Path) -> list[str]:
     """All warnings, each with its file."""
     warnings = []
-    for path in sorted([*folder.glob("*.v"), *folder.glob("blackbox/*.v")]):
-        files = [path] if path.parent == folder else [path, MEMORIES]
+    boxes = [path for path in folder.glob("blackbox/*.v") if path.name != MEMORIES]
+    for path in sorted([*folder.glob("*.v"), *boxes]):
+        files = [path] if path.parent == folder else [path, path.with_name(MEMORIES)]
         found = verilator(files, path.stem)
+        if path in boxes and path.stem in WRAPPED:
+            found += verilator([path, *SKY130], path.stem)
         if path.stem not in PARTS:
             found += yosys_check(files, path.stem, logs)
         warnings += [f"{path}: {line}" for line in found]

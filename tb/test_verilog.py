@@ -25,7 +25,7 @@ from hw.sram import BlackBoxes
 from hw.top import Top
 from sim.errors import BadInput
 from tb.cocotb_runner import parameters, simulate
-from tb.lint import MEMORIES, lint
+from tb.lint import MEMORIES, SKY130, lint
 from tb.streams import start
 from tb.test_pe import run_layers
 from tb.test_top import two_programs
@@ -93,7 +93,7 @@ def test_memories_are_memories_or_black_boxes(exported):
         rings = len(re.findall(r"reg \[63:0\] ring \[\d+:0\];", inferred))
         banks = len(re.findall(r"reg \[\d+:0\] bank_\d \[\d+:0\];", inferred))
         assert (rings, banks) == count
-        macros = (boxes.count("uticket_scratchpad #("), boxes.count("uticket_spike_bank #("))
+        macros = (boxes.count("  uticket_scratchpad "), boxes.count("  uticket_spike_bank "))
         assert macros == count
         assert " ring [" not in boxes
         assert "accumulators_0 [" in boxes
@@ -161,7 +161,8 @@ def test_icarus_and_verilator_agree(exported, tmp_path, module):
 @pytest.mark.parametrize("module", ["pe", "top"])
 def test_undefined_memories_are_never_used(exported, tmp_path, module):
     """Outputs that mean something are checked as ever; undefined ones come only beside them."""
-    trace(exported / "blackbox" / f"{module}.v", tmp_path, "icarus", [MEMORIES])
+    boxes = exported / "blackbox"
+    trace(boxes / f"{module}.v", tmp_path, "icarus", [boxes / MEMORIES])
 
 
 @pytest.mark.parametrize("component", [Scratchpad, SpikeBuffer])
@@ -176,7 +177,7 @@ def test_sky130_memories(tmp_path, component):
         case,
         "sky130",
         simulator="icarus",
-        more_verilog=[MEMORIES.with_name("sky130.v"), Path(__file__).with_name("sky130_macros.v")],
+        more_verilog=[SKY130[0], Path(__file__).with_name("sky130_macros.v")],
     )
 
 

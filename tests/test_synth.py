@@ -1,15 +1,19 @@
 """Synthesis: a component mapped end to end, memories, reports parsed, bad input."""
 
+import gc
 import gzip
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import yaml
+from amaranth.hdl import Value
+from amaranth.lib.wiring import In
 
 from hw.config import PRESETS
-from hw.export import export
+from hw.export import export, modules
 from hw.scratchpad import Scratchpad
 from hw.sram import BlackBoxes
 from hw.sweep import Sweep
@@ -166,6 +170,49 @@ def test_librelane_configuration():
     rtl, wrapper = (folder / name.removeprefix("dir::") for name in config["VERILOG_FILES"])
     assert rtl.resolve() == ROOT / "build" / "rtl" / "blackbox" / "pe.v"
     assert all(f" {macro} " in wrapper.read_text() for macro in config["MACROS"])
+    for macro, views in config["MACROS"].items():
+        (header,) = (folder / name.removeprefix("dir::") for name in views["vh"])
+        assert f"module {macro} (" in header.read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "module"),
+    [
+        ("pe", "pe"),
+        ("pe_130nm", "pe"),
+        ("top", "top"),
+        ("pe_array", "pe_array"),
+        ("top_axi", "top_axi"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
+def test_constraints_name_every_input(name, module):
+    """And nothing else: an input without a delay has no timing, OpenSTA knows no port of another name."""
+    text = (ROOT / "constraints" / f"{name}.sdc").read_text()
+    named = re.search(r"set inputs \[get_ports \{(.*?)\}\]", text, re.DOTALL)[1].split()
+    component = modules(PRESETS["paper"])[module]
+    inputs = [
+        "__".join(map(str, path)) + "[*]" * (len(Value.cast(value)) > 1)
+        for path, member, value in component.signature.flatten(component)
+        if member.flow == In and len(Value.cast(value))
+    ]
+    assert sorted(named) == sorted(inputs)
+    del component
+    gc.collect()  # nothing of it is elaborated
+
+
+def test_macros_in_a_flow_that_knows_their_liberty_alone(tmp_path):
+    """As OpenROAD-flow-scripts reads a design: Verilog, Liberty, then every module must be there."""
+    source = export(Scratchpad(PRESETS["paper"]), "scratchpad", tmp_path, BlackBoxes())
+    macros = memories.macros(Library(CELLS), 45, PRESETS["paper"], 2.5)
+    (tmp_path / "macros.lib").write_text(memories.liberty(macros, Library(CELLS)))
+    script = [
+        f"read_verilog -defer -sv {source.name}",
+        f"read_liberty -overwrite -setattr liberty_cell -lib {CELLS} macros.lib",
+        "hierarchy -check -top scratchpad",
+        "select -assert-count 1 t:uticket_scratchpad",
+    ]
+    yosys.run(script, tmp_path, "flow")
 
 
 def test_orfs_configuration():

@@ -2,8 +2,8 @@
 # NOT RUN HERE: syntax and file names are checked, no more.
 # First `make verilog`; then, in the flow folder of OpenROAD-flow-scripts:
 #   make DESIGN_CONFIG=/path/to/uticket/constraints/orfs/config.mk
-# The scratchpad's LEF and Liberty come from a memory compiler; `make synth` writes a Liberty with figures
-# of CACTI (build/synth/NangateOpenCellLibrary/macros.lib), which is enough for synthesis and timing.
+# The scratchpad's LEF (SCRATCHPAD_LEF) and Liberty come from a memory compiler; `make synth LIBERTY=` with the cells of this
+# platform writes a Liberty with figures of CACTI, which is enough for synthesis and timing.
 UTICKET := $(abspath $(dir $(lastword $(MAKEFILE_LIST)))/../..)
 
 export DESIGN_NAME = pe

@@ -1,26 +1,25 @@
 // The memories that build/rtl/blackbox leaves out, made of the OpenRAM macros of sky130's PDK
 // (sky130_sram_macros): for the preset `paper` alone. Power pins are left to the flow.
 
+/* verilator lint_off DECLFILENAME */
+/* verilator lint_off PINCONNECTEMPTY */
 `default_nettype none
 
 // 256 x 64: two macros of 256 x 32. OpenRAM does not promise to keep what was read, so the row, which stays
 // until the next read, is read again in every cycle.
-module uticket_scratchpad #(
-    parameter DEPTH = 256,
-    parameter WIDTH = 64,
-    parameter GRANULE = 64
-) (
+module uticket_scratchpad (
     input wire clk,
     input wire [0:0] write_enable,
     input wire [7:0] write_address,
     input wire [63:0] write_data,
+    /* verilator lint_off UNUSEDSIGNAL */
     input wire read_enable,
+    /* verilator lint_on UNUSEDSIGNAL */
     input wire [7:0] read_address,
     output wire [63:0] read_data
 );
   genvar k;
   generate
-    if (DEPTH != 256 || WIDTH != 64 || GRANULE != 64) uticket_scratchpad_of_another_size wrong ();
     for (k = 0; k < 2; k = k + 1) begin : part
       sky130_sram_1kbyte_1rw1r_32x256_8 sram (
           .clk0(clk),
@@ -40,11 +39,7 @@ module uticket_scratchpad #(
 endmodule
 
 // 512 x 256, 16 bits at a time: eight macros of 512 x 32, 8 bits at a time.
-module uticket_spike_bank #(
-    parameter DEPTH = 512,
-    parameter WIDTH = 256,
-    parameter GRANULE = 16
-) (
+module uticket_spike_bank (
     input wire clk,
     input wire [15:0] write_enable,
     input wire [8:0] write_address,
@@ -55,7 +50,6 @@ module uticket_spike_bank #(
 );
   genvar k;
   generate
-    if (DEPTH != 512 || WIDTH != 256 || GRANULE != 16) uticket_spike_bank_of_another_size wrong ();
     for (k = 0; k < 8; k = k + 1) begin : part
       wire [1:0] half = write_enable[2*k+:2];
       sky130_sram_2kbyte_1rw1r_32x512_8 sram (
