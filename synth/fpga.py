@@ -162,15 +162,29 @@ def build(name: str, n_pe: int | None, folder: Path, *, place: bool) -> Result:
 
 def synthesis(source: Path, top: str, vendor: str) -> list[str]:
     """Yosys' commands from exported Verilog to a vendor's cells."""
-    # Without LUTs of five to seven inputs: they take up to eight LUT4s, and half of these stayed empty.
-    synth = "synth_ecp5 -nowidelut" if vendor == "ecp5" else "synth_xilinx"
     return [
         f"read_verilog {source}",
         f"hierarchy -top {top}",
         "proc",
         "opt_clean -purge",  # a wire called `o[0]` is bit 0 of `o` to synth_xilinx, twice
-        f"{synth} -top {top}",
+        # Without LUTs of five to seven inputs: they take up to eight LUT4s, and half of these stayed empty.
+        *([f"synth_ecp5 -nowidelut -top {top}"] if vendor == "ecp5" else XILINX),
     ]
+
+
+XILINX = (
+    "synth_xilinx -run begin:map_luts",
+    # As synth_xilinx has it, but for abc: abc9 was not done with 16 PEs after a quarter of an hour.
+    "opt_expr -mux_undef -noclkinv",
+    "abc -luts 2:2,3,6:5,10,20",
+    "clean",
+    "xilinx_srl -fixed -minlen 3",
+    "techmap -map +/xilinx/lut_map.v -map +/xilinx/cells_map.v -D LUT_WIDTH=6",
+    "xilinx_dffopt",
+    "opt_lut_ins -tech xilinx",
+    "synth_xilinx -run finalize:edif",
+)
+"""Yosys' commands for a Xilinx 7."""
 
 
 def count(stat: dict, vendor: str) -> dict[str, int]:
