@@ -13,6 +13,7 @@ from hw.loader import Error
 from hw.program import MAGIC
 from sim import cycles, golden
 from sim.rtl import Rtl, RtlError, Stalls
+from sim.stream import expected_results
 from tb.random_programs import Shape, build, random_case
 
 ONE = Shape(filters=1)
@@ -180,6 +181,26 @@ def test_random_layers_without_stalls(rtl, preset):
 def test_random_layers_under_stalls(rtl, preset):
     for seed, case in enumerate(randoms(preset)):
         check(rtl, case, replace(STALLS, seed=seed, program=0.9 if seed % 3 else 0.1))
+
+
+def test_the_results_are_those_expected_beat_by_beat(rtl, preset):
+    for case in (*shaped(preset), random_case(PRESETS[preset], 0)):
+        beats = case.program.beats(case.spikes)
+        wanted = expected_results(
+            case.program,
+            golden.run(case.network, case.spikes),
+            cycles.predict(case.program),
+            input_spikes=int(case.spikes.sum()),
+            input_cycles=cycles.input_cycles(case.program, case.spikes),
+        )
+        results, _, _ = rtl.run_beats(
+            beats,
+            len(beats) - 1,
+            max_cycles=cycles.bound(case.program, case.spikes),
+            max_results=len(wanted) + 1,
+            max_buffers=0,
+        )
+        assert np.array_equal(results, wanted), case.name
 
 
 def test_a_word_of_a_missing_filter_is_lost(rtl, preset):

@@ -1,0 +1,74 @@
+"""`uticket program`: a ticket's program stream for one image, and the results it must give."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command(short_help="Write a ticket's program and its expected results as beats.")
+@click.argument("model")
+@click.option("--method", help="The ticket: uticket, lth, sort, ... [default: the model's first]")
+@click.option(
+    "--image", default=0, show_default=True, type=click.IntRange(min=0), help="Of the test set."
+)
+@click.option("--n-pe", type=int, help="PEs, instead of the model's.")
+@click.option(
+    "--hardware",
+    type=click.Path(path_type=Path),
+    help="YAML of hardware fields that replace the model's.",
+)
+@click.option(
+    "--out",
+    default=Path(),
+    show_default=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of program.hex and results.hex.",
+)
+def command(
+    model: str,
+    method: str | None,
+    image: int,
+    n_pe: int | None,
+    hardware: Path | None,
+    out: Path,
+) -> None:
+    """Write program.hex and results.hex of MODEL (a name of tickets/, a YAML or a ticket) and one image.
+
+    A beat of 64 bits a line, in hexadecimal, as Verilog's $readmemh reads it; the last line of each carries
+    `last`. The results are those of the models while neither stream stalls: stalls change cycles and stall
+    counters alone.
+    """
+    from dataclasses import replace
+
+    from sim import cycles, golden, simulate, stream
+    from sim.images import first_images
+    from sim.model import load_hardware, load_model
+
+    chosen = load_model(model)
+    methods = [chosen.method(method)]
+    config = chosen.hardware
+    if hardware is not None:
+        config = load_hardware(hardware, config)
+    if n_pe is not None:
+        config = replace(config, n_pe=n_pe)
+    tickets = simulate.load_tickets(chosen, methods)
+    pixels, _ = first_images(tickets[0].metadata["dataset"], image + 1)
+    networks = simulate.quantize_tickets(tickets, config)
+    (program,) = simulate.compile_programs(
+        networks, simulate.sort_networks(methods, networks), config, image_side=pixels.shape[-1]
+    )
+    spikes = golden.first_layer_spikes(networks[0], pixels[image:])[0]
+    results = stream.expected_results(
+        program,
+        golden.run(networks[0], spikes),
+        cycles.predict(program),
+        input_spikes=int(spikes.sum()),
+        input_cycles=cycles.input_cycles(program, spikes),
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    for name, beats in (("program", program.beats(spikes)), ("results", results)):
+        path = out / f"{name}.hex"
+        stream.write_beats(path, beats)
+        click.echo(f"wrote {path}: {len(beats):,} beats")
