@@ -25,6 +25,7 @@ class Register:
 
     name: str
     text: str
+    """What is true of all its fields; before theirs."""
     fields: tuple[Field, ...]
 
     @property
@@ -41,7 +42,7 @@ class Register:
 def counter(name: str, text: str) -> Register:
     """A register that is one read-only number."""
     field = Field(name="count", bits=REGISTER_BITS, access="ro", text=text)
-    return Register(name=name, text=text, fields=(field,))
+    return Register(name=name, text="", fields=(field,))
 
 
 EVENTS = (
@@ -55,12 +56,12 @@ REGISTERS = (
     counter("ID", "0x746B5475, which is `uTkt` in memory"),
     Register(
         name="HARDWARE",
-        text="what a program's header must say",
+        text="as a program's header must say",
         fields=(
             Field(name="n_pe", bits=8, access="ro", text="PEs"),
             Field(name="ticks", bits=8, access="ro", text="timesteps"),
             Field(name="tile_side", bits=8, access="ro", text="side of a tile, in positions"),
-            Field(name="version", bits=8, access="ro", text="of the program format"),
+            Field(name="version", bits=8, access="ro", text="version of the program format"),
         ),
     ),
     Register(
@@ -89,7 +90,7 @@ REGISTERS = (
                 name="busy",
                 bits=1,
                 access="ro",
-                text="from the first beat of a program to the last result, of the last program where they overlap",
+                text="from a program's first beat to its last result; programs in a row are one stretch",
             ),
             Field(name="error", bits=3, access="ro", text="the top's `error`, 0 is none"),
             Field(name="interrupt", bits=1, access="ro", text="the interrupt line"),
@@ -97,18 +98,18 @@ REGISTERS = (
     ),
     Register(
         name="INTERRUPT_ENABLE",
-        text="an event raises the interrupt line",
+        text="raises the interrupt line",
         fields=tuple(Field(name=n, bits=1, access="rw", text=t) for n, t in EVENTS),
     ),
     Register(
         name="INTERRUPT_STATUS",
-        text="an event happened, enabled or not",
+        text="happened, enabled or not, and since before a CONTROL.reset too",
         fields=tuple(Field(name=n, bits=1, access="w1c", text=t) for n, t in EVENTS),
     ),
     counter("CYCLES", "cycles of STATUS.busy since it last rose, so far or in all"),
     counter("PROGRAMS", "programs whose last result was taken"),
     counter("LAYERS", "layers that ended"),
-    counter("BEATS_IN", "program beats taken"),
+    counter("BEATS_IN", "program beats taken, without those that CONTROL.drain dropped"),
     counter("BEATS_OUT", "result beats taken"),
 )
 ADDRESS = {register.name: 4 * k for k, register in enumerate(REGISTERS)}
@@ -123,10 +124,11 @@ def markdown() -> str:
     for register in REGISTERS:
         for field in register.fields:
             low = register.low(field.name)
+            text = f"{register.text}: {field.text}" if register.text else field.text
             bits = f"{low + field.bits - 1}..{low}" if field.bits > 1 else f"{low}"
             lines.append(
                 f"| 0x{ADDRESS[register.name]:02X} | {register.name} | {bits} | {field.name} "
-                f"| {field.access} | {field.text} |"
+                f"| {field.access} | {text} |"
             )
     return "\n".join(lines) + "\n"
 
