@@ -6,18 +6,13 @@ from pathlib import Path
 
 import click
 
+from sim.options import hardware_of, model_options
+
 
 @click.command(short_help="Write a ticket's program and its expected results as beats.")
-@click.argument("model")
-@click.option("--method", help="The ticket: uticket, lth, sort, ... [default: the model's first]")
+@model_options
 @click.option(
     "--image", default=0, show_default=True, type=click.IntRange(min=0), help="Of the test set."
-)
-@click.option("--n-pe", type=int, help="PEs, instead of the model's.")
-@click.option(
-    "--hardware",
-    type=click.Path(path_type=Path),
-    help="YAML of hardware fields that replace the model's.",
 )
 @click.option(
     "--out",
@@ -40,19 +35,13 @@ def command(
     `last`. The results are those of the models while neither stream stalls: stalls change cycles and stall
     counters alone.
     """
-    from dataclasses import replace
-
     from sim import cycles, golden, simulate, stream
     from sim.images import first_images
-    from sim.model import load_hardware, load_model
+    from sim.model import load_model
 
     chosen = load_model(model)
     methods = [chosen.method(method)]
-    config = chosen.hardware
-    if hardware is not None:
-        config = load_hardware(hardware, config)
-    if n_pe is not None:
-        config = replace(config, n_pe=n_pe)
+    config = hardware_of(chosen, hardware, n_pe)
     tickets = simulate.load_tickets(chosen, methods)
     pixels, _ = first_images(tickets[0].metadata["dataset"], image + 1)
     networks = simulate.quantize_tickets(tickets, config)

@@ -6,18 +6,13 @@ from pathlib import Path
 
 import click
 
+from sim.options import hardware_of, model_options
+
 
 @click.command(short_help="Run a ticket through the RTL, check it, report.")
-@click.argument("model")
-@click.option("--method", help="The ticket: uticket, lth, sort, ... [default: the model's first]")
+@model_options
 @click.option(
     "--images", default=1, show_default=True, type=click.IntRange(min=1), help="Test images."
-)
-@click.option("--n-pe", type=int, help="PEs, instead of the model's.")
-@click.option(
-    "--hardware",
-    type=click.Path(path_type=Path),
-    help="YAML of hardware fields that replace the model's.",
 )
 @click.option(
     "--json", "json_path", type=click.Path(path_type=Path), help="Write the report here, too."
@@ -53,12 +48,11 @@ def command(
     status: 0 if all agreed, 1 if not, 2 for bad input.
     """
     from contextlib import ExitStack
-    from dataclasses import replace
 
     from sim import cycles, report, simulate
     from sim.errors import BadInput
     from sim.images import first_images
-    from sim.model import load_hardware, load_model
+    from sim.model import load_model
     from sim.progress import Steps
     from sim.rtl import BUILD, Rtl, RtlError
     from sim.table import print_table
@@ -67,11 +61,7 @@ def command(
     methods = [chosen.method(method)]
     if chosen.baseline not in (None, methods[0].name):
         methods.append(chosen.method(chosen.baseline))
-    config = chosen.hardware
-    if hardware is not None:
-        config = load_hardware(hardware, config)
-    if n_pe is not None:
-        config = replace(config, n_pe=n_pe)
+    config = hardware_of(chosen, hardware, n_pe)
     for path in (json_path, dump):
         if path is not None and not path.absolute().parent.is_dir():
             raise BadInput(f"{path}: there is no folder {path.absolute().parent}")

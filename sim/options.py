@@ -1,0 +1,42 @@
+"""What commands that take a MODEL share: the options, and the hardware they ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from hw.config import Config
+    from sim.model import Model
+
+
+def model_options(function: Callable) -> Callable:
+    """MODEL, --method, --n-pe and --hardware."""
+    for option in (
+        click.option(
+            "--hardware",
+            type=click.Path(path_type=Path),
+            help="YAML of hardware fields that replace the model's.",
+        ),
+        click.option("--n-pe", type=int, help="PEs, instead of the model's."),
+        click.option(
+            "--method", help="The ticket: uticket, lth, sort, ... [default: the model's first]"
+        ),
+        click.argument("model"),
+    ):
+        function = option(function)
+    return function
+
+
+def hardware_of(model: Model, hardware: Path | None, n_pe: int | None) -> Config:
+    """The model's hardware with what the options replace. Raises ValueError for what no array has."""
+    from sim.model import load_hardware
+
+    config = model.hardware
+    if hardware is not None:
+        config = load_hardware(hardware, config)
+    return config if n_pe is None else replace(config, n_pe=n_pe)
