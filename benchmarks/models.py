@@ -9,9 +9,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from sim.cycles import layout, predict, walk
-from sim.sweep import run as sweep
-from sim.sweep.spec import load_spec
+from sim.explore import run as sweep
+from sim.explore.spec import load_spec
+from sim.models.cycles import layout, predict, walk
 
 SPEC = Path(__file__).with_name("sweep.yaml")
 

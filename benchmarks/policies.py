@@ -27,8 +27,8 @@ import torch
 from scipy import stats
 
 from hw.config import Config
-from sim.workload import layer_workload, totals
-from sw import balance, datasets, evaluate, export, networks, prune, ticket
+from sim.models.workload import layer_workload, totals
+from sw import balance, datasets, evaluate, make_ticket, networks, prune, ticket
 from sw.datasets import Dataset
 from sw.networks import Layer
 from sw.quantize import quantize
@@ -244,7 +244,7 @@ def trainer_of(seed: int, name: str, dataset: Dataset, schedule: Schedule) -> St
 def exported(seed: int, name: str, method: str, dataset: Dataset, *, images: int = 100) -> Ticket:
     """The ticket of a finished run, tested on the first `images` images of the test set."""
     folder = FOLDER / f"seed{seed}"
-    return export.export(
+    return make_ticket.make_ticket(
         folder / f"{method}.pt", dataset, network=NETWORK, method=method, schedule=SCHEDULE,
         policy=VARIANTS[name].policy, n_pe=N_PE, seed=seed,
         config=Config(ticks=TICKS), images=images, log=lambda line: None,

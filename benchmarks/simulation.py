@@ -11,11 +11,11 @@ import sys
 import time
 
 from hw.config import Config
-from sim import cycles, golden
+from sim.catalog import load_model
 from sim.images import first_images
-from sim.model import load_model
-from sim.rtl import Rtl
-from sim.workload import rtl_bound_cycles
+from sim.models import cycles, golden
+from sim.models.workload import rtl_bound_cycles
+from sim.rtl.harness import Rtl
 from sw.compile import Program, compile_network
 from sw.quantize import quantize
 

@@ -19,7 +19,7 @@ from amaranth.hdl import Fragment
 from formal.bench import Bench, GhostPorts
 from hw.export import export
 from sim.errors import BadInput
-from sim.verilator import filtered_copy
+from sim.rtl.verilator import filtered_copy
 from synth import yosys
 from tb.mutate import Fault
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from sim.catalog import TICKETS
 from sim.errors import BadInput
-from sim.model import TICKETS
 from sw import datasets
 
 

@@ -11,7 +11,7 @@ import click
 
 if TYPE_CHECKING:
     from hw.config import Config
-    from sim.model import Model
+    from sim.catalog import Model
 
 
 def model_options(function: Callable) -> Callable:
@@ -34,7 +34,7 @@ def model_options(function: Callable) -> Callable:
 
 def hardware_of(model: Model, hardware: Path | None, n_pe: int | None) -> Config:
     """The model's hardware with what the options replace. Raises ValueError for what no array has."""
-    from sim.model import load_hardware
+    from sim.catalog import load_hardware
 
     config = model.hardware
     if hardware is not None:

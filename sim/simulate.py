@@ -16,13 +16,13 @@ from pathlib import Path
 import numpy as np
 
 from hw.config import Config
-from sim import cycles, golden
-from sim.checks import Comparison, compare
-from sim.cycles import LayerCycles
+from sim.catalog import Method, Model
 from sim.errors import BadInput
 from sim.files import write_npz
-from sim.model import Method, Model
-from sim.rtl import Rtl, RtlError, RtlRun
+from sim.models import cycles, golden
+from sim.models.cycles import LayerCycles
+from sim.rtl.checks import Comparison, compare
+from sim.rtl.harness import Rtl, RtlError, RtlRun
 from sw.compile import Program, compile_network, sort_orders
 from sw.quantize import IntegerNetwork, quantize
 from sw.ticket import Ticket

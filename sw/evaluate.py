@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from threadpoolctl import threadpool_limits
 
-from sim import golden
+from sim.models import golden
 from sw import sparse
 from sw.networks import Layer
 from sw.quantize import IntegerLayer, IntegerNetwork

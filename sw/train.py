@@ -37,7 +37,7 @@ Log = Callable[[str], None]
 
 
 class Watch(Protocol):
-    """What shows progress while a round trains (sim/progress.py)."""
+    """What shows progress while a round trains (sim/reports/progress.py)."""
 
     def start(self, text: str, total: int) -> None:
         """A round of `total` images begins, or goes on."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from synth import yosys
 from synth.liberty import Library
-from synth.memories import Macro, verilog
+from synth.memories import MemoryMacro, verilog
 
 # Mapping for speed: choices, then buffers for large fan-out, then gates sized to their loads.
 ABC = """&get -n
@@ -45,7 +45,7 @@ def synthesize(
     verilog_path: Path,
     top: str,
     library: Library,
-    macros: list[Macro],
+    macros: list[MemoryMacro],
     folder: Path,
     *,
     flat: bool,
@@ -165,7 +165,7 @@ def _bits(side: str) -> list[str]:
     return bits
 
 
-def areas(stat: Path, library: Library, macros: list[Macro]) -> list[Area]:
+def areas(stat: Path, library: Library, macros: list[MemoryMacro]) -> list[Area]:
     """Area of each component from `stat -json`, by its hierarchical name."""
     modules = json.loads(stat.read_text())["modules"]
     known = {*(macro.name for macro in macros), PE_BOX}

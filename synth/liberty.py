@@ -46,7 +46,7 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Table:
+class LookupTable:
     """Energy by load and input slew, in the library's units; an axis it lacks has one point.
 
     when: Liberty's condition on the cell's pins; empty where there is none.
@@ -81,7 +81,7 @@ class Pin:
     capacitance: float
     function: str
     clock: bool
-    energies: tuple[Table, ...]
+    energies: tuple[LookupTable, ...]
     max_capacitance: float = 0.0
     """What an output may drive, farads; 0 where the library does not say."""
 
@@ -377,7 +377,7 @@ def _numbers(texts: list[str]) -> tuple[float, ...]:
     return tuple(float(n) for text in texts for n in re.split(r"[,\s\\]+", text) if n)
 
 
-def _table(group: Group, joule: float, templates: dict[str, Group], when: str) -> Table:
+def _table(group: Group, joule: float, templates: dict[str, Group], when: str) -> LookupTable:
     template = templates.get(group.names[0]) if group.names else None
     axes: dict[str, tuple[float, ...]] = {}
     sizes = []
@@ -391,13 +391,13 @@ def _table(group: Group, joule: float, templates: dict[str, Group], when: str) -
     flat = [value * joule for value in _numbers(group.attributes["values"])]
     loads, slews = axes.get("load", (0.0,)), axes.get("slew", (0.0,))
     if len(flat) != len(loads) * len(slews):  # an energy without axes
-        return Table((0.0,), (0.0,), ((fmean(flat),),), when)
+        return LookupTable((0.0,), (0.0,), ((fmean(flat),),), when)
     rows: list[tuple[float, ...]]
     if sizes and sizes[0][0] == "load":
         rows = [tuple(flat[i * len(slews) : (i + 1) * len(slews)]) for i in range(len(loads))]
     else:
         rows = [tuple(flat[i :: len(loads)]) for i in range(len(loads))]
-    return Table(loads, slews, tuple(rows), when)
+    return LookupTable(loads, slews, tuple(rows), when)
 
 
 def _cell(

@@ -12,7 +12,7 @@ import numpy as np
 from hw.counters import CYCLES
 from synth import clocks, gates, netlist, power
 from synth.flow import Flow
-from synth.memories import Macro
+from synth.memories import MemoryMacro
 from synth.recording import layer_program, ports_of, record
 
 WORK = CYCLES.index("work_cycles")
@@ -94,7 +94,7 @@ def summary(
     costs: power.Costs,
     switching: gates.Switching,
     gating: clocks.Gating,
-    macro: Macro,
+    macro: MemoryMacro,
     *,
     period: float,
     lanes: int,

@@ -18,7 +18,7 @@ OLDEST_VOLTS = 1.2
 
 
 @dataclass(frozen=True)
-class Macro:
+class MemoryMacro:
     """Area in um2, access and setup in ns, energy of an access in joules, leakage in watts."""
 
     name: str
@@ -46,7 +46,7 @@ def node_of(library: Library, node: int | None) -> int:
     raise BadInput(f"library {library.name}: its node is not known; give it, such as NODE=45")
 
 
-def macros(library: Library, node: int, config: Config, period: float) -> list[Macro]:
+def macros(library: Library, node: int, config: Config, period: float) -> list[MemoryMacro]:
     """The macros at a node, for a clock period in ns. Raises BadInput for a node without figures."""
     result = []
     enables = {"uticket_scratchpad": 1, "uticket_spike_bank": granules(config)}
@@ -62,7 +62,7 @@ def macros(library: Library, node: int, config: Config, period: float) -> list[M
             known = ", ".join(str(n) for n in rows)
             raise BadInput(f"NODE={node}: memories.yaml has {known}, and scales to more than those")
         result.append(
-            Macro(
+            MemoryMacro(
                 name=name,
                 depth=entry["depth"],
                 width=entry["width"],
@@ -79,7 +79,7 @@ def macros(library: Library, node: int, config: Config, period: float) -> list[M
     return result
 
 
-def verilog(macros: list[Macro]) -> str:
+def verilog(macros: list[MemoryMacro]) -> str:
     """The black boxes, for Yosys."""
     text = ""
     for macro in macros:
@@ -94,7 +94,7 @@ def verilog(macros: list[Macro]) -> str:
     return text
 
 
-def liberty(macros: list[Macro], library: Library) -> str:
+def liberty(macros: list[MemoryMacro], library: Library) -> str:
     """The macros as a Liberty file, for OpenSTA; input pins load like a large buffer's."""
     picofarad = library.load * 1e12
     text = (
@@ -141,7 +141,7 @@ def liberty(macros: list[Macro], library: Library) -> str:
     return text + "}\n"
 
 
-def _widths(macro: Macro) -> set[int]:
+def _widths(macro: MemoryMacro) -> set[int]:
     return {macro.enables, (macro.depth - 1).bit_length(), macro.width} - {1}
 
 

@@ -13,10 +13,11 @@ import numpy as np
 
 from hw.config import Config
 from hw.counters import CYCLES
-from sim import golden, images
+from sim import images
+from sim.catalog import load_model
 from sim.errors import BadInput
-from sim.model import load_model
-from sim.rtl import Rtl
+from sim.models import golden
+from sim.rtl.harness import Rtl
 from sim.simulate import quantize_tickets
 from sw.compile import Program, compile_network
 from sw.quantize import IntegerNetwork

@@ -11,7 +11,7 @@ from pathlib import Path
 from synth.asic import Area
 from synth.clocks import Gating, describe
 from synth.liberty import Library
-from synth.memories import Macro
+from synth.memories import MemoryMacro
 from synth.sta import Timing
 
 
@@ -31,7 +31,7 @@ class Design:
 
 
 def write(
-    folder: Path, library: Library, node: int, macros: list[Macro], designs: list[Design]
+    folder: Path, library: Library, node: int, macros: list[MemoryMacro], designs: list[Design]
 ) -> Path:
     """Write report.json and report.txt; returns the latter's path."""
     by_name = {macro.name: macro for macro in macros}
@@ -46,7 +46,7 @@ def write(
     return text
 
 
-def _design(design: Design, macros: dict[str, Macro]) -> dict:
+def _design(design: Design, macros: dict[str, MemoryMacro]) -> dict:
     timing = design.timing
     return {
         "top": design.top,
@@ -70,7 +70,7 @@ def _design(design: Design, macros: dict[str, Macro]) -> dict:
     }
 
 
-def _macro_area(area: Area, macros: dict[str, Macro]) -> float:
+def _macro_area(area: Area, macros: dict[str, MemoryMacro]) -> float:
     return sum(macros[name].area * count for name, count in area.macros.items() if name in macros)
 
 
@@ -101,7 +101,9 @@ def _plain(name: str) -> str:
     return re.sub(r"\$\d+", "", name)
 
 
-def _text(library: Library, node: int, macros: list[Macro], designs: list[Design]) -> list[str]:
+def _text(
+    library: Library, node: int, macros: list[MemoryMacro], designs: list[Design]
+) -> list[str]:
     by_name = {macro.name: macro for macro in macros}
     lines = [f"{library.name}, {node} nm ({library.path.name})", ""]
     for macro in macros:

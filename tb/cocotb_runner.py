@@ -17,7 +17,7 @@ from cocotb_tools.check_results import get_results
 from cocotb_tools.runner import Icarus, Verilator
 
 from sim.errors import BadInput
-from sim.verilator import WARNINGS, build_once, environment
+from sim.rtl.verilator import WARNINGS, build_once, environment
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build" / "tb"

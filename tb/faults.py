@@ -19,7 +19,7 @@ import time
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
-from sim.verilator import FILTER
+from sim.rtl.verilator import FILTER
 from tb.mutate import Fault, load
 
 ROOT = Path(__file__).resolve().parent.parent

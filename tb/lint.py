@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from sim.errors import BadInput
-from sim.verilator import environment
+from sim.rtl.verilator import environment
 from synth import yosys
 
 MEMORIES = "memories.v"

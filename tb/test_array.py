@@ -11,9 +11,9 @@ from hw.config import PRESETS, Config
 from hw.counters import CYCLES
 from hw.loader import Error
 from hw.program import MAGIC
-from sim import cycles, golden
-from sim.rtl import Rtl, RtlError, Stalls
-from sim.stream import expected_results
+from sim.models import cycles, golden
+from sim.rtl.harness import Rtl, RtlError, Stalls
+from sim.rtl.stream import expected_results
 from tb.random_programs import Shape, build, random_case
 
 ONE = Shape(filters=1)

@@ -26,7 +26,7 @@ from hw.loader import Error
 from hw.program import MAGIC, VERSION
 from hw.registers import ADDRESS, REGISTERS, c_header, markdown
 from hw.results import beats_a_result
-from sim import golden
+from sim.models import golden
 from tb.cocotb_runner import BUILD, simulate
 from tb.random_programs import build
 from tb.streams import stalls, start

@@ -70,7 +70,7 @@ FAR = "E" + " " * 60
 REPORTS = {  # what follows pytest's `E`, and what it means
     "E   assert 1 == 2": "mismatch",
     "E       AssertionError: tiny, layer0: spikes": "mismatch",
-    "E       sim.rtl.RtlError: the RTL neither finished nor raised an error": "mismatch",
+    "E       sim.rtl.harness.RtlError: the RTL neither finished nor raised an error": "mismatch",
     f"E  SimulationError: 1 of 1 failed\n{FAR}AssertionError: cycle 3": "mismatch",
     f"E  SimulationError: 1 of 1 failed\n{FAR}cocotb.triggers.SimTimeoutError: 1 ms": "mismatch",
     f"E  SimulationError: 1 of 1 failed\n{FAR}assert d['x']\n{FAR}KeyError: 'x'": "broken",

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from sim import cycles, golden
+from sim.catalog import known_models, load_model
 from sim.commands.sim import command
 from sim.images import first_images
-from sim.model import known_models, load_model
-from sim.rtl import Rtl, Stalls
+from sim.models import cycles, golden
+from sim.rtl.harness import Rtl, Stalls
 from sw.balance import filter_nnz
 from sw.compile import compile_network
 from sw.quantize import quantize

@@ -13,7 +13,7 @@ from hw.geometry import geometry_layout
 from hw.pe import PE, output_layout
 from hw.program import FILTER_HEADER, LAYER
 from hw.window import LATENCY
-from sim import golden
+from sim.models import golden
 from tb import maps
 from tb.helpers import bits, fields, lockstep, parameters, run
 from tb.random_programs import Shape, build

@@ -7,7 +7,7 @@ from hw.config import PRESETS, STREAM_BITS
 from hw.counters import BEATS, COUNTERS
 from hw.results import beats_a_result
 from hw.top import Top
-from sim import golden
+from sim.models import golden
 from tb.helpers import run
 from tb.random_programs import Shape, build
 from tb.streams import stalls, start, stream_get, stream_put

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sim.workload import layer_workload
+from sim.models.workload import layer_workload
 from sw.balance import POLICIES, balance, filter_nnz, ranked, sort_order, targets
 from sw.sampling import flip_random
 

@@ -8,7 +8,7 @@ import pytest
 from sim.errors import BadInput
 from synth import asic, clocks, gates, measure, netlist, power
 from synth.liberty import Library, possible
-from synth.memories import Macro
+from synth.memories import MemoryMacro
 from synth.recording import Ports
 from tests.tolerance import near
 
@@ -230,7 +230,7 @@ def test_gated_clocks_are_in_the_windows_that_are_fitted():
         costs,
         switching,
         clocks.Gating(2, 1, 1),
-        Macro("m", 1, 1, 1, 1.0, 1.0, 0.1, 1e-12, 1e-12, 1e-9, ""),
+        MemoryMacro("m", 1, 1, 1, 1.0, 1.0, 0.1, 1e-12, 1e-12, 1e-9, ""),
         period=2.5e-9,
         lanes=4,
     )

@@ -1,4 +1,4 @@
-"""`sim.cycles`, compiled, against the same model in plain Python (plain_cycles.py), which tb/ holds to the RTL too."""
+"""`sim.models.cycles`, compiled, against the same model in plain Python (plain_cycles.py), which tb/ holds to the RTL too."""
 
 from types import SimpleNamespace
 
@@ -8,8 +8,8 @@ import pytest
 from hw.config import PRESETS, Config
 from hw.counters import CYCLES
 from sim import native
-from sim.cycles import input_cycles, predict
 from sim.errors import BadInput
+from sim.models.cycles import input_cycles, predict
 from tb.random_programs import Shape, build, random_case
 from tests import plain_cycles
 

@@ -1,4 +1,4 @@
-"""`sim.energy`: Eq. 3, its views, and what the paper's tables say of it."""
+"""`sim.models.eq3`: Eq. 3, its views, and what the paper's tables say of it."""
 
 import json
 import re
@@ -7,7 +7,8 @@ import pytest
 import yaml
 
 from sim.cli import main
-from sim.components import (
+from sim.errors import BadInput
+from sim.models.components import (
     ACCOUNTINGS,
     TABLES,
     Counts,
@@ -18,8 +19,7 @@ from sim.components import (
     read_table,
     total_pj,
 )
-from sim.energy import FOLDER, Activity, answer, eq3, layer_energies, load_technology
-from sim.errors import BadInput
+from sim.models.eq3 import FOLDER, Activity, answer, eq3, layer_energies, load_technology
 from sim.paper.published import published
 
 PAPER = load_technology()

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from hw.config import LEAK_MODES, Config
-from sim import golden
 from sim.commands.evaluate import command
+from sim.models import golden
 from sw import datasets, evaluate, ticket
 from sw.model import SpikingNetwork
 from sw.networks import Layer

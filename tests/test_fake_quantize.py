@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from hw.config import Config
-from sim.workload import group_utilization
+from sim.models.workload import group_utilization
 from sw.balance import filter_nnz
 from sw.fake_quantize import quantized
 from sw.model import SpikingNetwork

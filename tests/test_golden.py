@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from hw.config import LEAK_MODES, Config
-from sim import golden
+from sim.models import golden
 from sw import datasets
 from sw.networks import Layer
 from sw.quantize import IntegerNetwork, quantize

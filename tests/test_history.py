@@ -7,8 +7,8 @@ import pytest
 from click.testing import CliRunner
 
 from sim.cli import main, uticket
-from sim.history import output_sides, rounds
-from sim.workload import layer_workload, totals
+from sim.models.workload import layer_workload, totals
+from sim.reports.history import output_sides, rounds
 from sw import networks, ticket
 from tests.random_networks import SMALL, random_ticket
 

@@ -1,16 +1,16 @@
-"""`sim.memory`: accesses counted by hand, against the program and the encoders, and energy of the system."""
+"""`sim.models.memory`: accesses counted by hand, against the program and the encoders, and energy of the system."""
 
 import numpy as np
 import pytest
 
 from hw.config import PRESETS, Config
 from hw.counters import CYCLES
-from sim import golden, memory
-from sim.checks import expected_steps
-from sim.components import breakdown, load_table, total_pj
-from sim.cycles import bound, predict
-from sim.memory import KINDS
-from sim.rtl import Rtl
+from sim.models import golden, memory
+from sim.models.components import breakdown, load_table, total_pj
+from sim.models.cycles import bound, predict
+from sim.models.memory import KINDS
+from sim.rtl.checks import expected_steps
+from sim.rtl.harness import Rtl
 from sw import csr, wsp
 from tb.random_programs import Shape, build, random_case
 from tests.random_networks import random_spikes

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from hw.config import PRESETS, Config
+from sim.catalog import known_models, load_hardware, load_model
 from sim.errors import BadInput
 from sim.images import first_images
-from sim.model import known_models, load_hardware, load_model
 from sw import datasets, ticket
 from tests.random_networks import random_ticket
 

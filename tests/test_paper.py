@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 from hw.config import PRESETS
-from sim import golden, memory
+from sim.catalog import load_model
 from sim.cli import main
-from sim.components import load_table, total_pj
 from sim.images import first_images
-from sim.model import load_model
+from sim.models import golden, memory
+from sim.models.components import load_table, total_pj
 from sim.paper import energy as sections_energy
 from sim.paper import work as sections_work
+from sim.paper.document import csv_files, load_pairs
 from sim.paper.published import published
-from sim.paper.report import csv_files, load_pairs
 from sim.paper.study import study
 from sw import ticket, wsp
 from sw.balance import filter_nnz

@@ -6,11 +6,12 @@ import pytest
 from hw.config import PRESETS
 from hw.counters import BEATS
 from hw.results import beats_a_result
-from sim import golden, simulate
+from sim import simulate
+from sim.catalog import load_model
 from sim.cli import main
 from sim.images import first_images
-from sim.model import load_model
-from sim.stream import write_beats
+from sim.models import golden
+from sim.rtl.stream import write_beats
 
 MODEL = "vgg16_fashion_mnist"
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hw.config import LEAK_MODES, Config
-from sim import golden
+from sim.models import golden
 from sw.networks import Layer
 from sw.quantize import (
     Folded,

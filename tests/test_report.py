@@ -9,10 +9,11 @@ import pytest
 
 from hw.config import PRESETS
 from hw.counters import COUNTERS, CYCLES
-from sim import report, simulate
-from sim.checks import Comparison
-from sim.cycles import LayerCycles
-from sim.model import Method
+from sim import simulate
+from sim.catalog import Method
+from sim.models.cycles import LayerCycles
+from sim.reports import run_report as report
+from sim.rtl.checks import Comparison
 from sw.quantize import quantize
 from sw.ticket import Parameters
 from tests.random_networks import random_ticket

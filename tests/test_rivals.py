@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from hw.config import Config
-from sim import golden
-from sim.components import load_table
+from sim.models import golden
+from sim.models.components import load_table
 from sim.paper import rivals
 from sim.paper.rivals import Task
 from sw.balance import filter_nnz

@@ -12,15 +12,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import sim.rtl
+import sim.rtl.harness
 from hw.config import PRESETS
 from hw.counters import COUNTERS, CYCLES
-from sim import checks, cycles, golden, simulate
+from sim import simulate
 from sim.cli import main
-from sim.energy import load_technology
 from sim.errors import BadInput
 from sim.images import first_images
-from sim.rtl import RtlError
+from sim.models import cycles, golden
+from sim.models.eq3 import load_technology
+from sim.rtl.harness import RtlError, checks
 from sw import ticket
 from sw.networks import Layer
 from sw.quantize import quantize
@@ -60,7 +61,7 @@ def tickets(tmp_path_factory):
 @pytest.fixture
 def uticket(tickets, tmp_path, monkeypatch, capsys):
     """Run `uticket sim` in this process, reports below tmp_path: (status, stdout, stderr)."""
-    monkeypatch.setattr(sim.rtl, "BUILD", tmp_path)
+    monkeypatch.setattr(sim.rtl.harness, "BUILD", tmp_path)
 
     def run(*arguments, model=tickets / "small.yaml"):
         with pytest.raises(SystemExit) as exit_:
@@ -262,9 +263,9 @@ def test_a_wrong_result_of_the_classifier_fails_the_run(uticket, monkeypatch):
     ],
 )
 def test_a_wrong_input_fails_the_run(uticket, tmp_path, monkeypatch, change, message):
-    right = sim.rtl.Rtl.run
+    right = sim.rtl.harness.Rtl.run
     monkeypatch.setattr(
-        sim.rtl.Rtl, "run", lambda *a, **options: replace(right(*a, **options), **change)
+        sim.rtl.harness.Rtl, "run", lambda *a, **options: replace(right(*a, **options), **change)
     )
     status, out, _ = uticket("--method", "lth")
     assert status == 1
@@ -273,14 +274,14 @@ def test_a_wrong_input_fails_the_run(uticket, tmp_path, monkeypatch, change, mes
 
 
 def test_categories_that_do_not_add_up_fail_the_run(uticket, monkeypatch):
-    right = sim.rtl.Rtl.run
+    right = sim.rtl.harness.Rtl.run
 
     def wrong(*arguments, **options):
         run = right(*arguments, **options)
         layers = [replace(layer, cycles=layer.cycles + 1) for layer in run.layers]
         return replace(run, layers=tuple(layers))
 
-    monkeypatch.setattr(sim.rtl.Rtl, "run", wrong)
+    monkeypatch.setattr(sim.rtl.harness.Rtl, "run", wrong)
     status, out, _ = uticket("--method", "lth")
     assert status == 1
     assert "conv2, PE 0, cycles: RTL " in out.splitlines()[-1]
@@ -422,7 +423,7 @@ def test_a_damaged_ticket_is_one_line(uticket, tickets, tmp_path):
 
 
 def test_a_missing_header_of_waveforms_names_its_package(uticket, monkeypatch):
-    right = sim.rtl.Rtl
+    right = sim.rtl.harness.Rtl
 
     def missing(config, *, trace=False):
         if trace:
@@ -468,8 +469,8 @@ def test_a_fault_in_the_verilog_is_caught(tickets, tmp_path):
 
 def run_command(tickets: Path, tmp_path: Path, filter_: str) -> subprocess.CompletedProcess:
     code = (
-        "import pathlib, sys, sim.rtl\n"
-        "sim.rtl.BUILD = pathlib.Path(sys.argv.pop(1))\n"
+        "import pathlib, sys, sim.rtl.harness\n"
+        "sim.rtl.harness.BUILD = pathlib.Path(sys.argv.pop(1))\n"
         "from sim.cli import main\n"
         "main(sys.argv[1:])\n"
     )

@@ -14,14 +14,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import sim.rtl
+import sim.rtl.harness
 from sim.cli import main
-from sim.cycles import predict
 from sim.errors import BadInput
-from sim.sweep import networks as synthetic
-from sim.sweep import run as sweep
-from sim.sweep.run import COLUMNS, Draws, batches, evaluate, pareto
-from sim.sweep.spec import Point, Spec, load_spec
+from sim.explore import networks as synthetic
+from sim.explore import run as sweep
+from sim.explore.run import COLUMNS, Draws, batches, evaluate, pareto
+from sim.explore.spec import Point, Spec, load_spec
+from sim.models.cycles import predict
 from sw.balance import filter_nnz
 from sw.compile import compile_network
 from sw.networks import Layer, build
@@ -338,7 +338,7 @@ def test_spot_checks_draw_different_configurations(tmp_path):
 )
 def test_bad_arguments_are_told(tmp_path, monkeypatch, capsys, arguments, told):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sim.rtl, "BUILD", tmp_path)
+    monkeypatch.setattr(sim.rtl.harness, "BUILD", tmp_path)
     small = spec(tmp_path, "{sparsity: 0.99, policy: none}")
     assert command(small, *arguments, "--spot-checks", 0) == 2
     error = capsys.readouterr().err

@@ -9,11 +9,11 @@ from synth import measure, report
 from synth.asic import Area
 from synth.clocks import Gating
 from synth.liberty import Library
-from synth.memories import Macro
+from synth.memories import MemoryMacro
 from synth.sta import Step, Timing
 from tests.tolerance import near
 
-MACRO = Macro(
+MACRO = MemoryMacro(
     name="ram",
     width=8,
     depth=16,

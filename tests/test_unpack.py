@@ -9,8 +9,8 @@ from click.testing import CliRunner
 from torch.nn import functional as F
 
 from hw.config import Config
-from sim import golden
 from sim.cli import main, uticket
+from sim.models import golden
 from sw import datasets, ticket
 from sw.networks import vgg16
 from sw.quantize import quantize

@@ -10,7 +10,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
 
 from sim.errors import BadInput
-from sim.verilator import FILTER, build_shared_library, environment
+from sim.rtl.verilator import FILTER, build_shared_library, environment
 
 DRIVER = """
 #include "Vtop.h"

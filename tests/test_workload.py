@@ -1,4 +1,4 @@
-"""`sim.workload` against worked examples and a naive model written from the definitions."""
+"""`sim.models.workload` against worked examples and a naive model written from the definitions."""
 
 from fractions import Fraction
 
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim.workload import group_utilization, layer_workload, rtl_bound_cycles, totals
+from sim.models.workload import group_utilization, layer_workload, rtl_bound_cycles, totals
 
 
 def workload(nnz, *, parameters=1000, positions=1, ticks=1, n_pe=4, name="layer"):

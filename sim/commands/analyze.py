@@ -12,8 +12,8 @@ import click
 from sim.errors import BadInput
 
 if TYPE_CHECKING:
-    from sim.masks import MaskLayer
-    from sim.workload import Workload
+    from sim.models.masks import MaskLayer
+    from sim.models.workload import Workload
 
 COLUMNS = ("filters", "nnz", "positions", "work", "idle", "latency", "utilization", "occupancy")
 
@@ -37,9 +37,9 @@ def command(masks: Path, n_pe: int, ticks: int, maps: str | None, json_path: Pat
     applied, <layer>.score is ignored. work, idle and latency are steps: a (weight, position, tick).
     """
     from sim.files import write_json
-    from sim.masks import load_masks
-    from sim.table import print_table
-    from sim.workload import totals
+    from sim.models.masks import load_masks
+    from sim.models.workload import totals
+    from sim.reports.table import print_table
 
     layers = load_masks(masks)
     names = [layer.name for layer in layers]
@@ -62,7 +62,7 @@ def command(masks: Path, n_pe: int, ticks: int, maps: str | None, json_path: Pat
 
 def mask_workload(layer: MaskLayer, *, side: int, ticks: int, n_pe: int) -> Workload:
     """Workload of a layer with a square output map of `side`, its filters in the given order."""
-    from sim.workload import layer_workload
+    from sim.models.workload import layer_workload
     from sw.balance import filter_nnz
 
     nnz = filter_nnz(layer.values)

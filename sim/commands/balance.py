@@ -13,7 +13,7 @@ from sw.balance import POLICIES, TARGETS
 if TYPE_CHECKING:
     import numpy as np
 
-    from sim.masks import MaskLayer
+    from sim.models.masks import MaskLayer
 
 
 @click.command(short_help="Equal work for filters that run side by side.")
@@ -45,9 +45,9 @@ def command(masks: Path, out: Path, n_pe: int, policy: str, target: str, seed: i
 
     from sim.commands.analyze import mask_workload
     from sim.files import write_npz
-    from sim.masks import load_masks
-    from sim.table import print_table
-    from sim.workload import totals
+    from sim.models.masks import load_masks
+    from sim.models.workload import totals
+    from sim.reports.table import print_table
 
     before = load_masks(masks, scores=policy == "magnitude")
     after = [

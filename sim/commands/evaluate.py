@@ -30,7 +30,7 @@ def command(ticket: Path, images: int | None, threads: int | None, write: bool) 
     except ImportError:
         raise BadInput("Numba is missing; `make train` installs it") from None
     from sim.images import first_images
-    from sim.progress import Steps
+    from sim.reports.progress import Steps
     from sw.datasets import load_test
     from sw.quantize import quantize, ticket_config
     from sw.ticket import load, save

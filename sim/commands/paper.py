@@ -21,12 +21,12 @@ def command(models: tuple[str, ...], images: int, out: Path | None) -> None:
     Uses the golden and the cycle model on shipped tickets; nothing is trained. Writes paper.html,
     paper.json and a CSV for each table (docs/paper.md).
     """
-    from sim.energy import load_technology
+    from sim.catalog import known_models, load_model
     from sim.errors import BadInput
-    from sim.model import known_models, load_model
-    from sim.paper.report import Paper, load_pairs, write
-    from sim.progress import Steps
-    from sim.rtl import BUILD
+    from sim.models.eq3 import load_technology
+    from sim.paper.document import Paper, load_pairs, write
+    from sim.reports.progress import Steps
+    from sim.rtl.harness import BUILD
 
     folder = out or BUILD / "paper"
     if folder.exists() and not folder.is_dir():

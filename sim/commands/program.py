@@ -35,9 +35,11 @@ def command(
     `last`. The results are those of the models while neither stream stalls: stalls change cycles and stall
     counters alone.
     """
-    from sim import cycles, golden, simulate, stream
+    from sim import simulate
+    from sim.catalog import load_model
     from sim.images import first_images
-    from sim.model import load_model
+    from sim.models import cycles, golden
+    from sim.rtl import stream
 
     chosen = load_model(model)
     methods = [chosen.method(method)]

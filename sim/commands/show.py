@@ -10,7 +10,7 @@ import click
 from sim.errors import BadInput
 
 if TYPE_CHECKING:
-    from sim.history import RoundStory
+    from sim.reports.history import RoundStory
     from sw.ticket import Ticket
 
 ROUND = (
@@ -40,7 +40,7 @@ def command(
     One plot holds all tickets: the paper's Fig. 4 of a lottery ticket and a u-Ticket.
     """
     from sim.files import atomic_write, write_json
-    from sim.history import rounds
+    from sim.reports.history import rounds
     from sw.ticket import load, public_metadata
 
     if json_path and len(tickets) > 1:
@@ -56,7 +56,7 @@ def command(
             click.echo(f"{path}\n")
         _print(ticket, story, n_pe or ticket.metadata["n_pe"])
     if plot:
-        from sim.plots import rounds_plot
+        from sim.reports.plots import rounds_plot
 
         names = [_name(ticket) for ticket in loaded]
         if len(set(names)) < len(names):
@@ -79,7 +79,7 @@ def _name(ticket: Ticket) -> str:
 
 
 def _print(ticket: Ticket, story: list[RoundStory], n_pe: int) -> None:
-    from sim.table import print_table
+    from sim.reports.table import print_table
     from sw.ticket import public_metadata
 
     metadata = public_metadata(ticket)

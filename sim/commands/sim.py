@@ -49,13 +49,15 @@ def command(
     """
     from contextlib import ExitStack
 
-    from sim import cycles, report, simulate
+    from sim import simulate
+    from sim.catalog import load_model
     from sim.errors import BadInput
     from sim.images import first_images
-    from sim.model import load_model
-    from sim.progress import Steps
-    from sim.rtl import BUILD, Rtl, RtlError
-    from sim.table import print_table
+    from sim.models import cycles
+    from sim.reports import run_report as report
+    from sim.reports.progress import Steps
+    from sim.reports.table import print_table
+    from sim.rtl.harness import BUILD, Rtl, RtlError
 
     chosen = load_model(model)
     methods = [chosen.method(method)]

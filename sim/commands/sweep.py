@@ -36,11 +36,11 @@ def command(
     says something else than the cycle model.
     """
     from sim.errors import BadInput
-    from sim.progress import Steps
-    from sim.rtl import BUILD, RtlError
+    from sim.explore import page, run
+    from sim.explore.spec import load_spec
+    from sim.reports.progress import Steps
+    from sim.rtl.harness import BUILD, RtlError
     from sim.simulate import cores
-    from sim.sweep import page, run
-    from sim.sweep.spec import load_spec
 
     wanted = load_spec(spec)
     path = out or BUILD / "sweep" / f"{spec.stem}.csv"

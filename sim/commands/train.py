@@ -52,7 +52,7 @@ def command(
     from dataclasses import replace
     from pathlib import Path
 
-    from sim.model import load_model
+    from sim.catalog import load_model
     from sw.schedules import SCHEDULES
 
     chosen = load_model(model)
@@ -68,10 +68,10 @@ def command(
         import torch
     except ImportError:
         raise BadInput("PyTorch is missing; `make train` installs it") from None
-    from sim.progress import TrainingBar
+    from sim.reports.progress import TrainingBar
     from sw import datasets, networks, ticket
     from sw.devices import connected, default_device
-    from sw.export import export
+    from sw.make_ticket import make_ticket
     from sw.train import Trainer
 
     if threads:
@@ -100,7 +100,7 @@ def command(
             )
             trainer.run(name + suffix)
             if devices.first:
-                result = export(
+                result = make_ticket(
                     folder / f"{name}{suffix}.pt",
                     dataset,
                     network=chosen.network,

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from sim import memory
-from sim.components import (
+from sim.models import memory
+from sim.models.components import (
     ACCOUNTINGS,
     TABLES,
     breakdown,
@@ -17,15 +17,15 @@ from sim.components import (
     step_counts,
     total_pj,
 )
-from sim.energy import load_technology
-from sim.memory import KINDS, Accesses
+from sim.models.eq3 import load_technology
+from sim.models.memory import KINDS, Accesses
+from sim.models.workload import totals
 from sim.paper import rivals
+from sim.paper.document import Claim, Pair, Section, Table
 from sim.paper.published import published
-from sim.paper.report import Claim, Pair, Section, Table
-from sim.paper.study import Round, Study
+from sim.paper.study import Study, TicketRound
 from sim.paper.work import LABELS, percent, printed_rows, pruned_rounds
-from sim.plots import COLORS, ENERGY, energy_stack, legend, stack, svg
-from sim.workload import totals
+from sim.reports.plots import COLORS, ENERGY, energy_stack, legend, stack, svg
 from sw import wsp
 
 PARTS = {"pe": "#1f6fb4", "glb": "#35978f", "glb_leakage": "#a6dba0", "dram": "#e08214"}
@@ -146,7 +146,7 @@ def _energy_plot(axes: Any, pairs: Sequence[Pair], ratio: float) -> None:
     legend(axes)
 
 
-def round_energy(study: Study, one: Round, ratio: float) -> float | None:
+def round_energy(study: Study, one: TicketRound, ratio: float) -> float | None:
     """Eq. 3 of a round with its own inputs' sparsity; None where that was not measured."""
     energy = 0.0
     for load, silent in zip(one.loads, one.input_sparsity, strict=True):
@@ -279,7 +279,7 @@ def figure_8(pairs: Sequence[Pair]) -> Section:
     )
 
 
-def round_accesses(study: Study, one: Round) -> Accesses:
+def round_accesses(study: Study, one: TicketRound) -> Accesses:
     """Accounting `paper` after a round: weights by their expected WSP words, spikes as in the end."""
     parts = []
     for layer, load, nnz in zip(study.layers, one.loads, one.nnz, strict=True):
@@ -297,7 +297,7 @@ def round_accesses(study: Study, one: Round) -> Accesses:
     return memory.add(parts)
 
 
-def round_system(study: Study, one: Round, *, banks_awake: int = 1) -> dict[str, float]:
+def round_system(study: Study, one: TicketRound, *, banks_awake: int = 1) -> dict[str, float]:
     """Energy of the system after a round, in pJ, spikes as in the end."""
     table = load_table()
     pe = 0.0
@@ -435,7 +435,7 @@ def figure_9(pairs: Sequence[Pair]) -> Section:
     )
 
 
-def _compression(study: Study, one: Round) -> tuple[float, float, float, float]:
+def _compression(study: Study, one: TicketRound) -> tuple[float, float, float, float]:
     """Sparsity (%), 1 / density, dense words / WSP words, WSP words a weight."""
     words = sum(
         wsp.expected_words(

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sim.components import Table, pe_area_um2
+from sim.models.components import ComponentTable, pe_area_um2
 from sw.balance import filter_nnz, sort_order
 from sw.networks import Layer
 
@@ -206,7 +206,7 @@ RIVALS: dict[str, Callable[[Task, int], Load]] = {
 """Those that see masks alone; `loas` and `gospa` need spikes."""
 
 
-def added_area(name: str, table: Table, *, n_pe: int, depth: int = 8) -> float | None:
+def added_area(name: str, table: ComponentTable, *, n_pe: int, depth: int = 8) -> float | None:
     """Area that a rival adds, as a share of the PEs' own; None where it is not modelled.
 
     FIFOs: one a PE, in proportion to depth beyond the table's. GB-S: a second set of accumulators.

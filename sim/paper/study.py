@@ -15,14 +15,23 @@ from typing import Any
 import numpy as np
 
 from hw.config import Config
-from sim import cycles, golden, memory, report, simulate
-from sim.components import Counts, Table, add_counts, breakdown, step_counts, total_pj
-from sim.cycles import LayerCycles
+from sim import simulate
+from sim.catalog import Method, Model
 from sim.images import first_images
-from sim.memory import Accesses
-from sim.model import Method, Model
+from sim.models import cycles, golden, memory
+from sim.models.components import (
+    ComponentTable,
+    Counts,
+    add_counts,
+    breakdown,
+    step_counts,
+    total_pj,
+)
+from sim.models.cycles import LayerCycles
+from sim.models.memory import Accesses
+from sim.models.workload import Workload, layer_workload, totals
 from sim.paper.rivals import Task
-from sim.workload import Workload, layer_workload, totals
+from sim.reports import run_report as report
 from sw import wsp
 from sw.compile import CompiledLayer, Program
 from sw.quantize import IntegerLayer
@@ -71,7 +80,7 @@ class LayerStudy:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Round:
+class TicketRound:
     """A ticket at the end of a round of training; layers as the array runs them."""
 
     number: int
@@ -119,7 +128,7 @@ class Study:
         return load["accumulates"] + ratio * (load["work"] + load["idle"])
 
     def counts(self, accounting: str) -> Counts:
-        """For `sim.components.breakdown`."""
+        """For `sim.models.components.breakdown`."""
         if accounting == "rtl":
             return add_counts(self._rtl_counts())
         return step_counts(
@@ -130,7 +139,7 @@ class Study:
             lif_updates=sum(layer.lif_updates for layer in self.layers),
         )
 
-    def lines(self, table: Table, accounting: str) -> dict[str, dict[str, float]]:
+    def lines(self, table: ComponentTable, accounting: str) -> dict[str, dict[str, float]]:
         """Energy of the PEs by component."""
         counts = self.counts(accounting)
         return breakdown(table, counts, accounting=accounting, config=self.config)
@@ -163,7 +172,9 @@ class Study:
             )
         return memory.add(parts)
 
-    def system(self, table: Table, accounting: str, *, banks_awake: int = 1) -> dict[str, float]:
+    def system(
+        self, table: ComponentTable, accounting: str, *, banks_awake: int = 1
+    ) -> dict[str, float]:
         """Energy of PEs, GLB and DRAM in pJ."""
         time = self.totals["latency"] if accounting == "paper" else self.totals["cycles"]
         return memory.system_energy(
@@ -175,12 +186,12 @@ class Study:
         )
 
     @cached_property
-    def rounds(self) -> list[Round]:
+    def rounds(self) -> list[TicketRound]:
         """What the ticket recorded of each round, as if it ran on this array with all its ticks."""
         count = self.ticket.metadata["rounds"]
         return [self._round(r) for r in range(count)]
 
-    def _round(self, r: int) -> Round:
+    def _round(self, r: int) -> TicketRound:
         loads, nnz, silent = [], [], []
         for layer in self.layers:
             name = layer.load.name
@@ -197,7 +208,7 @@ class Study:
             )
             share = float(self.ticket.history_input_sparsity[name][r])
             silent.append(None if share == NOT_MEASURED else share)
-        return Round(number=r, loads=loads, nnz=nnz, input_sparsity=silent)
+        return TicketRound(number=r, loads=loads, nnz=nnz, input_sparsity=silent)
 
     def _rtl_counts(self) -> Iterator[Counts]:
         rows: dict[str, float] = {}

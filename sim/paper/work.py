@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from sim.components import load_table
+from sim.models.components import load_table
+from sim.models.workload import layer_workload, totals
 from sim.paper import rivals
+from sim.paper.document import Pair, Section, Table
 from sim.paper.published import published
-from sim.paper.report import Pair, Section, Table
 from sim.paper.rivals import RIVALS, Load, Task, Total
-from sim.paper.study import Round, Study
-from sim.plots import COLORS, legend, svg
-from sim.workload import layer_workload, totals
+from sim.paper.study import Study, TicketRound
+from sim.reports.plots import COLORS, legend, svg
 from sw.balance import balance, filter_nnz
 
 N_PES = (2, 4, 8, 16, 32, 64)
@@ -43,9 +43,9 @@ def printed_rows(pair: Pair) -> dict[str, dict[str, float]]:
     return published()["tables_1_2"].get(pair.network, {}).get(pair.dataset, {})
 
 
-def pruned_rounds(study: Study) -> list[Round]:
+def pruned_rounds(study: Study) -> list[TicketRound]:
     """Rounds with something pruned, or the last; of several with the same sparsity the last."""
-    kept: dict[int, Round] = {}
+    kept: dict[int, TicketRound] = {}
     for one in study.rounds:
         if one.weight_sparsity > 0:
             kept[round(1e4 * one.weight_sparsity)] = one

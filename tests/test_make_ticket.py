@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from hw.config import Config
-from sim import golden
-from sw import export, networks, ticket, train
+from sim.models import golden
+from sw import make_ticket, networks, ticket, train
 from sw.balance import filter_nnz
 from sw.datasets import STATISTICS, Dataset
 from sw.model import SpikingNetwork, input_sparsity
@@ -61,9 +61,9 @@ def lively(network: SpikingNetwork) -> SpikingNetwork:
 
 
 def exported(checkpoint, dataset, monkeypatch) -> ticket.Ticket:
-    monkeypatch.setattr(export, "VALIDATION_IMAGES", VALIDATION)
+    monkeypatch.setattr(make_ticket, "VALIDATION_IMAGES", VALIDATION)
     monkeypatch.setitem(networks.NETWORKS, "small", lambda **_: SMALL)
-    return export.export(
+    return make_ticket.make_ticket(
         checkpoint,
         dataset,
         network="small",

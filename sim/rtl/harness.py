@@ -22,11 +22,11 @@ from hw.export import export_top
 from hw.loader import Error
 from hw.results import beats_a_result
 from hw.spike_buffer import granules
-from sim.verilator import build_shared_library
+from sim.rtl.verilator import build_shared_library
 from sw.compile import CompiledLayer, Program, Region
 
 HARNESS = [Path(__file__).with_name(name) for name in ("harness.cpp", "harness.v")]
-BUILD = Path(__file__).resolve().parent.parent / "build"
+BUILD = Path(__file__).resolve().parents[2] / "build"
 
 
 class _Run(ctypes.Structure):

@@ -19,11 +19,11 @@ from typing import Any
 
 import yaml
 
-from sim.components import TABLES, breakdown, constants, load_table, step_counts, total_pj
 from sim.errors import BadInput
+from sim.models.components import TABLES, breakdown, constants, load_table, step_counts, total_pj
 
 VIEWS = ("spikes", "input_sparsity", "network_average")
-FOLDER = Path(__file__).parent / "technology"
+FOLDER = Path(__file__).parent / "technologies"
 PAPER = "paper"
 MEASURED = ("nangate45",)  # of gates: the two constants, like the paper's
 KNOWN = (PAPER, *TABLES, *MEASURED)

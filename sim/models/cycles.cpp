@@ -1,4 +1,4 @@
-// The inner loops of the cycle model: sim/cycles.py lays the program out, docs/cycles.md derives the
+// The inner loops of the cycle model: cycles.py lays the program out, docs/cycles.md derives the
 // rules, tests/plain_cycles.py is the same model in plain Python, and tests hold one to the other.
 //
 // All times are cycles counted from the program's first beat, the input being in the buffer in cycle -1.

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sim.catalog import Method, Model
 from sim.files import atomic_write, write_json
-from sim.model import Method, Model
 from sim.paper.study import Study, missing_tickets, study
 
 SCHEMA = "uticket-paper-1"
@@ -168,6 +168,6 @@ def csv_text(table: Table) -> str:
 
 def page(paper: Paper) -> str:
     """The HTML page, complete in itself."""
-    from sim.html import render
+    from sim.reports.html import render
 
-    return render("paper/page.html.j2", paper=paper)
+    return render("paper.html.j2", paper=paper)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from sim.explore.run import COLUMNS, Row, SpotCheck, pareto
 from sim.files import atomic_write
-from sim.plots import legend, svg
-from sim.sweep.run import COLUMNS, Row, SpotCheck, pareto
+from sim.reports.plots import legend, svg
 
 PLOTS = {  # title: x, y with the factors that give their units
     "Cycles against area of the PEs": ("pe_area_mm2", "cycles", "area of the PEs (mm²)", "cycles"),
@@ -32,11 +32,11 @@ SHOWN = (
 
 def write(name: str, rows: Sequence[Row], checks: Sequence[SpotCheck], path: Path) -> None:
     """The page, whole or not at all."""
-    from sim.html import render
+    from sim.reports.html import render
 
     best = pareto(rows, "pe_area_mm2", "cycles")
     text = render(
-        "sweep/page.html.j2",
+        "sweep.html.j2",
         name=name,
         count=len(rows),
         refused=[row for row in rows if row["note"]],

@@ -1,4 +1,4 @@
-"""Energy from counts x a table of components (sim/technology/*.yaml), line by line; docs/energy.md.
+"""Energy from counts x a table of components (sim/models/technologies/*.yaml), line by line; docs/energy.md.
 
 Every line is a component of SATA_Sim's names. Its energy has three parts: dynamic (an action),
 ungated (a cycle, whatever happens in it, where the clock is not gated) and leakage (a cycle).
@@ -17,7 +17,7 @@ import yaml
 from hw.config import Config
 from sim.errors import BadInput
 
-FOLDER = Path(__file__).parent / "technology"
+FOLDER = Path(__file__).parent / "technologies"
 BASE = "32nm"
 DEVICES = {f"{BASE}-{device}": device for device in ("lstp", "lop", "hp")}
 UNGATED = f"{BASE}-ungated"
@@ -46,7 +46,7 @@ class Component:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Table:
+class ComponentTable:
     """Components of one technology."""
 
     name: str
@@ -89,7 +89,7 @@ def add_counts(parts: Iterable[Counts]) -> Counts:
 
 
 @cache
-def load_table(name: str = BASE) -> Table:
+def load_table(name: str = BASE) -> ComponentTable:
     """A table of components. Raises BadInput for an unknown name, listing the known."""
     if name not in TABLES:
         raise BadInput(f"unknown technology {name!r}; known: {', '.join(('paper', *TABLES))}")
@@ -112,7 +112,7 @@ def load_table(name: str = BASE) -> Table:
         for n in NEVER_GATED:
             row = components[n]
             components[n] = replace(row, dynamic_pj=0.0, ungated_pj=row.dynamic_pj)
-    return Table(
+    return ComponentTable(
         name=name,
         clock_mhz=content["clock_mhz"],
         components=components,
@@ -172,7 +172,7 @@ def instances(accounting: str, config: Config | None = None) -> dict[str, int]:
 
 
 def breakdown(
-    table: Table, counts: Counts, *, accounting: str, config: Config | None = None
+    table: ComponentTable, counts: Counts, *, accounting: str, config: Config | None = None
 ) -> dict[str, dict[str, float]]:
     """Energy of the PEs in pJ: PARTS by component. Their sum is the total, see `total_pj`."""
     actions = {
@@ -230,7 +230,7 @@ def step_counts(
 
     `paper`: a step is a cycle, and an accumulate reads the scratchpad. `rtl`: a cycle does `lanes`
     steps, and a word is read once for the sweep of a whole tile; what else the RTL does (headers,
-    filling, stalls) only its program and counters tell, see `sim.memory`.
+    filling, stalls) only its program and counters tell, see `sim.models.memory`.
     """
     instances(accounting)  # refuses an unknown one
     if accounting == "paper":
@@ -244,7 +244,7 @@ def step_counts(
 
 
 def constants(
-    table: Table, *, accounting: str = "paper", config: Config | None = None
+    table: ComponentTable, *, accounting: str = "paper", config: Config | None = None
 ) -> tuple[float, float]:
     """E_dyn and E_leak of Eq. 3 in pJ: of a step with a spike, and of any step of a PE.
 
@@ -257,7 +257,9 @@ def constants(
     return dynamic, total_pj(lines) - dynamic
 
 
-def pe_area_um2(table: Table, *, accounting: str = "paper", config: Config | None = None) -> float:
+def pe_area_um2(
+    table: ComponentTable, *, accounting: str = "paper", config: Config | None = None
+) -> float:
     """Area of a PE: its components, without control."""
     return sum(
         number * table.components[name].area_um2

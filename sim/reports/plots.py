@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sim.components import merge
+from sim.models.components import merge
 
 if TYPE_CHECKING:
-    from sim.history import RoundStory
+    from sim.reports.history import RoundStory
 
 Row = dict[str, Any]
 Methods = Sequence[tuple[str, list[Row], Row]]  # name, layers, totals

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sim.workload import layer_workload, totals
+from sim.models.workload import layer_workload, totals
 from sw.datasets import SIDE
 from sw.networks import Layer, sides
 from sw.ticket import Ticket

@@ -1,6 +1,6 @@
 """From a training checkpoint to a ticket: parameters, history, and the accuracy of both networks.
 
-python -m sw.export build/train/vgg16_cifar10/cpu/uticket.pt tickets/vgg16_cifar10/uticket.npz
+python -m sw.make_ticket build/train/vgg16_cifar10/cpu/uticket.pt tickets/vgg16_cifar10/uticket.npz
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from sw.train import SPARSITY_IMAGES, VALIDATION_IMAGES
 NORM_EPS = torch.nn.BatchNorm2d(1).eps  # which model.py leaves at its default
 
 
-def export(
+def make_ticket(
     checkpoint: Path,
     dataset: Dataset,
     *,
@@ -178,7 +178,7 @@ def main(
     images: int,
 ) -> None:
     """Write the ticket of CHECKPOINT, at the end of a round, to OUT (.npz)."""
-    result = export(
+    result = make_ticket(
         checkpoint,
         datasets.load(dataset),
         network=network,

@@ -27,9 +27,13 @@ import hw
 import sim
 import sw
 from hw.config import Config
-from sim import golden, memory, simulate
-from sim.checks import compare
-from sim.components import (
+from sim import simulate
+from sim.errors import BadInput
+from sim.explore.drawn_networks import synthetic_network
+from sim.explore.spec import Point, Spec
+from sim.files import atomic_write
+from sim.models import golden, memory
+from sim.models.components import (
     Counts,
     add_counts,
     breakdown,
@@ -37,14 +41,11 @@ from sim.components import (
     pe_area_um2,
     total_pj,
 )
-from sim.cycles import LayerCycles, bound, input_cycles, predict
-from sim.energy import eq3, load_technology
-from sim.errors import BadInput
-from sim.files import atomic_write
-from sim.rtl import Rtl
-from sim.sweep.networks import synthetic_network
-from sim.sweep.spec import Point, Spec
-from sim.workload import layer_workload, rtl_bound_cycles, totals
+from sim.models.cycles import LayerCycles, bound, input_cycles, predict
+from sim.models.eq3 import eq3, load_technology
+from sim.models.workload import layer_workload, rtl_bound_cycles, totals
+from sim.rtl.checks import compare
+from sim.rtl.harness import Rtl
 from sw.balance import filter_nnz
 from sw.compile import CompiledLayer, DoesNotFit, Encoded, Program, compile_network, sort_orders
 from sw.networks import shortcut_convolutions

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from hw.counters import CYCLES
-from sim.cycles import LayerCycles
-from sim.golden import LayerResult
-from sim.rtl import RtlRun
+from sim.models.cycles import LayerCycles
+from sim.models.golden import LayerResult
+from sim.rtl.harness import RtlRun
 from sw.balance import filter_nnz
 from sw.compile import CompiledLayer, Program
 

@@ -1,4 +1,4 @@
-"""HTML pages of one look, complete in themselves: sim/base.html.j2 and what extends it."""
+"""HTML pages of one look, complete in themselves: base.html.j2 and what extends it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def number(value: object) -> str:
     """As in the printed table, but floats as short as they may be: four digits, or all before the point."""
     if isinstance(value, float) and abs(value) > 1:
         return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.2f}"
-    from sim.table import cell
+    from sim.reports.table import cell
 
     return cell(value)
 

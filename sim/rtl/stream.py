@@ -9,10 +9,10 @@ import numpy as np
 
 from hw.counters import COUNTERS
 from hw.results import beats_a_result
-from sim.checks import expected_steps
-from sim.cycles import LayerCycles
 from sim.files import atomic_write
-from sim.golden import LayerResult
+from sim.models.cycles import LayerCycles
+from sim.models.golden import LayerResult
+from sim.rtl.checks import expected_steps
 from sw.compile import Program
 
 

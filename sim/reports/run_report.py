@@ -12,12 +12,19 @@ import numpy as np
 
 from hw.config import Config
 from hw.counters import COUNTERS, CYCLES
-from sim import memory
-from sim.components import ACCOUNTINGS, add_counts, breakdown, load_table, step_counts, total_pj
-from sim.energy import Activity, Technology, layer_energies, load_technology
 from sim.files import atomic_write, write_json
+from sim.models import memory
+from sim.models.components import (
+    ACCOUNTINGS,
+    add_counts,
+    breakdown,
+    load_table,
+    step_counts,
+    total_pj,
+)
+from sim.models.eq3 import Activity, Technology, layer_energies, load_technology
+from sim.models.workload import Workload, layer_workload, rtl_bound_cycles, totals
 from sim.simulate import MethodRun
-from sim.workload import Workload, layer_workload, rtl_bound_cycles, totals
 from sw.balance import filter_nnz
 
 SCHEMA = "uticket-report-1"
@@ -355,8 +362,8 @@ def table_rows(report: Report) -> tuple[list[str], list[list[object]], list[obje
 
 def page(report: Report) -> str:
     """The HTML page, complete in itself."""
-    from sim.html import render
-    from sim.plots import plots
+    from sim.reports.html import render
+    from sim.reports.plots import plots
 
     runs = _runs(report)
     return render(

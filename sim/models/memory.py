@@ -16,7 +16,7 @@ import numpy as np
 
 from hw.config import BANKS, STREAM_BITS, STREAM_WORDS, WORD_BITS, Config
 from hw.counters import CYCLES
-from sim.components import Counts, Table
+from sim.models.components import ComponentTable, Counts
 from sw.compile import CompiledLayer, Program
 
 KINDS = ("weights", "spikes_in", "spikes_out", "potentials")
@@ -190,7 +190,7 @@ def rtl_counts(layer: CompiledLayer, counters: Mapping[str, np.ndarray], config:
 
 
 def system_energy(
-    table: Table, accesses: Accesses, *, pe_pj: float, cycles: float, banks_awake: int = 1
+    table: ComponentTable, accesses: Accesses, *, pe_pj: float, cycles: float, banks_awake: int = 1
 ) -> dict[str, float]:
     """Energy of the system in pJ by part; the parts add up to all of it.
 

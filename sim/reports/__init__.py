@@ -1,0 +1,1 @@
+"""What people read: tables, plots, HTML pages, and the report of a run."""

@@ -1,0 +1,1 @@
+"""The Verilated array: built, driven, and held to the models, spike by spike and cycle by cycle."""
