@@ -21,7 +21,8 @@ from sim.errors import BadInput
 from sim.images import first_images
 from sim.models import cycles, golden
 from sim.models.eq3 import load_technology
-from sim.rtl.harness import RtlError, checks
+from sim.rtl import checks
+from sim.rtl.harness import RtlError
 from sw import ticket
 from sw.networks import Layer
 from sw.quantize import quantize

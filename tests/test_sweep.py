@@ -17,7 +17,7 @@ import pytest
 import sim.rtl.harness
 from sim.cli import main
 from sim.errors import BadInput
-from sim.explore import networks as synthetic
+from sim.explore import drawn_networks as synthetic
 from sim.explore import run as sweep
 from sim.explore.run import COLUMNS, Draws, batches, evaluate, pareto
 from sim.explore.spec import Point, Spec, load_spec
