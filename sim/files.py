@@ -1,16 +1,18 @@
-"""Files written whole or not at all."""
+"""Files written whole or not at all, and folders made by one process for all."""
 
 from __future__ import annotations
 
 import json
 import os
+import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+from filelock import FileLock
 
 
 @contextmanager
@@ -53,3 +55,20 @@ def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
             info.compress_type = zipfile.ZIP_DEFLATED  # that of the archive is not passed on
             with archive.open(info, "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)
+
+
+def made_once(final: Path, make: Callable[[Path], object]) -> Path:
+    """`final`, a file or folder: made by `make(partial)` unless it is there already.
+
+    Of several processes that ask at once, one makes it and the others wait. It appears only if `make`
+    succeeds, complete; beside it stays a lock, `.NAME.lock`.
+    """
+    if not final.exists():
+        final.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(final.with_name(f".{final.name}.lock")):
+            if not final.exists():
+                with tempfile.TemporaryDirectory(dir=final.parent, prefix="making-") as folder:
+                    partial = Path(folder, final.name)
+                    make(partial)
+                    partial.rename(final)
+    return final

