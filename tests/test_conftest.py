@@ -1,0 +1,57 @@
+"""A skipped test counts as a failure, in one process and on several workers."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+MODULES = {
+    "test_mixed.py": """
+import pytest
+
+def test_passes(): pass
+
+@pytest.mark.skip(reason="by mark")
+def test_marked(): pass
+
+def test_skips(): pytest.skip("inside")
+
+@pytest.mark.xfail()
+def test_fails(): assert False
+""",
+    "test_whole.py": """
+import pytest
+pytest.importorskip("no_such_module_at_all")
+def test_never_collected(): pass
+""",
+}
+
+
+def run(folder: Path, *arguments: str) -> tuple[int, str]:
+    """Exit status and output of a pytest of its own, with this repository's conftest.py."""
+    shutil.copy(ROOT / "conftest.py", folder)
+    (folder / "pytest.ini").touch()
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["alone", "workers"])
+def test_a_skipped_test_fails(tmp_path, workers):
+    (tmp_path / "test_mixed.py").write_text(MODULES["test_mixed.py"])
+    status, output = run(tmp_path, *workers)
+    assert status == pytest.ExitCode.TESTS_FAILED
+    assert "2 failed, 1 passed, 1 error" in output  # a mark is seen before the test begins
+    assert "skipped tests are failures" in output
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["alone", "workers"])
+def test_a_skipped_module_fails(tmp_path, workers):
+    for name, text in MODULES.items():
+        (tmp_path / name).write_text(text)
+    status, output = run(tmp_path, *workers)
+    assert status != pytest.ExitCode.OK
+    assert "skipped tests are failures" in output
