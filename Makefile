@@ -26,6 +26,7 @@ override BOARD := $(value BOARD)
 export MODEL METHOD IMAGES N_PE SPEC OUT SCHEDULER LIBERTY NODE BOARD
 
 BIN := .venv/bin
+WORKERS ?= $(shell nproc)
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
@@ -43,7 +44,7 @@ sim: .venv/sim  ## Run MODEL's ticket through the RTL, check it, write build/sim
 
 test: .venv/train .venv/synth lint  ## Run all checks and tests, with coverage
 	@mkdir -p build/coverage
-	$(BIN)/python -m pytest --cov --cov-report=term
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --cov --cov-report=term
 
 faults: .venv/test .venv/train  ## Prove that each fault of tb/faults.toml is caught by its test
 	@$(BIN)/python -m tb.faults
