@@ -60,6 +60,13 @@ class Model:
             )
         return self.methods[name]
 
+    def compared(self, name: str | None) -> list[Method]:
+        """A method, and the baseline beside it where it is another one. Raises as `method` does."""
+        chosen = self.method(name)
+        if self.baseline in (None, chosen.name):
+            return [chosen]
+        return [chosen, self.method(self.baseline)]
+
     def ticket(self, method: Method) -> Ticket:
         """A method's ticket. Raises ValueError for a damaged one, or one of another network."""
         ticket = load(method.ticket)

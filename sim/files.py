@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and folders made by one process for all."""
+"""Where files go, and how: whole or not at all, and folders made by one process for all."""
 
 from __future__ import annotations
 
@@ -13,6 +13,31 @@ from typing import IO, Any
 
 import numpy as np
 from filelock import FileLock
+
+from sim.errors import BadInput
+
+ROOT = Path(__file__).resolve().parent.parent
+BUILD = (ROOT if (ROOT / "pyproject.toml").is_file() else Path.cwd()) / "build"
+"""Of the checkout; of an installed package, below the folder in which it runs."""
+
+
+def file_to_write(path: Path | None) -> None:
+    """Raises BadInput where no file can be written: a folder, or one in a folder that is not there."""
+    if path is not None and path.is_dir():
+        raise BadInput(f"{path}: a folder; allowed: a file to write to")
+    _in_a_folder(path)
+
+
+def folder_to_write(path: Path | None) -> None:
+    """Raises BadInput where no folder can be: a file, or one in a folder that is not there."""
+    if path is not None and path.exists() and not path.is_dir():
+        raise BadInput(f"{path}: a file; allowed: a folder")
+    _in_a_folder(path)
+
+
+def _in_a_folder(path: Path | None) -> None:
+    if path is not None and not path.absolute().parent.is_dir():
+        raise BadInput(f"{path}: there is no folder {path.absolute().parent}")
 
 
 @contextmanager

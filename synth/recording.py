@@ -13,12 +13,10 @@ import numpy as np
 
 from hw.config import Config
 from hw.counters import CYCLES
-from sim import images
-from sim.catalog import load_model
+from sim.deployment import Deployment
 from sim.errors import BadInput
 from sim.models import golden
 from sim.rtl.harness import Rtl
-from sim.simulate import quantize_tickets
 from sw.compile import Program, compile_network
 from sw.quantize import IntegerNetwork
 
@@ -66,15 +64,13 @@ def layer_program(
 
     Raises BadInput for a layer that the network has not, or behind which something needs what is before it.
     """
-    loaded = load_model(model)
-    ticket = loaded.ticket(loaded.method(method))
-    (network,) = quantize_tickets([ticket], loaded.hardware)
+    deployed = Deployment.load(model, method)
+    network = deployed.network
     names = [integer.layer.name for integer in network.array]
     if layer not in names:
         raise BadInput(f"--layer {layer}; allowed: {', '.join(names)}")
-    picture, _ = images.first_images(network.dataset, 1)
-    spikes = golden.first_layer_spikes(network, picture)[0]
-    inside = golden.run(network, spikes)[layer].input
+    picture, _ = deployed.test_images(1)
+    inside = golden.run(network, deployed.spikes(picture)[0])[layer].input
     index = [part.name for part in network.layers].index(layer)
     there = {part.name for part in network.layers[index - 1 :]}
     for part in network.layers[index:]:
@@ -82,8 +78,8 @@ def layer_program(
             if source is not None and source not in there:
                 raise BadInput(f"--layer {layer}: {part.name} needs {source}, which comes before")
     rest = _from(network, index)
-    program = compile_network(rest, loaded.hardware, input_side=inside.shape[-1])
-    return program, inside, loaded.hardware
+    program = compile_network(rest, deployed.config, input_side=inside.shape[-1])
+    return program, inside, deployed.config
 
 
 def _from(network: IntegerNetwork, index: int) -> IntegerNetwork:

@@ -13,6 +13,7 @@ from hw.loader import Error
 from hw.program import MAGIC
 from sim.models import cycles, golden
 from sim.rtl.harness import Rtl, RtlError, Stalls
+from sim.rtl.runner import Loaded
 from sim.rtl.stream import expected_results
 from tb.random_programs import Shape, build, random_case
 
@@ -186,13 +187,10 @@ def test_random_layers_under_stalls(rtl, preset):
 def test_the_results_are_those_expected_beat_by_beat(rtl, preset):
     for case in (*shaped(preset), random_case(PRESETS[preset], 0)):
         beats = case.program.beats(case.spikes)
-        wanted = expected_results(
-            case.program,
-            golden.run(case.network, case.spikes),
-            cycles.predict(case.program),
-            input_spikes=int(case.spikes.sum()),
-            input_cycles=cycles.input_cycles(case.program, case.spikes),
+        loaded = Loaded(
+            network=case.network, program=case.program, cycles=cycles.predict(case.program)
         )
+        wanted = expected_results(loaded, case.spikes)
         results, _, _ = rtl.run_beats(
             beats,
             len(beats) - 1,

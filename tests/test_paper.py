@@ -11,6 +11,7 @@ import pytest
 from hw.config import PRESETS
 from sim.catalog import load_model
 from sim.cli import main
+from sim.deployment import Deployment
 from sim.images import first_images
 from sim.models import golden, memory
 from sim.models.components import load_table, total_pj
@@ -18,7 +19,7 @@ from sim.paper import energy as sections_energy
 from sim.paper import work as sections_work
 from sim.paper.document import csv_files, load_pairs
 from sim.paper.published import published
-from sim.paper.study import study
+from sim.study import study
 from sw import ticket, wsp
 from sw.balance import filter_nnz
 from sw.quantize import quantize
@@ -110,7 +111,7 @@ def test_accesses_of_the_paper_are_of_masks_and_maps(pair):
     assert parts["dram"] == pytest.approx(accesses.dram_total * 468.762)
     rtl = pair.lth.accesses("rtl")
     spikes = pair.lth.layers[0].spikes
-    assert rtl.dram_total == len(pair.lth.program.beats(spikes))
+    assert rtl.dram_total == len(pair.lth.deployment.program.beats(spikes))
 
 
 def test_rounds_are_what_the_ticket_recorded(pair):
@@ -248,8 +249,7 @@ def test_the_tiny_array_is_studied_with_its_own_ticks(tmp_path):
     ticket.save(made, tmp_path / "lth.npz")
     text = YAML.replace("preset: paper", "preset: tiny, buffer_depth: 4096")
     (tmp_path / "small.yaml").write_text(text)
-    model = load_model(str(tmp_path / "small.yaml"))
-    (one,) = study(model, [model.methods["lth"]], 1)
+    one = study(Deployment.load(str(tmp_path / "small.yaml"), "lth"), 1)
     assert one.config.ticks == PRESETS["tiny"].ticks == 2
     spikes = one.layers[0].spikes
     assert spikes.shape[0] == 2

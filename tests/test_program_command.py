@@ -6,10 +6,8 @@ import pytest
 from hw.config import PRESETS
 from hw.counters import BEATS
 from hw.results import beats_a_result
-from sim import simulate
-from sim.catalog import load_model
 from sim.cli import main
-from sim.images import first_images
+from sim.deployment import Deployment
 from sim.models import golden
 from sim.rtl.stream import write_beats
 
@@ -26,12 +24,9 @@ def test_files_of_a_ticket(tmp_path, capsys):
         for name in ("program", "results")
     )
     assert f"program.hex: {len(program):,} beats" in said
-    model = load_model(MODEL)
-    ticket = model.ticket(model.method(None))
-    (network,) = simulate.quantize_tickets([ticket], model.hardware)
-    pixels, _ = first_images("fashion_mnist", 2)
-    spikes = golden.first_layer_spikes(network, pixels[1:])[0]
-    compiled = simulate.compile_programs([network], [None], model.hardware, image_side=32)[0]
+    deployed = Deployment.load(MODEL)
+    network, compiled = deployed.network, deployed.program
+    spikes = deployed.spikes(deployed.test_images(2)[0][1:])[0]
     assert program == compiled.beats(spikes).tolist()
     config = PRESETS["paper"]
     sums = 10 * beats_a_result(config)

@@ -9,12 +9,11 @@ import pytest
 
 from hw.config import PRESETS
 from hw.counters import COUNTERS, CYCLES
-from sim import simulate
-from sim.catalog import Method
+from sim.deployment import Deployment, Run
 from sim.models.cycles import LayerCycles
 from sim.reports import run_report as report
 from sim.rtl.checks import Comparison
-from sw.quantize import quantize
+from sim.rtl.runner import ImageResult
 from sw.ticket import Parameters
 from tests.random_networks import random_ticket
 from tests.test_sim_command import NETWORK
@@ -46,20 +45,14 @@ def made_ticket(empty=None):
 def made_run(name="uticket", empty=None):
     """Two images' counts, made up: image i has 10 + i accumulates on every PE that works."""
     made = made_ticket(empty)
-    network = quantize(made, CONFIG)
-    (program,) = simulate.compile_programs([network], [None], CONFIG, image_side=32)
+    deployed = Deployment(ticket=made, config=CONFIG, method=name)
+    program = deployed.program
     layers = len(program.layers)
     counters = {c: np.full(4, k + 1) for k, c in enumerate(CYCLES)}
     cycles = sum(range(1, len(CYCLES) + 1))
-    prepared = simulate.Prepared(
-        method=Method(name=name, ticket=None),
-        metadata=made.metadata,
-        network=network,
-        program=program,
-        cycles=[LayerCycles(cycles, counters)] * layers,
-    )
+    vars(deployed)["cycles"] = [LayerCycles(cycles, counters)] * layers
     images = tuple(
-        simulate.ImageResult(
+        ImageResult(
             comparison=Comparison(spikes=None, counters=None, cycles=None, outputs=50),
             prediction=prediction,
             input_cycles=100 + i,
@@ -83,11 +76,11 @@ def made_run(name="uticket", empty=None):
         )
         for i, prediction in enumerate((7, 8))
     )
-    return simulate.MethodRun(prepared=prepared, images=images)
+    return Run(deployment=deployed, images=images)
 
 
 def made_report(run=None, baseline=None):
-    return report.build("mine", CONFIG, run or made_run(), baseline, LABELS, build_s=1.5)
+    return report.build("mine", run or made_run(), baseline, LABELS, build_s=1.5)
 
 
 def test_the_fields_are_those_of_the_contract():
@@ -147,7 +140,7 @@ def test_energy_by_the_share_of_zeros_on_request(view, zeros):
     run = made_run()
     first = [replace(i, input_zeros=(25, *(85,) * 4)) for i in run.images]
     run = replace(run, images=tuple(first))
-    content = report.build("mine", CONFIG, run, None, LABELS, build_s=1.5, view=view).content
+    content = report.build("mine", run, None, LABELS, build_s=1.5, view=view).content
     layer = content["layers"][0]
     leak = (layer["work"] + layer["idle"]) * 0.21
     assert layer["energy"] == pytest.approx(layer["work"] * (1 - zeros) + leak)
@@ -192,7 +185,7 @@ def test_one_mismatch_anywhere_is_told(kind, in_baseline):
     result = made_report(baseline=bad) if in_baseline else made_report(bad, made_run("lth"))
     checked = result.content["checks"]
     assert [name for name, value in checked.items() if value is False] == [f"{kind}_match"]
-    assert result.verdict == f"mismatch: {run.prepared.method.name}, image 1: conv3 is wrong"
+    assert result.verdict == f"mismatch: {run.deployment.method}, image 1: conv3 is wrong"
 
 
 def test_more_accumulates_than_steps_are_reported_all_the_same():

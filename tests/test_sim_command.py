@@ -15,13 +15,14 @@ import pytest
 import sim.rtl.harness
 from hw.config import PRESETS
 from hw.counters import COUNTERS, CYCLES
-from sim import simulate
+from sim import deployment, files
 from sim.cli import main
+from sim.deployment import Deployment
 from sim.errors import BadInput
 from sim.images import first_images
 from sim.models import cycles, golden
 from sim.models.eq3 import load_technology
-from sim.rtl import checks
+from sim.rtl import checks, runner
 from sim.rtl.harness import RtlError
 from sw import ticket
 from sw.networks import Layer
@@ -62,7 +63,7 @@ def tickets(tmp_path_factory):
 @pytest.fixture
 def uticket(tickets, tmp_path, monkeypatch, capsys):
     """Run `uticket sim` in this process, reports below tmp_path: (status, stdout, stderr)."""
-    monkeypatch.setattr(sim.rtl.harness, "BUILD", tmp_path)
+    monkeypatch.setattr(files, "BUILD", tmp_path)
 
     def run(*arguments, model=tickets / "small.yaml"):
         with pytest.raises(SystemExit) as exit_:
@@ -345,15 +346,14 @@ def test_wrong_input_cycles_fail_the_run(uticket, tmp_path, monkeypatch):
 
 
 def test_images_whose_cycles_differ_fail_the_run(uticket, tmp_path, monkeypatch):
-    right = simulate.run_images
+    right = runner.run_images
 
     def wrong(*arguments, **options):
-        (run,) = right(*arguments, **options)
-        last = run.images[1]
+        ((first, last),) = right(*arguments, **options)
         slower = replace(last, cycles=(last.cycles[0], last.cycles[1] + 1, *last.cycles[2:]))
-        return [replace(run, images=(run.images[0], slower))]
+        return [(first, slower)]
 
-    monkeypatch.setattr(simulate, "run_images", wrong)
+    monkeypatch.setattr(runner, "run_images", wrong)
     status, out, _ = uticket("--method", "lth", "--images", 2)
     assert status == 1
     assert "mismatch: lth: conv3, cycles: image 0 takes " in out
@@ -361,8 +361,7 @@ def test_images_whose_cycles_differ_fail_the_run(uticket, tmp_path, monkeypatch)
 
 
 def test_an_rtl_that_hangs_is_one_line_and_no_report(uticket, tmp_path, monkeypatch):
-    monkeypatch.setattr(simulate, "MARGIN", 0.5)
-    monkeypatch.setattr(simulate, "max_cycles", lambda prepared, n: prepared.cycles[0].cycles // 2)
+    monkeypatch.setattr(runner.Loaded, "max_cycles", lambda loaded, n: loaded.cycles[0].cycles // 2)
     result = uticket()
     assert refused(result, "neither finished nor raised an error", status=1)
     assert reports_there(tmp_path) == []
@@ -373,7 +372,7 @@ def die(*_):
 
 
 def test_a_process_that_dies_is_one_line(uticket, tmp_path, monkeypatch):
-    monkeypatch.setattr(simulate, "_work", die)
+    monkeypatch.setattr(runner, "_work", die)
     assert refused(uticket("--images", 2), "a process that ran the RTL died", status=1)
     assert reports_there(tmp_path) == []
 
@@ -431,7 +430,7 @@ def test_a_missing_header_of_waveforms_names_its_package(uticket, monkeypatch):
             raise BadInput("verilator failed: fatal error: lz4.h: No such file or directory")
         return right(config)
 
-    monkeypatch.setattr(simulate, "Rtl", missing)
+    monkeypatch.setattr(runner, "Rtl", missing)
     assert refused(uticket("--trace", "conv3"), "apt-get install liblz4-dev")
 
 
@@ -443,15 +442,12 @@ def test_the_traced_layer_is_that_of_the_first_image(tickets, tmp_path):
         def run(self, program, spikes, *, max_cycles, trace):
             asked.update(program=program, spikes=spikes, trace=trace)
 
-    network = quantize(ticket.load(tickets / "lth.npz"), PRESETS["tiny"])
-    (program,) = simulate.compile_programs([network], [None], PRESETS["tiny"], image_side=32)
-    prepared = simulate.Prepared(
-        method=None, metadata={}, network=network, program=program, cycles=cycles.predict(program)
-    )
-    image = first_images("cifar10", 1)[0][0]
-    simulate.trace_layer(Recorder(), prepared, image, "conv4", tmp_path / "new" / "conv4.fst")
+    deployed = Deployment.load(str(tickets / "small.yaml"), "lth")
+    image = deployed.test_images(1)[0][0]
+    path = tmp_path / "new" / "conv4.fst"
+    runner.trace_layer(Recorder(), deployed.loaded, image, "conv4", path)
     assert asked["trace"] == (tmp_path / "new" / "conv4.fst", 2)
-    assert np.array_equal(asked["spikes"], golden.first_layer_spikes(network, image[None])[0])
+    assert np.array_equal(asked["spikes"], deployed.spikes(image[None])[0])
     assert (tmp_path / "new").is_dir()
 
 
@@ -470,8 +466,8 @@ def test_a_fault_in_the_verilog_is_caught(tickets, tmp_path):
 
 def run_command(tickets: Path, tmp_path: Path, filter_: str) -> subprocess.CompletedProcess:
     code = (
-        "import pathlib, sys, sim.rtl.harness\n"
-        "sim.rtl.harness.BUILD = pathlib.Path(sys.argv.pop(1))\n"
+        "import pathlib, sys, sim.files\n"
+        "sim.files.BUILD = pathlib.Path(sys.argv.pop(1))\n"
         "from sim.cli import main\n"
         "main(sys.argv[1:])\n"
     )
@@ -512,7 +508,7 @@ def test_the_technology_is_the_papers(uticket, tmp_path):
 
 
 def test_a_path_of_the_wrong_kind_is_refused_before_any_run(uticket, tmp_path, monkeypatch):
-    monkeypatch.setattr(simulate, "load_tickets", None)
+    monkeypatch.setattr(deployment, "deployments", None)
     file = tmp_path / "file"
     file.touch()
     assert refused(uticket("--json", tmp_path), f"{tmp_path}: a folder; allowed: a file")
@@ -524,7 +520,7 @@ def test_processes_end_with_a_killed_parent():
     code = """
 import multiprocessing, os, signal
 from concurrent.futures import ProcessPoolExecutor
-from sim.simulate import end_with_parent
+from sim.processes import end_with_parent
 spawn = multiprocessing.get_context("spawn")
 pool = ProcessPoolExecutor(2, mp_context=spawn, initializer=end_with_parent)
 print(pool.submit(os.getpid).result(), flush=True)

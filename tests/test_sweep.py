@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import sim.rtl.harness
+from sim import files
 from sim.cli import main
 from sim.errors import BadInput
 from sim.explore import drawn_networks as synthetic
@@ -338,7 +338,7 @@ def test_spot_checks_draw_different_configurations(tmp_path):
 )
 def test_bad_arguments_are_told(tmp_path, monkeypatch, capsys, arguments, told):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sim.rtl.harness, "BUILD", tmp_path)
+    monkeypatch.setattr(files, "BUILD", tmp_path)
     small = spec(tmp_path, "{sparsity: 0.99, policy: none}")
     assert command(small, *arguments, "--spot-checks", 0) == 2
     error = capsys.readouterr().err

@@ -23,14 +23,13 @@ def command(models: tuple[str, ...], images: int, out: Path | None) -> None:
     """
     from sim.catalog import known_models, load_model
     from sim.errors import BadInput
+    from sim.files import BUILD, folder_to_write
     from sim.models.eq3 import load_technology
     from sim.paper.document import Paper, load_pairs, write
     from sim.reports.progress import Steps
-    from sim.rtl.harness import BUILD
 
     folder = out or BUILD / "paper"
-    if folder.exists() and not folder.is_dir():
-        raise BadInput(f"{folder}: a file; allowed: a folder")
+    folder_to_write(out)
     chosen = [load_model(name) for name in models or known_models()]
     with Steps(len(chosen) + 2) as steps:
         pairs, missing = load_pairs(chosen, images=images, step=steps.step)

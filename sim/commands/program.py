@@ -35,31 +35,18 @@ def command(
     `last`. The results are those of the models while neither stream stalls: stalls change cycles and stall
     counters alone.
     """
-    from sim import simulate
     from sim.catalog import load_model
-    from sim.images import first_images
-    from sim.models import cycles, golden
+    from sim.deployment import deployments
     from sim.rtl import stream
 
     chosen = load_model(model)
-    methods = [chosen.method(method)]
     config = hardware_of(chosen, hardware, n_pe)
-    tickets = simulate.load_tickets(chosen, methods)
-    pixels, _ = first_images(tickets[0].metadata["dataset"], image + 1)
-    networks = simulate.quantize_tickets(tickets, config)
-    (program,) = simulate.compile_programs(
-        networks, simulate.sort_networks(methods, networks), config, image_side=pixels.shape[-1]
-    )
-    spikes = golden.first_layer_spikes(networks[0], pixels[image:])[0]
-    results = stream.expected_results(
-        program,
-        golden.run(networks[0], spikes),
-        cycles.predict(program),
-        input_spikes=int(spikes.sum()),
-        input_cycles=cycles.input_cycles(program, spikes),
-    )
+    (deployed,) = deployments(chosen, [chosen.method(method)], config)
+    pixels, _ = deployed.test_images(image + 1)
+    spikes = deployed.spikes(pixels[image:])[0]
+    results = stream.expected_results(deployed.loaded, spikes)
     out.mkdir(parents=True, exist_ok=True)
-    for name, beats in (("program", program.beats(spikes)), ("results", results)):
+    for name, beats in (("program", deployed.program.beats(spikes)), ("results", results)):
         path = out / f"{name}.hex"
         stream.write_beats(path, beats)
         click.echo(f"wrote {path}: {len(beats):,} beats")

@@ -38,16 +38,16 @@ def command(
     from sim.errors import BadInput
     from sim.explore import page, run
     from sim.explore.spec import load_spec
+    from sim.files import BUILD, file_to_write
+    from sim.processes import cores
     from sim.reports.progress import Steps
-    from sim.rtl.harness import BUILD, RtlError
-    from sim.simulate import cores
+    from sim.rtl.harness import RtlError
 
     wanted = load_spec(spec)
     path = out or BUILD / "sweep" / f"{spec.stem}.csv"
     if path.suffix not in (".csv", ".parquet"):
         raise BadInput(f"--out {path}: allowed: a .csv or a .parquet file")
-    if out is not None and not path.absolute().parent.is_dir():
-        raise BadInput(f"{path}: there is no folder {path.absolute().parent}")
+    file_to_write(out)
     path.parent.mkdir(parents=True, exist_ok=True)
     drawn = run.drawn_points(wanted, spot_checks)
     checks = []

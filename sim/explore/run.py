@@ -11,9 +11,8 @@ import csv
 import hashlib
 import io
 import json
-import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures import as_completed as processes_completed
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
@@ -27,7 +26,6 @@ import hw
 import sim
 import sw
 from hw.config import Config
-from sim import simulate
 from sim.errors import BadInput
 from sim.explore.drawn_networks import synthetic_network
 from sim.explore.spec import Point, Spec
@@ -43,7 +41,8 @@ from sim.models.components import (
 )
 from sim.models.cycles import LayerCycles, bound, input_cycles, predict
 from sim.models.eq3 import eq3, load_technology
-from sim.models.workload import layer_workload, rtl_bound_cycles, totals
+from sim.models.workload import of_program, rtl_bound_cycles, totals
+from sim.processes import processes
 from sim.rtl.checks import compare
 from sim.rtl.harness import Rtl
 from sw.balance import filter_nnz
@@ -91,18 +90,7 @@ def evaluate(point: Point, draws: Draws) -> Row:
         program = _program(point.masks, config, draws)
     except DoesNotFit as error:
         return {**row, "note": str(error)}
-    loads = [
-        layer_workload(
-            part.layer.name,
-            filter_nnz(part.mask)[layer.order],
-            parameters=part.mask.size,
-            positions=layer.side**2,
-            ticks=config.ticks,
-            n_pe=config.n_pe,
-        )
-        for layer in program.layers
-        for part in layer.sources
-    ]
+    loads = of_program(program)
     total = totals(loads)
     predicted = predict(program)
     cycles = sum(layer.cycles for layer in predicted)
@@ -127,8 +115,8 @@ def evaluate(point: Point, draws: Draws) -> Row:
         "energy": eq3(
             work=total.work,
             idle=total.idle,
-            spike_sparsity=draws.spike_sparsity,
-            technology=load_technology(),
+            active=1 - draws.spike_sparsity,
+            leak=load_technology().leak,
         ),
         "energy_pj": total_pj(lines),
         "pe_area_mm2": config.n_pe * pe_area_um2(table, accounting="rtl", config=config) / 1e6,
@@ -244,10 +232,7 @@ def _cluster(jobs: int, scheduler: str | None) -> Iterator[Submit]:
 
         yield here
         return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(
-        jobs, mp_context=context, initializer=simulate.end_with_parent
-    ) as pool:
+    with processes(jobs) as pool:
 
         def spread(
             tasks: Sequence[list[Point]], draws: Draws
@@ -258,10 +243,7 @@ def _cluster(jobs: int, scheduler: str | None) -> Iterator[Submit]:
             for future in processes_completed(futures):
                 yield futures[future], future.result()
 
-        try:
-            yield spread
-        finally:
-            pool.shutdown(cancel_futures=True)
+        yield spread
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
     energy = work * (E_dyn * (1 - s) + E_leak) + idle * E_leak
 
-s is the share of steps without a spike. A view decides which s each layer gets:
+s is the share of steps without a spike, 1 - s the active share. A view decides which s each layer gets:
 `spikes` (default) its own, counted step by step, s = 1 - accumulates / work;
 `input_sparsity` the share of zeros in its input; `network_average` the share of zeros in the inputs
 of all layers together, one number for the network, which is the paper's way.
@@ -31,13 +31,11 @@ KNOWN = (PAPER, *TABLES, *MEASURED)
 
 @dataclass(frozen=True, kw_only=True)
 class Technology:
-    """Energy of an action in units of E_dyn, and where the figures come from."""
+    """E_leak in units of E_dyn, and where the figures come from."""
 
     name: str
-    accumulate: float
-    """Of a step whose input spike is 1."""
     leak: float
-    """Of any step of a PE, working or idle."""
+    """Of any step of a PE, working or idle; that of an accumulate, E_dyn, is the unit."""
     source: str
     """Of `leak`."""
     sensitivity: dict[str, float]
@@ -92,16 +90,13 @@ def load_technology(name: str = PAPER) -> Technology:
     if name in TABLES:
         dynamic, standing = constants(load_table(name))
         text = f"components of {name}: {standing:.3f} pJ / {dynamic:.3f} pJ"
-        return Technology(
-            name=name, accumulate=1.0, leak=standing / dynamic, source=text, sensitivity={}
-        )
+        return Technology(name=name, leak=standing / dynamic, source=text, sensitivity={})
     if name not in KNOWN:
         raise BadInput(f"unknown technology {name!r}; known: {', '.join(KNOWN)}")
     table: dict[str, Any] = yaml.safe_load((FOLDER / f"{name}.yaml").read_text())
     actions = table["actions"]
     return Technology(
         name=table["name"],
-        accumulate=actions["accumulate"]["energy"],
         leak=actions["leak"]["energy"],
         source=actions["leak"]["source"],
         sensitivity={case: row["leak"] for case, row in table["sensitivity"].items()},
@@ -109,10 +104,9 @@ def load_technology(name: str = PAPER) -> Technology:
     )
 
 
-def eq3(*, work: float, idle: float, spike_sparsity: float, technology: Technology) -> float:
-    """Energy of a layer in units of E_dyn (Eq. 3)."""
-    dynamic = work * (1 - spike_sparsity) * technology.accumulate
-    return dynamic + (work + idle) * technology.leak
+def eq3(*, work: float, idle: float, active: float, leak: float) -> float:
+    """Energy in units of E_dyn (Eq. 3). active: share of steps with a spike. leak: E_leak / E_dyn."""
+    return work * active + (work + idle) * leak
 
 
 def layer_energies(
@@ -124,7 +118,7 @@ def layer_energies(
     """
     sparsities = _sparsities(layers, view)
     return [
-        eq3(work=layer.work, idle=layer.idle, spike_sparsity=s, technology=technology)
+        eq3(work=layer.work, idle=layer.idle, active=1 - s, leak=technology.leak)
         for layer, s in zip(layers, sparsities, strict=True)
     ]
 

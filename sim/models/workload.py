@@ -12,6 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sw.balance import filter_nnz
+from sw.compile import Program
+
 
 @dataclass(frozen=True, kw_only=True)
 class Workload:
@@ -93,6 +96,23 @@ def layer_workload(
         utilization=math.fsum(used) / len(used) if used else None,
         occupancy=work / (work + idle) if work else None,
     )
+
+
+def of_program(program: Program) -> list[Workload]:
+    """Of each source of each layer, its filters in the order in which they are loaded."""
+    config = program.config
+    return [
+        layer_workload(
+            part.layer.name,
+            filter_nnz(part.mask)[layer.order],
+            parameters=part.mask.size,
+            positions=layer.side**2,
+            ticks=config.ticks,
+            n_pe=config.n_pe,
+        )
+        for layer in program.layers
+        for part in layer.sources
+    ]
 
 
 def group_utilization(group: Sequence[int], n_pe: int) -> float:

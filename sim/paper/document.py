@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from sim.catalog import Method, Model
+from sim.deployment import deployments
 from sim.files import atomic_write, write_json
-from sim.paper.study import Study, missing_tickets, study
+from sim.study import Study, study
 
 SCHEMA = "uticket-paper-1"
 PAIR = ("lth", "uticket")
@@ -88,13 +89,13 @@ def load_pairs(
     for model in models:
         absent = [name for name in PAIR if name not in model.methods]
         methods: list[Method] = [model.methods[name] for name in PAIR if name in model.methods]
-        files = missing_tickets(model, methods)
+        files = [method.ticket for method in methods if not method.ticket.is_file()]
         if absent or files:
             why = f"no method {absent[0]}" if absent else f"{files[0].name} is not there"
             missing.append(f"{model.name}: {why}")
             continue
         step(f"models of {model.name}")
-        lth, uticket = study(model, methods, images)
+        lth, uticket = (study(d, images) for d in deployments(model, methods, model.hardware))
         if not (lth.rounds and uticket.rounds):
             missing.append(f"{model.name}: a ticket without a recorded round")
             continue

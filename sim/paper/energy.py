@@ -23,9 +23,9 @@ from sim.models.workload import totals
 from sim.paper import rivals
 from sim.paper.document import Claim, Pair, Section, Table
 from sim.paper.published import published
-from sim.paper.study import Study, TicketRound
 from sim.paper.work import LABELS, percent, printed_rows, pruned_rounds
 from sim.reports.plots import COLORS, ENERGY, energy_stack, legend, stack, svg
+from sim.study import Study, TicketRound
 from sw import wsp
 
 PARTS = {"pe": "#1f6fb4", "glb": "#35978f", "glb_leakage": "#a6dba0", "dram": "#e08214"}

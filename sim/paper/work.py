@@ -13,8 +13,8 @@ from sim.paper import rivals
 from sim.paper.document import Pair, Section, Table
 from sim.paper.published import published
 from sim.paper.rivals import RIVALS, Load, Task, Total
-from sim.paper.study import Study, TicketRound
 from sim.reports.plots import COLORS, legend, svg
+from sim.study import Study, TicketRound
 from sw.balance import balance, filter_nnz
 
 N_PES = (2, 4, 8, 16, 32, 64)

@@ -4,28 +4,18 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hw.config import Config
-from hw.counters import COUNTERS, CYCLES
+from hw.counters import COUNTERS
+from sim.deployment import Run
 from sim.files import atomic_write, write_json
-from sim.models import memory
-from sim.models.components import (
-    ACCOUNTINGS,
-    add_counts,
-    breakdown,
-    load_table,
-    step_counts,
-    total_pj,
-)
-from sim.models.eq3 import Activity, Technology, layer_energies, load_technology
-from sim.models.workload import Workload, layer_workload, rtl_bound_cycles, totals
-from sim.simulate import MethodRun
-from sw.balance import filter_nnz
+from sim.models.components import ACCOUNTINGS
+from sim.reports.run_numbers import TECHNOLOGY, categories, component_energy, mean, pe_cycles, rows
 
 SCHEMA = "uticket-report-1"
 TICKET = (
@@ -37,7 +27,6 @@ TICKET = (
     "policy",
     "n_pe",
 )
-TECHNOLOGY = "32nm"  # of the energy by component
 COLUMNS = {  # of the table: header with its unit, by field
     "work": "work (steps)",
     "idle": "idle (steps)",
@@ -54,8 +43,8 @@ class Report:
     """What a run found: `content` is report.json, the rest is for plots and tables."""
 
     content: dict[str, Any]
-    run: MethodRun
-    baseline: MethodRun | None
+    run: Run
+    baseline: Run | None
     baseline_layers: list[dict[str, Any]]
     mismatch: str | None
     """The first one, in one line with method and image; None where everything agreed."""
@@ -70,6 +59,18 @@ class Report:
             return [mine]
         reference = self.content["baseline"]
         return [(reference["method"], self.baseline_layers, reference["totals"]), mine]
+
+    def plots(self) -> dict[str, str]:
+        """Those of the page: title and SVG."""
+        from sim.reports.plots import plots
+
+        runs = {one.deployment.method: one for one in (self.baseline, self.run) if one is not None}
+        return plots(
+            self.methods,
+            {name: categories(run) for name, run in runs.items()},
+            {name: pe_cycles(run) for name, run in runs.items()},
+            self.content["components"]["methods"],
+        )
 
     @property
     def verdict(self) -> str:
@@ -88,43 +89,34 @@ class Report:
 
 def build(
     model: str,
-    config: Config,
-    run: MethodRun,
-    baseline: MethodRun | None,
+    run: Run,
+    baseline: Run | None,
     labels: np.ndarray,
     *,
     build_s: float,
     view: str = "spikes",
 ) -> Report:
-    """The report of a method's run, beside that of the baseline. view: of energy, `energy.VIEWS`."""
-    technology = load_technology()
-    layers, total = rows(run, config, technology, labels, view)
+    """The report of a method's run, beside that of the baseline. view: of energy, `eq3.VIEWS`."""
+    layers, total = rows(run, labels, view)
     other_layers: list[dict[str, Any]] = []
     reference: dict[str, Any] | None = None
     if baseline is not None:
-        other_layers, other_total = rows(baseline, config, technology, labels, view)
-        reference = {"method": baseline.prepared.method.name, "totals": other_total}
+        other_layers, other_total = rows(baseline, labels, view)
+        reference = {"method": baseline.deployment.method, "totals": other_total}
     runs = [run] if baseline is None else [run, baseline]
-    compared = [image.comparison for one in runs for image in one.images]
-    metadata = run.prepared.metadata
     rtl_s = sum(image.rtl_s for image in run.images)
+    metadata = run.deployment.ticket.metadata
     content: dict[str, Any] = {
         "schema": SCHEMA,
         "model": model,
-        "method": run.prepared.method.name,
+        "method": run.deployment.method,
         "images": len(run.images),
         "ticket": {name: metadata[name] for name in TICKET}
-        | ({"policy": "sort"} if run.prepared.method.sort else {}),
-        "hardware": config.to_dict(),
+        | ({"policy": "sort"} if run.deployment.sort else {}),
+        "hardware": run.deployment.config.to_dict(),
         "layers": layers,
         "totals": total,
-        "checks": {
-            "spikes_match": all(c.spikes is None for c in compared),
-            "cycles_match": all(c.cycles is None for c in compared)
-            and all(one.uneven is None for one in runs),
-            "counters_match": all(c.counters is None for c in compared),
-            "outputs_compared": sum(c.outputs for c in compared),
-        },
+        "checks": _checks(runs),
         "baseline": reference,
         "reduction": {
             name: _reduction(total[name], reference["totals"][name]) if reference else None
@@ -134,10 +126,7 @@ def build(
             "technology": TECHNOLOGY,
             "unit": "pJ",
             "methods": {
-                one.prepared.method.name: {
-                    accounting: component_energy(one, config, accounting)
-                    for accounting in ACCOUNTINGS
-                }
+                one.deployment.method: {name: component_energy(one, name) for name in ACCOUNTINGS}
                 for one in runs
             },
         },
@@ -147,170 +136,26 @@ def build(
             "rtl_cycles_per_s": total["rtl_cycles"] * len(run.images) / rtl_s,
         },
     }
+    counted = [row for one in runs for image in one.images for row in image.counters]
     return Report(
         content=content,
         run=run,
         baseline=baseline,
         baseline_layers=other_layers,
-        mismatch=next(filter(None, map(_first_mismatch, runs)), None),
-        counters=sum(
-            len(values)
-            for one in runs
-            for i in one.images
-            for row in i.counters
-            for values in row.values()
-        ),
+        mismatch=next((one.mismatch for one in runs if one.mismatch), None),
+        counters=sum(len(values) for row in counted for values in row.values()),
     )
 
 
-def rows(
-    run: MethodRun,
-    config: Config,
-    technology: Technology,
-    labels: np.ndarray,
-    view: str = "spikes",
-) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """`layers` and `totals` of the report: means over the images, ratios of sums."""
-    loads = workloads(run, config)
-    activities = [_activity(run, row, load) for row, load in enumerate(loads)]
-    energies = layer_energies(activities, technology, view=view)
-    layers = [
-        _layer_row(run, row, load, config, activity, energy / len(run.images))
-        for row, (load, activity, energy) in enumerate(
-            zip(loads, activities, energies, strict=True)
-        )
-    ]
-    return layers, _total_row(run, loads, layers, labels)
-
-
-def workloads(run: MethodRun, config: Config) -> list[Workload]:
-    """Of each source of each layer, its filters in the order in which they are loaded."""
-    return [
-        layer_workload(
-            part.layer.name,
-            filter_nnz(part.mask)[layer.order],
-            parameters=part.mask.size,
-            positions=layer.side**2,
-            ticks=config.ticks,
-            n_pe=config.n_pe,
-        )
-        for layer in run.prepared.program.layers
-        for part in layer.sources
-    ]
-
-
-def _layer_numbers(run: MethodRun) -> list[int | None]:
-    """For each row the layer whose cycles stand there; a shortcut convolution's are its host's."""
-    numbers: list[int | None] = []
-    for k, layer in enumerate(run.prepared.program.layers):
-        numbers += [k] if layer.convolution is None else [None, k]
-    return numbers
-
-
-def _activity(run: MethodRun, row: int, load: Workload) -> Activity:
-    """Of a row, summed over the images."""
-    count = len(run.images)
-    return Activity(
-        work=load.work * count,
-        idle=load.idle * count,
-        # more is a mismatch, and was told
-        accumulates=min(sum(image.accumulates[row] for image in run.images), load.work * count),
-        input_zeros=sum(image.input_zeros[row] for image in run.images),
-        inputs=sum(image.inputs[row] for image in run.images),
-    )
-
-
-def _layer_row(
-    run: MethodRun, row: int, load: Workload, config: Config, activity: Activity, energy: float
-) -> dict[str, Any]:
-    images, count = run.images, len(run.images)
-    k = _layer_numbers(run)[row]
+def _checks(runs: Sequence[Run]) -> dict[str, Any]:
+    compared = [image.comparison for run in runs for image in run.images]
     return {
-        "name": load.name,
-        "filters": load.filters,
-        "parameters": load.parameters,
-        "positions": load.positions,
-        "nnz": load.nnz,
-        "spike_sparsity": activity.spike_sparsity,
-        "input_sparsity": activity.input_sparsity,
-        "work": load.work,
-        "idle": load.idle,
-        "latency": load.latency,
-        "utilization": load.utilization,
-        "occupancy": load.occupancy,
-        "accumulates": _mean(sum(image.accumulates[row] for image in images), count),
-        "rtl_cycles": 0 if k is None else _mean(sum(image.cycles[k] for image in images), count),
-        "model_cycles": 0 if k is None else run.prepared.cycles[k].cycles,
-        "rtl_bound_cycles": rtl_bound_cycles(load.work, lanes=config.lanes, n_pe=config.n_pe),
-        "energy": energy,
+        "spikes_match": all(one.spikes is None for one in compared),
+        "cycles_match": all(one.cycles is None for one in compared)
+        and all(run.uneven is None for run in runs),
+        "counters_match": all(one.counters is None for one in compared),
+        "outputs_compared": sum(one.outputs for one in compared),
     }
-
-
-def _total_row(
-    run: MethodRun, loads: list[Workload], layers: list[dict[str, Any]], labels: np.ndarray
-) -> dict[str, Any]:
-    """Loading the input is part of the cycles."""
-    images, count = run.images, len(run.images)
-    load = totals(loads)
-    sums = {
-        name: sum(row[name] for row in layers)
-        for name in ("accumulates", "rtl_cycles", "model_cycles", "rtl_bound_cycles", "energy")
-    }
-    input_cycles = _mean(sum(image.input_cycles for image in images), count)
-    rtl_cycles = sums["rtl_cycles"] + input_cycles
-    model_input_cycles = _mean(sum(image.model_input_cycles for image in images), count)
-    inputs = sum(sum(image.inputs) for image in images)
-    predictions = [image.prediction for image in images]
-    return {
-        "filters": load.filters,
-        "parameters": load.parameters,
-        "positions": load.positions,
-        "nnz": load.nnz,
-        "spike_sparsity": 1 - min(sums["accumulates"] / load.work, 1) if load.work else None,
-        "input_sparsity": sum(sum(image.input_zeros) for image in images) / inputs,
-        "work": load.work,
-        "idle": load.idle,
-        "latency": load.latency,
-        "utilization": load.utilization,
-        "occupancy": load.occupancy,
-        "accumulates": sums["accumulates"],
-        "rtl_cycles": rtl_cycles,
-        "model_cycles": sums["model_cycles"] + model_input_cycles,
-        "rtl_bound_cycles": sums["rtl_bound_cycles"],
-        "energy": sums["energy"],
-        "input_cycles": input_cycles,
-        "rtl_efficiency": sums["rtl_bound_cycles"] / rtl_cycles,
-        "rtl_accuracy": float(np.mean(np.array(predictions) == labels)),
-        "predictions": predictions,
-        "labels": labels.tolist(),
-    }
-
-
-def component_energy(run: MethodRun, config: Config, accounting: str) -> dict[str, Any]:
-    """Energy of an image in pJ by component (docs/energy.md), whose parts add up to `total_pj`.
-
-    `paper`: from steps and accumulates. `rtl`: from the RTL's own cycles and what its program reads.
-    """
-    table, count = load_table(TECHNOLOGY), len(run.images)
-    layers = run.prepared.program.layers
-    if accounting == "rtl":
-        parts = []
-        for k, layer in enumerate(layers):
-            sums = {c: np.sum([i.counters[k][c] for i in run.images], axis=0) for c in COUNTERS}
-            means = {name: values / count for name, values in sums.items()}
-            parts.append(memory.rtl_counts(layer, means, config))
-        counts = add_counts(parts)
-    else:
-        loads = workloads(run, config)
-        counts = step_counts(
-            work=sum(load.work for load in loads),
-            idle=sum(load.idle for load in loads),
-            accumulates=sum(sum(image.accumulates) for image in run.images) / count,
-            accounting=accounting,
-            lif_updates=sum(memory.lif_updates(layer, config) for layer in layers),
-        )
-    lines = breakdown(table, counts, accounting=accounting, config=config)
-    return {"components": lines, "total_pj": total_pj(lines)}
 
 
 def write(report: Report, folder: Path, json_path: Path | None = None) -> None:
@@ -334,11 +179,11 @@ def counters_csv(report: Report) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["model", "method", "layer", "pe", *COUNTERS])
     for run in filter(None, (report.run, report.baseline)):
-        for k, layer in enumerate(run.prepared.program.layers):
+        for k, layer in enumerate(run.deployment.program.layers):
             sums = {c: np.sum([i.counters[k][c] for i in run.images], axis=0) for c in COUNTERS}
             for pe in range(report.content["hardware"]["n_pe"]):
-                values = [_mean(int(sums[c][pe]), len(run.images)) for c in COUNTERS]
-                names = [report.content["model"], run.prepared.method.name]
+                values = [mean(int(sums[c][pe]), len(run.images)) for c in COUNTERS]
+                names = [report.content["model"], run.deployment.method]
                 writer.writerow([*names, layer.integer.layer.name, pe, *values])
     return text.getvalue()
 
@@ -363,50 +208,15 @@ def table_rows(report: Report) -> tuple[list[str], list[list[object]], list[obje
 def page(report: Report) -> str:
     """The HTML page, complete in itself."""
     from sim.reports.html import render
-    from sim.reports.plots import plots
 
-    runs = _runs(report)
     return render(
         "report.html.j2",
         report=report.content,
         methods=report.methods,
         columns=COLUMNS,
         verdict=report.verdict,
-        plots=plots(
-            report.methods,
-            {name: categories(run) for name, run in runs.items()},
-            {name: pe_cycles(run) for name, run in runs.items()},
-            report.content["components"]["methods"],
-        ),
+        plots=report.plots(),
     )
-
-
-def pe_cycles(run: MethodRun) -> dict[str, np.ndarray]:
-    """Where each PE's cycles went over all layers, (n_pe,) by category, of the first image."""
-    return {c: np.sum([row[c] for row in run.images[0].counters], axis=0) for c in CYCLES}
-
-
-def categories(run: MethodRun) -> dict[str, np.ndarray]:
-    """Where the RTL's cycles went: mean over PEs, (rows of the report,) by category."""
-    counters, numbers = run.images[0].counters, _layer_numbers(run)
-    return {
-        c: np.array([0.0 if k is None else counters[k][c].mean() for k in numbers]) for c in CYCLES
-    }
-
-
-def _runs(report: Report) -> dict[str, MethodRun]:
-    return {r.prepared.method.name: r for r in (report.baseline, report.run) if r is not None}
-
-
-def _first_mismatch(run: MethodRun) -> str | None:
-    name = run.prepared.method.name
-    found = ((i, image.comparison.first) for i, image in enumerate(run.images))
-    told = next((f"{name}, image {i}: {text}" for i, text in found if text), None)
-    return told or (f"{name}: {run.uneven}" if run.uneven else None)
-
-
-def _mean(total: int, count: int) -> int | float:
-    return total // count if total % count == 0 else total / count
 
 
 def _reduction(mine: float, other: float) -> float | None:

@@ -21,12 +21,11 @@ from hw.export import export_top
 from hw.loader import Error
 from hw.results import beats_a_result
 from hw.spike_buffer import granules
-from sim.files import made_once
+from sim.files import BUILD, made_once
 from sim.rtl.verilator import build_shared_library
 from sw.compile import CompiledLayer, Program, Region
 
 HARNESS = [Path(__file__).with_name(name) for name in ("harness.cpp", "harness.v")]
-BUILD = Path(__file__).resolve().parents[2] / "build"
 
 
 class _Run(ctypes.Structure):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,33 +9,28 @@ import numpy as np
 from hw.counters import COUNTERS
 from hw.results import beats_a_result
 from sim.files import atomic_write
-from sim.models.cycles import LayerCycles
-from sim.models.golden import LayerResult
+from sim.models import golden
+from sim.models.cycles import input_cycles
 from sim.rtl.checks import expected_steps
-from sw.compile import Program
+from sim.rtl.runner import Loaded
 
 
-def expected_results(
-    program: Program,
-    golden: dict[str, LayerResult],
-    model: Sequence[LayerCycles],
-    *,
-    input_spikes: int,
-    input_cycles: int,
-) -> np.ndarray:
+def expected_results(loaded: Loaded, spikes: np.ndarray) -> np.ndarray:
     """Beats of the result stream, uint64 (beats,), in the order of hw.results, while nothing stalls.
 
-    golden, model: what the golden and the cycle model say of each layer.
+    spikes: an image's, uint8 (T, C, H, W). The golden and the cycle model say what comes.
     """
+    program, expected = loaded.program, golden.run(loaded.network, spikes)
     config = program.config
-    beats = [np.array([input_spikes | input_cycles << 32], np.uint64)]
-    for layer, predicted in zip(program.layers, model, strict=True):
+    cycles = input_cycles(program, spikes)
+    beats = [np.array([int(spikes.sum()) | cycles << 32], np.uint64)]
+    for layer, predicted in zip(program.layers, loaded.cycles, strict=True):
         if layer.output is None:
-            sums = golden[layer.integer.layer.name].output[:, layer.order].T  # (K, T), as loaded
+            sums = expected[layer.integer.layer.name].output[:, layer.order].T  # (K, T), as loaded
             row = np.zeros((len(sums), 2 * beats_a_result(config)), "<i4")
             row[:, : config.ticks] = sums
             beats.append(row.view("<u8").ravel())
-        counts = {**expected_steps(layer, golden, program), **predicted.counters}
+        counts = {**expected_steps(layer, expected, program), **predicted.counters}
         row = np.stack([counts[name] for name in COUNTERS], axis=1).astype("<u4")
         beats.append(row.view("<u8").ravel())
     return np.concatenate(beats)

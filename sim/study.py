@@ -1,4 +1,4 @@
-"""What the models say of a MODEL's tickets, without RTL: for the paper's tables and figures.
+"""What the models say of a deployment on a few images, without RTL.
 
 Everything is per image. Work, idle and cycles follow from the masks; accumulates and spikes from the
 golden model, averaged over a few test images. `uticket sim` holds both models to the RTL.
@@ -9,15 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from hw.config import Config
-from sim import simulate
-from sim.catalog import Method, Model
-from sim.images import first_images
+from sim.deployment import Deployment
 from sim.models import cycles, golden, memory
 from sim.models.components import (
     ComponentTable,
@@ -28,12 +25,12 @@ from sim.models.components import (
     total_pj,
 )
 from sim.models.cycles import LayerCycles
+from sim.models.eq3 import eq3
 from sim.models.memory import Accesses
 from sim.models.workload import Workload, layer_workload, totals
 from sim.paper.rivals import Task
-from sim.reports import run_report as report
 from sw import wsp
-from sw.compile import CompiledLayer, Program
+from sw.compile import CompiledLayer
 from sw.quantize import IntegerLayer
 from sw.ticket import NOT_MEASURED, Ticket
 
@@ -98,16 +95,27 @@ class TicketRound:
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """A method of a model."""
+    """A deployment with what its images make of it; energies in units of E_dyn or in pJ."""
 
-    model: str
-    method: str
-    config: Config
-    ticket: Ticket
-    program: Program
+    deployment: Deployment
     layers: list[LayerStudy]
     images: int
     input_cycles: float
+
+    @property
+    def method(self) -> str:
+        """Of the deployment."""
+        return self.deployment.method
+
+    @property
+    def config(self) -> Config:
+        """Of the deployment."""
+        return self.deployment.config
+
+    @property
+    def ticket(self) -> Ticket:
+        """Of the deployment."""
+        return self.deployment.ticket
 
     @cached_property
     def totals(self) -> dict[str, Any]:
@@ -122,10 +130,11 @@ class Study:
             + sum(layer.cycles.cycles for layer in self.layers if layer.cycles),
         }
 
-    def energy(self, ratio: float) -> float:
-        """Eq. 3 in units of E_dyn."""
+    def energy(self, leak: float) -> float:
+        """Eq. 3 in units of E_dyn; leak: E_leak / E_dyn."""
         load = self.totals
-        return load["accumulates"] + ratio * (load["work"] + load["idle"])
+        active = 1 - (load["spike_sparsity"] or 0)
+        return eq3(work=load["work"], idle=load["idle"], active=active, leak=leak)
 
     def counts(self, accounting: str) -> Counts:
         """For `sim.models.components.breakdown`."""
@@ -147,9 +156,11 @@ class Study:
     def accesses(self, accounting: str) -> Accesses:
         """To DRAM, GLB and scratchpads."""
         if accounting == "rtl":
-            parts = [memory.rtl_accesses(layer, self.config) for layer in self.program.layers]
+            parts = [
+                memory.rtl_accesses(layer, self.config) for layer in self.deployment.program.layers
+            ]
             spikes = self.layers[0].spikes
-            return memory.add([*parts, memory.rtl_input_accesses(self.program, spikes)])
+            return memory.add([*parts, memory.rtl_input_accesses(self.deployment.program, spikes)])
         return memory.add([self._paper_accesses(layer) for layer in self.layers])
 
     def dense_accesses(self, accumulates: float | None = None) -> Accesses:
@@ -241,60 +252,26 @@ class Study:
         return output.channels * output.side**2 * self.config.ticks
 
 
-def study(model: Model, methods: list[Method], images: int) -> list[Study]:
-    """The methods of a model on the first test images. Raises ValueError for what cannot run."""
-    config = model.hardware
-    tickets = simulate.load_tickets(model, methods)
-    pixels, _ = first_images(tickets[0].metadata["dataset"], images)
-    networks = simulate.quantize_tickets(tickets, config)
-    orders = simulate.sort_networks(methods, networks)
-    programs = simulate.compile_programs(networks, orders, config, image_side=pixels.shape[-1])
-    result = []
-    for method, ticket, network, program in zip(methods, tickets, networks, programs, strict=True):
-        prepared = simulate.Prepared(
-            method=method,
-            metadata=ticket.metadata,
-            network=network,
-            program=program,
-            cycles=cycles.predict(program),
-        )
-        inputs = golden.first_layer_spikes(network, pixels)
-        runs = [golden.run(network, spikes) for spikes in inputs]
-        loads = report.workloads(simulate.MethodRun(prepared=prepared, images=()), config)
-        rows = [
-            (layer, k, part) for k, layer in enumerate(program.layers) for part in layer.sources
-        ]
-        layers = [
-            _layer(
-                layer,
-                part,
-                load,
-                prepared.cycles[k] if part is layer.integer else None,
-                runs,
-                config,
-            )
-            for (layer, k, part), load in zip(rows, loads, strict=True)
-        ]
-        result.append(
-            Study(
-                model=model.name,
-                method=method.name,
-                config=config,
-                ticket=ticket,
-                program=program,
-                layers=layers,
-                images=images,
-                input_cycles=float(
-                    np.mean([cycles.input_cycles(program, spikes) for spikes in inputs])
-                ),
-            )
-        )
-    return result
-
-
-def missing_tickets(model: Model, methods: list[Method]) -> list[Path]:
-    """Ticket files that are not there (yet)."""
-    return [method.ticket for method in methods if not method.ticket.is_file()]
+def study(deployment: Deployment, images: int = 1) -> Study:
+    """A deployment on the first test images. Raises ValueError for what cannot run."""
+    program, config = deployment.program, deployment.config
+    pixels, _ = deployment.test_images(images)
+    inputs = deployment.spikes(pixels)
+    runs = [golden.run(deployment.network, spikes) for spikes in inputs]
+    rows = [
+        (layer, part, predicted if part is layer.integer else None)
+        for layer, predicted in zip(program.layers, deployment.cycles, strict=True)
+        for part in layer.sources
+    ]
+    return Study(
+        deployment=deployment,
+        layers=[
+            _layer(layer, part, load, predicted, runs, config)
+            for (layer, part, predicted), load in zip(rows, deployment.workload, strict=True)
+        ],
+        images=images,
+        input_cycles=float(np.mean([cycles.input_cycles(program, spikes) for spikes in inputs])),
+    )
 
 
 def _layer(

@@ -1,0 +1,180 @@
+"""A ticket on hardware: what the commands, the reports and a notebook share; docs/library.md."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from hw.config import Config
+from sim.catalog import Method, Model, load_model
+from sim.errors import BadInput
+from sim.images import first_images
+from sim.models import cycles, golden, workload
+from sim.models.cycles import LayerCycles
+from sim.models.workload import Totals, Workload
+from sim.rtl import runner
+from sim.rtl.harness import Rtl
+from sim.rtl.runner import ImageResult, Loaded
+from sw.compile import Program, compile_network, sort_orders
+from sw.datasets import SIDE
+from sw.quantize import IntegerNetwork, quantize
+from sw.ticket import Ticket
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Deployment:
+    """A ticket on hardware. Everything is computed once, when it is first asked for.
+
+    Each property raises ValueError for a ticket that the hardware cannot run.
+    """
+
+    ticket: Ticket
+    config: Config
+    method: str
+    """Its name, in reports."""
+    sort: bool = False
+    """Whether filters are loaded in order of their non-zero weights."""
+    twin: Deployment | None = None
+    """Another one of the same ticket and hardware, with the same integer network."""
+
+    @classmethod
+    def load(
+        cls, model: str, method: str | None = None, config: Config | None = None
+    ) -> Deployment:
+        """The ticket of a MODEL: a name of tickets/, a YAML, or a ticket file.
+
+        method: by default the model's first. config: instead of the model's hardware.
+        Raises BadInput for an unknown model or method.
+        """
+        chosen = load_model(model)
+        (one,) = deployments(chosen, [chosen.method(method)], config or chosen.hardware)
+        return one
+
+    @cached_property
+    def network(self) -> IntegerNetwork:
+        """Integers, without the float weights, which the array does not see."""
+        if self.twin is not None:
+            return self.twin.network
+        ticks = self.ticket.metadata["ticks"]
+        if ticks != self.config.ticks:
+            raise BadInput(f"the ticket has {ticks} ticks, the hardware {self.config.ticks}")
+        network, nothing = quantize(self.ticket, self.config), np.zeros(0)
+        lean = (replace(i, float_weight=nothing, float_bias=nothing) for i in network.array)
+        return replace(network, array=tuple(lean))
+
+    @cached_property
+    def orders(self) -> dict[str, np.ndarray] | None:
+        """The loaded order of each layer's filters; None for the network's own."""
+        return sort_orders(self.network) if self.sort else None
+
+    @cached_property
+    def program(self) -> Program:
+        """The program stream. Raises DoesNotFit for what the hardware cannot run."""
+        side = self.network.layers[0].pooled_side(SIDE)
+        return compile_network(self.network, self.config, input_side=side, orders=self.orders)
+
+    @cached_property
+    def cycles(self) -> list[LayerCycles]:
+        """What the cycle model says of each layer."""
+        return cycles.predict(self.program)
+
+    @cached_property
+    def workload(self) -> list[Workload]:
+        """Of each row of the report, its filters in the order in which they are loaded."""
+        return workload.of_program(self.program)
+
+    @property
+    def totals(self) -> Totals:
+        """Of the workload."""
+        return workload.totals(self.workload)
+
+    @property
+    def loaded(self) -> Loaded:
+        """What the array gets, and the cycles it must take."""
+        return Loaded(network=self.network, program=self.program, cycles=self.cycles)
+
+    def test_images(self, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """The first of its data set: uint8 (count, C, H, W), and labels, int64 (count,)."""
+        return first_images(self.ticket.metadata["dataset"], count)
+
+    def spikes(self, images: np.ndarray) -> np.ndarray:
+        """What the array gets of images, uint8 (N, C, H, W): uint8 (N, T, C, H, W)."""
+        return golden.first_layer_spikes(self.network, images)
+
+    def run(self, images: np.ndarray, *, rtl: Rtl | None = None, jobs: int | None = None) -> Run:
+        """Images, uint8 (N, C, H, W), through the RTL, every spike and counter compared.
+
+        rtl: by default built, or taken from the cache. jobs: processes, by default one a core.
+        Raises RtlError if the RTL errs or hangs.
+        """
+        if rtl is None:
+            with Rtl(self.config) as built:
+                return self.run(images, rtl=built, jobs=jobs)
+        (run,) = run_all([self], images, rtl=rtl, jobs=jobs)
+        return run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """Images through the array, compared."""
+
+    deployment: Deployment
+    images: tuple[ImageResult, ...]
+
+    @property
+    def mismatch(self) -> str | None:
+        """The first difference between RTL and models, in one line; None where all agreed."""
+        name = self.deployment.method
+        found = ((i, image.comparison.first) for i, image in enumerate(self.images))
+        told = next((f"{name}, image {i}: {text}" for i, text in found if text), None)
+        return told or (f"{name}: {self.uneven}" if self.uneven else None)
+
+    @property
+    def uneven(self) -> str | None:
+        """The first layer whose cycles differ between two images, which data must not do."""
+        for k, layer in enumerate(self.deployment.program.layers):
+            counts = [image.cycles[k] for image in self.images]
+            other = next((i for i, count in enumerate(counts) if count != counts[0]), None)
+            if other is not None:
+                return (
+                    f"{layer.integer.layer.name}, cycles: image 0 takes {counts[0]}, "
+                    f"image {other} takes {counts[other]}"
+                )
+        return None
+
+
+def deployments(model: Model, methods: Sequence[Method], config: Config) -> list[Deployment]:
+    """The methods of a model; a ticket that two of them share is read and quantized once."""
+    first: dict[Path, Deployment] = {}
+    made = []
+    for method in methods:
+        twin = first.get(method.ticket)
+        one = Deployment(
+            ticket=twin.ticket if twin else model.ticket(method),
+            config=config,
+            method=method.name,
+            sort=method.sort,
+            twin=twin,
+        )
+        first.setdefault(method.ticket, one)
+        made.append(one)
+    return made
+
+
+def run_all(
+    deployed: Sequence[Deployment],
+    images: np.ndarray,
+    *,
+    rtl: Rtl,
+    dump: Path | None = None,
+    jobs: int | None = None,
+    done: Callable[[], None] = lambda: None,
+) -> list[Run]:
+    """Every image through every deployment of the same hardware; see `sim.rtl.runner.run_images`."""
+    loaded = [one.loaded for one in deployed]
+    results = runner.run_images(rtl, loaded, images, dump=dump, jobs=jobs, done=done)
+    return [Run(deployment=d, images=r) for d, r in zip(deployed, results, strict=True)]

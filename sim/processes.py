@@ -1,0 +1,63 @@
+"""Processes that share a task: fresh ones, which end with the process that started them."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def processes(
+    jobs: int, start: Callable[..., None] | None = None, *arguments: Any
+) -> Iterator[ProcessPoolExecutor]:
+    """A pool of `jobs` processes, in each of which start(*arguments) has run; one thread of BLAS each.
+
+    They start afresh: a fork would share the threads of BLAS and of the progress bar. What was not
+    begun when the block ends is dropped.
+    """
+    before = os.environ.get("OPENBLAS_NUM_THREADS")
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # a process a core
+    spawn = multiprocessing.get_context("spawn")
+    try:
+        with ProcessPoolExecutor(
+            jobs, mp_context=spawn, initializer=_start, initargs=(start, arguments)
+        ) as pool:
+            try:
+                yield pool
+            finally:
+                pool.shutdown(cancel_futures=True)
+    finally:
+        if before is None:
+            del os.environ["OPENBLAS_NUM_THREADS"]
+
+
+def _start(start: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
+    end_with_parent()
+    if start is not None:
+        start(*arguments)
+
+
+def end_with_parent() -> None:
+    """End this process as soon as the one that started it is gone, killed without a word or not.
+
+    A worker would wait for its next task for good: it holds both ends of the pipe that brings it.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        raise RuntimeError("this process was not started by multiprocessing")
+
+    def wait() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()

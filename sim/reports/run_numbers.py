@@ -1,0 +1,162 @@
+"""The numbers of a run: `layers`, `totals` and `components` of report.json (docs/report.md)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from hw.counters import COUNTERS, CYCLES
+from sim.deployment import Run
+from sim.models import memory
+from sim.models.components import add_counts, breakdown, load_table, step_counts, total_pj
+from sim.models.eq3 import Activity, layer_energies, load_technology
+from sim.models.workload import Workload, rtl_bound_cycles
+
+TECHNOLOGY = "32nm"  # of the energy by component
+
+
+def rows(
+    run: Run, labels: np.ndarray, view: str = "spikes"
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """`layers` and `totals` of the report: means over the images, ratios of sums."""
+    loads = run.deployment.workload
+    activities = [_activity(run, row, load) for row, load in enumerate(loads)]
+    energies = layer_energies(activities, load_technology(), view=view)
+    layers = [
+        _layer_row(run, row, load, activity, energy / len(run.images))
+        for row, (load, activity, energy) in enumerate(
+            zip(loads, activities, energies, strict=True)
+        )
+    ]
+    return layers, _total_row(run, layers, labels)
+
+
+def _layer_numbers(run: Run) -> list[int | None]:
+    """For each row the layer whose cycles stand there; a shortcut convolution's are its host's."""
+    numbers: list[int | None] = []
+    for k, layer in enumerate(run.deployment.program.layers):
+        numbers += [k] if layer.convolution is None else [None, k]
+    return numbers
+
+
+def _activity(run: Run, row: int, load: Workload) -> Activity:
+    """Of a row, summed over the images."""
+    count = len(run.images)
+    return Activity(
+        work=load.work * count,
+        idle=load.idle * count,
+        # more is a mismatch, and was told
+        accumulates=min(sum(image.accumulates[row] for image in run.images), load.work * count),
+        input_zeros=sum(image.input_zeros[row] for image in run.images),
+        inputs=sum(image.inputs[row] for image in run.images),
+    )
+
+
+def _layer_row(
+    run: Run, row: int, load: Workload, activity: Activity, energy: float
+) -> dict[str, Any]:
+    images, count, config = run.images, len(run.images), run.deployment.config
+    k = _layer_numbers(run)[row]
+    return {
+        "name": load.name,
+        "filters": load.filters,
+        "parameters": load.parameters,
+        "positions": load.positions,
+        "nnz": load.nnz,
+        "spike_sparsity": activity.spike_sparsity,
+        "input_sparsity": activity.input_sparsity,
+        "work": load.work,
+        "idle": load.idle,
+        "latency": load.latency,
+        "utilization": load.utilization,
+        "occupancy": load.occupancy,
+        "accumulates": mean(sum(image.accumulates[row] for image in images), count),
+        "rtl_cycles": 0 if k is None else mean(sum(image.cycles[k] for image in images), count),
+        "model_cycles": 0 if k is None else run.deployment.cycles[k].cycles,
+        "rtl_bound_cycles": rtl_bound_cycles(load.work, lanes=config.lanes, n_pe=config.n_pe),
+        "energy": energy,
+    }
+
+
+def _total_row(run: Run, layers: list[dict[str, Any]], labels: np.ndarray) -> dict[str, Any]:
+    """Loading the input is part of the cycles."""
+    images, count = run.images, len(run.images)
+    load = run.deployment.totals
+    sums = {
+        name: sum(row[name] for row in layers)
+        for name in ("accumulates", "rtl_cycles", "model_cycles", "rtl_bound_cycles", "energy")
+    }
+    input_cycles = mean(sum(image.input_cycles for image in images), count)
+    rtl_cycles = sums["rtl_cycles"] + input_cycles
+    model_input_cycles = mean(sum(image.model_input_cycles for image in images), count)
+    inputs = sum(sum(image.inputs) for image in images)
+    predictions = [image.prediction for image in images]
+    return {
+        "filters": load.filters,
+        "parameters": load.parameters,
+        "positions": load.positions,
+        "nnz": load.nnz,
+        "spike_sparsity": 1 - min(sums["accumulates"] / load.work, 1) if load.work else None,
+        "input_sparsity": sum(sum(image.input_zeros) for image in images) / inputs,
+        "work": load.work,
+        "idle": load.idle,
+        "latency": load.latency,
+        "utilization": load.utilization,
+        "occupancy": load.occupancy,
+        "accumulates": sums["accumulates"],
+        "rtl_cycles": rtl_cycles,
+        "model_cycles": sums["model_cycles"] + model_input_cycles,
+        "rtl_bound_cycles": sums["rtl_bound_cycles"],
+        "energy": sums["energy"],
+        "input_cycles": input_cycles,
+        "rtl_efficiency": sums["rtl_bound_cycles"] / rtl_cycles,
+        "rtl_accuracy": float(np.mean(np.array(predictions) == labels)),
+        "predictions": predictions,
+        "labels": labels.tolist(),
+    }
+
+
+def component_energy(run: Run, accounting: str) -> dict[str, Any]:
+    """Energy of an image in pJ by component (docs/energy.md), whose parts add up to `total_pj`.
+
+    `paper`: from steps and accumulates. `rtl`: from the RTL's own cycles and what its program reads.
+    """
+    table, count, config = load_table(TECHNOLOGY), len(run.images), run.deployment.config
+    layers = run.deployment.program.layers
+    if accounting == "rtl":
+        parts = []
+        for k, layer in enumerate(layers):
+            sums = {c: np.sum([i.counters[k][c] for i in run.images], axis=0) for c in COUNTERS}
+            means = {name: values / count for name, values in sums.items()}
+            parts.append(memory.rtl_counts(layer, means, config))
+        counts = add_counts(parts)
+    else:
+        loads = run.deployment.workload
+        counts = step_counts(
+            work=sum(load.work for load in loads),
+            idle=sum(load.idle for load in loads),
+            accumulates=sum(sum(image.accumulates) for image in run.images) / count,
+            accounting=accounting,
+            lif_updates=sum(memory.lif_updates(layer, config) for layer in layers),
+        )
+    lines = breakdown(table, counts, accounting=accounting, config=config)
+    return {"components": lines, "total_pj": total_pj(lines)}
+
+
+def pe_cycles(run: Run) -> dict[str, np.ndarray]:
+    """Where each PE's cycles went over all layers, (n_pe,) by category, of the first image."""
+    return {c: np.sum([row[c] for row in run.images[0].counters], axis=0) for c in CYCLES}
+
+
+def categories(run: Run) -> dict[str, np.ndarray]:
+    """Where the RTL's cycles went: mean over PEs, (rows of the report,) by category."""
+    counters, numbers = run.images[0].counters, _layer_numbers(run)
+    return {
+        c: np.array([0.0 if k is None else counters[k][c].mean() for k in numbers]) for c in CYCLES
+    }
+
+
+def mean(total: int, count: int) -> int | float:
+    """An integer where it is one."""
+    return total // count if total % count == 0 else total / count

@@ -1,0 +1,196 @@
+"""Images through the Verilated array, in this process or in several, each compared with the models."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from hw.config import Config
+from sim.errors import BadInput
+from sim.files import write_npz
+from sim.models import cycles, golden
+from sim.models.cycles import LayerCycles
+from sim.processes import cores, processes
+from sim.rtl.checks import Comparison, compare
+from sim.rtl.harness import Rtl, RtlError, RtlRun
+from sw.compile import Program
+from sw.quantize import IntegerNetwork
+
+MARGIN = 2  # a run that takes so many times the predicted cycles has hung
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loaded:
+    """A network as the array gets it, and what the cycle model says of it."""
+
+    network: IntegerNetwork
+    program: Program
+    cycles: list[LayerCycles]
+
+    def max_cycles(self, input_cycles: int) -> int:
+        """Cycles after which the RTL is taken to hang."""
+        return MARGIN * (input_cycles + sum(layer.cycles for layer in self.cycles))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageResult:
+    """One image through the array, without its spikes."""
+
+    comparison: Comparison
+    prediction: int
+    input_cycles: int
+    model_input_cycles: int
+    cycles: tuple[int, ...]
+    """Of each layer, as the RTL counted them."""
+    counters: tuple[dict[str, np.ndarray], ...]
+    """Of each layer, (n_pe,) by name, as the RTL counted them."""
+    accumulates: tuple[int, ...]
+    """Of each source of each layer. The RTL counts a shortcut convolution and its host together; the
+    convolution's part is the golden model's."""
+    input_zeros: tuple[int, ...]
+    """(tick, neuron) pairs of each source's input, as the RTL stored it, without a spike."""
+    inputs: tuple[int, ...]
+    """(tick, neuron) pairs of each source's input."""
+    rtl_s: float
+    """Wall time inside the RTL, in seconds."""
+
+
+def run_image(rtl: Rtl, loaded: Loaded, image: np.ndarray, dump: Path | None = None) -> ImageResult:
+    """Run one image, uint8 (C, H, W), and compare; `dump` is the .npz that keeps the RTL's maps.
+
+    Raises RtlError if the RTL errs or hangs.
+    """
+    program = loaded.program
+    spikes = golden.first_layer_spikes(loaded.network, image[None])[0]
+    expected = golden.run(loaded.network, spikes)
+    input_cycles = cycles.input_cycles(program, spikes)
+    started = time.perf_counter()
+    run = rtl.run(program, spikes, max_cycles=loaded.max_cycles(input_cycles))
+    rtl_s = time.perf_counter() - started
+    maps = {program.layers[0].integer.layer.input: run.input}
+    for layer, done in zip(program.layers, run.layers, strict=True):
+        maps[layer.integer.layer.name] = done.output
+    sources = [maps[part.layer.input] for layer in program.layers for part in layer.sources]
+    if dump is not None:
+        write_npz(dump, _dumped(program, maps))
+    return ImageResult(
+        comparison=compare(program, expected, run, loaded.cycles, input_cycles=input_cycles),
+        prediction=golden.predict(run.layers[-1].output),
+        input_cycles=run.input_cycles,
+        model_input_cycles=input_cycles,
+        cycles=tuple(layer.cycles for layer in run.layers),
+        counters=tuple(layer.counters for layer in run.layers),
+        accumulates=tuple(_accumulates(program, expected, run)),
+        input_zeros=tuple(source.size - int(source.sum()) for source in sources),
+        inputs=tuple(source.size for source in sources),
+        rtl_s=rtl_s,
+    )
+
+
+def run_images(
+    rtl: Rtl,
+    programs: Sequence[Loaded],
+    images: np.ndarray,
+    *,
+    dump: Path | None = None,
+    jobs: int | None = None,
+    done: Callable[[], None] = lambda: None,
+) -> list[tuple[ImageResult, ...]]:
+    """Every image through every program; `done` is called after each.
+
+    dump: a folder for what the RTL produced of the first program. jobs: processes, by default one a
+    core if there are several images; one runs everything in this process, on `rtl`.
+    Raises RtlError if the RTL errs or hangs.
+    """
+    if dump is not None:
+        dump.mkdir(parents=True, exist_ok=True)
+
+    def target(p: int, i: int) -> Path | None:
+        return dump / f"image_{i:03}.npz" if dump is not None and p == 0 else None
+
+    results: dict[tuple[int, int], ImageResult] = {}
+    tasks = [(p, i) for p in range(len(programs)) for i in range(len(images))]
+    jobs = jobs or min(cores(), len(images))
+    if jobs == 1:
+        for p, i in tasks:
+            results[p, i] = run_image(rtl, programs[p], images[i], target(p, i))
+            done()
+    else:
+        with processes(jobs, _open, rtl.config, programs) as pool:
+            futures = {pool.submit(_work, p, images[i], target(p, i)): (p, i) for p, i in tasks}
+            try:
+                for future in as_completed(futures):
+                    results[futures[future]] = future.result()
+                    done()
+            except BrokenProcessPool:
+                raise RtlError("a process that ran the RTL died") from None
+    return [tuple(results[p, i] for i in range(len(images))) for p in range(len(programs))]
+
+
+def tracing_rtl(config: Config) -> Rtl:
+    """The array with waveforms. Raises BadInput, naming the package, where a header is missing."""
+    try:
+        return Rtl(config, trace=True)
+    except BadInput as error:
+        for header, package in (("lz4", "liblz4-dev"), ("zlib", "zlib1g-dev")):
+            if header in str(error):
+                raise BadInput(
+                    f"--trace: {header} is missing; on Debian: apt-get install {package}"
+                ) from None
+        raise
+
+
+def trace_layer(rtl: Rtl, loaded: Loaded, image: np.ndarray, layer: str, path: Path) -> None:
+    """Write the FST waveform of one layer of one image; `rtl` is from `tracing_rtl`."""
+    names = [compiled.integer.layer.name for compiled in loaded.program.layers]
+    spikes = golden.first_layer_spikes(loaded.network, image[None])[0]
+    limit = loaded.max_cycles(cycles.input_cycles(loaded.program, spikes))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rtl.run(loaded.program, spikes, max_cycles=limit, trace=(path, names.index(layer)))
+
+
+def _dumped(program: Program, maps: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """A shortcut convolution has an input and no output: its sums are in its host's."""
+    arrays = {}
+    for layer in program.layers:
+        for part in layer.sources:
+            arrays[f"{part.layer.name}.input"] = maps[part.layer.input]
+        name = layer.integer.layer.name
+        arrays[f"{name}.output"] = maps[name]
+    return arrays
+
+
+def _accumulates(
+    program: Program, expected: dict[str, golden.LayerResult], run: RtlRun
+) -> list[int]:
+    result = []
+    for layer, done in zip(program.layers, run.layers, strict=True):
+        total = int(done.counters["accumulates"].sum())
+        if layer.convolution is not None:
+            part = expected[layer.convolution.layer.name].accumulates
+            result.append(part)
+            total -= part
+        result.append(total)
+    return result
+
+
+# Of a worker process: its own model of the library that is built already, and the programs.
+_worker: tuple[Rtl, Sequence[Loaded]] | None = None
+
+
+def _open(config: Config, programs: Sequence[Loaded]) -> None:
+    global _worker
+    _worker = Rtl(config), programs
+
+
+def _work(program: int, image: np.ndarray, dump: Path | None) -> ImageResult:
+    if _worker is None:
+        raise RuntimeError("the process was not opened")
+    rtl, programs = _worker
+    return run_image(rtl, programs[program], image, dump)

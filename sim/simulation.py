@@ -1,0 +1,74 @@
+"""What `uticket sim` does, step by step: deployments through the RTL, and the report of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+from hw.config import Config
+from sim import deployment
+from sim.catalog import Model
+from sim.deployment import Deployment
+from sim.errors import BadInput
+from sim.reports import run_report
+from sim.reports.progress import Steps
+from sim.reports.run_report import Report
+from sim.rtl import runner
+from sim.rtl.harness import Rtl
+
+STAGES: tuple[tuple[str, Callable[[Deployment], object]], ...] = (
+    ("sort filters by non-zero weights", lambda one: one.orders),
+    ("compile", lambda one: one.program),
+)
+
+
+def simulate(
+    model: Model,
+    method: str | None,
+    config: Config,
+    *,
+    images: int,
+    folder: Path,
+    trace: str | None = None,
+    dump: Path | None = None,
+    view: str = "spikes",
+) -> Report:
+    """Run the method and its baseline on the first `images` test images; nothing is written but what is asked.
+
+    folder: gets the waveform of layer `trace`. dump: gets the maps of every image. view: of energy.
+    Raises BadInput for what cannot run, RtlError where the RTL errs or hangs.
+    """
+    methods = model.compared(method)
+    names = " and ".join(one.name for one in methods)
+    sorts = any(one.sort for one in methods)
+    with Steps(7 + sorts + 2 * (trace is not None)) as steps, ExitStack() as stack:
+        steps.step(f"load ticket: {names}")
+        deployed = deployment.deployments(model, methods, config)
+        pixels, labels = deployed[0].test_images(images)
+        steps.step(f"quantize to {config.weight_bits} bits")
+        layers = [[layer.layer.name for layer in one.network.array] for one in deployed]
+        if trace is not None and trace not in layers[0]:
+            known = ", ".join(layers[0])
+            raise BadInput(f"--trace {trace}: no layer of the array; allowed: {known}")
+        for text, stage in STAGES[not sorts :]:
+            steps.step(text)
+            for one in deployed:
+                stage(one)
+        steps.step("build the RTL, or take it from the cache")
+        rtl = stack.enter_context(Rtl(config))
+        if trace is not None:
+            steps.step("build the RTL with waveforms, or take it from the cache")
+            tracer = stack.enter_context(runner.tracing_rtl(config))
+        steps.step("cycle model")
+        loaded = [one.loaded for one in deployed]
+        count = images * len(methods)
+        steps.step(f"golden model, RTL and comparison: {images} x {names}", count)
+        run, *baseline = deployment.run_all(deployed, pixels, rtl=rtl, dump=dump, done=steps.part)
+        if trace is not None:
+            path = folder / f"{trace}.fst"
+            steps.step(f"waveform: {path}")
+            runner.trace_layer(tracer, loaded[0], pixels[0], trace, path)
+        steps.step(f"report: {folder}")
+        other = baseline[0] if baseline else None
+        return run_report.build(model.name, run, other, labels, build_s=rtl.build_s, view=view)
