@@ -30,7 +30,7 @@ FAULTS = {
 
 def bench() -> Bench:
     """A PE with any inputs. `counting` is high from a layer's start to `capture`, which ends it."""
-    b = Bench(PE(CONFIG, 0))
+    b = Bench(PE(CONFIG))
     b.assume(~b.capture | b.counting)
     chosen = b.inside("counters.cycle", len(CYCLES))
     b.check(sum(chosen[k] for k in range(len(CYCLES))) == 1)

@@ -40,9 +40,9 @@ def pe() -> Bench:
 
     A layer starts when the one before is done. A window comes LATENCY cycles after its slot.
     """
-    b = Bench(PE(CONFIG, 0))
+    b = Bench(PE(CONFIG))
     m, pointer, rows = b.m, pointer_bits(CONFIG), CONFIG.scratchpad_rows
-    for name in ("layer", "geometry"):
+    for name in ("index", "layer", "geometry"):
         value = Value.cast(b.ports[name])
         b.assume(b.past(b.done, f"{name}_done") | (value == b.past(value, name)))
     b.assume(~b.layer_start | b.done)

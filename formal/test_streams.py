@@ -77,8 +77,8 @@ def results() -> Bench:
 
 def pe() -> Bench:
     """The layer holds still until the PE is done with it."""
-    b = Bench(PE(CONFIG, 0))
-    for name in ("layer", "geometry"):
+    b = Bench(PE(CONFIG))
+    for name in ("index", "layer", "geometry"):
         value = Value.cast(b.ports[name])
         b.assume(b.past(b.done, f"{name}_done") | (value == b.past(value, name)))
     b.keeps_stream_rules("output")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 
 from amaranth import Cat, Module, Mux, Signal, signed
@@ -20,7 +21,7 @@ from hw.writer import Writer, row_layout
 
 
 class Array(wiring.Component):
-    """n_pe PEs around one spike buffer.
+    """n_pe PEs around one spike buffer. pe: makes one; what stands for a PE has its ports.
 
     PE i reads in cycles congruent to i modulo n_pe (to i // 4 modulo n_pe / 4 where maps are small)
     and writes in cycles congruent to i modulo n_pe, counted from the start of the layer: no arbiter.
@@ -30,8 +31,8 @@ class Array(wiring.Component):
     results: raw accumulators of a classifier; room: it takes one more. written: the buffer's writes.
     """
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
+    def __init__(self, config: Config, pe: Callable[[Config], PE] = PE) -> None:
+        self.config, self.pe = config, pe
         super().__init__(
             {
                 "header": In(FILTER_HEADER),
@@ -64,7 +65,7 @@ class Array(wiring.Component):
         m.submodules.buffer = buffer = SpikeBuffer(config)
         m.submodules.windows = windows = WindowReader(config)
         m.submodules.writer = writer = Writer(config)
-        pes = [PE(config, i) for i in range(config.n_pe)]
+        pes = [self.pe(config) for _ in range(config.n_pe)]
         rotation = -(-config.n_pe // BANKS)  # cycles in which every PE has a slot, small maps
         slot, phase = Signal(range(max(config.n_pe, 2))), Signal(range(max(rotation, 2)))
         m.d.sync += [
@@ -113,6 +114,7 @@ class Array(wiring.Component):
                 m.d.sync += after.eq(before)
             mine = Mux(self.layer.fast, phase == i // BANKS, slot == i)
             m.d.comb += [
+                pe.index.eq(i),
                 queue.w_en.eq(self.header_valid[i]),
                 queue.w_data.eq(self.header),
                 self.header_ready[i].eq(queue.w_rdy),

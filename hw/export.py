@@ -11,10 +11,11 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from amaranth.back import verilog
-from amaranth.hdl import Fragment, Value, ValueCastable
+from amaranth.hdl import ClockSignal, Fragment, Instance, ResetSignal, Value, ValueCastable
 from amaranth.hdl._ir import PortDirection
 from amaranth.lib import wiring
 
@@ -48,34 +49,75 @@ HEADER = """\
 # start it. In SystemVerilog (`iverilog -g2012`) a declaration's initial value is no change.
 TRIGGER = re.compile(r"reg (\\\$auto\$verilog_backend\S+)\s+= 0;")
 
+# The first module of a text, up to the end of its list of ports.
+ONE_MODULE = re.compile(r"(\nmodule [^;]+;\n)")
+
 
 def export(
     component: wiring.Component, name: str, folder: Path, platform: object | None = None
 ) -> Path:
     """Write `folder/name.v`, module `name`, and `name.json`; returns the Verilog's path.
 
-    Ports are named as in the component, parts joined by two underscores. The JSON maps the design's
-    hierarchical names (modules and signal, joined by dots) to the Verilog's.
+    Ports are named as in the component, parts joined by two underscores. The PEs of an array are
+    instances of one module, `name.pe`. The JSON maps the design's hierarchical names (modules and
+    signal, joined by dots) to the Verilog's.
     """
-    ports = {}
-    for path, member, value in component.signature.flatten(component):
-        bits = value.as_value() if isinstance(value, ValueCastable) else value
-        if isinstance(bits, Value):
-            direction = PortDirection.Input if member.flow == wiring.In else PortDirection.Output
-            ports["__".join(map(str, path))] = (bits, direction)
     fragment = Fragment.get(component, platform)
-    text, names = verilog.convert_fragment(
-        fragment, ports, name, emit_src=False, strip_internal_attrs=True
-    )
+    pes = list(_share_pes(fragment, name, f"{name}.pe"))
+    text, mapped = _convert(component, fragment, name)
+    if pes:
+        _, pe, pe_fragment = pes[0]
+        pe_text, pe_names = _convert(pe, pe_fragment, f"{name}.pe")
+        text += ONE_MODULE.sub(r"\1  /* verilator no_inline_module */\n", pe_text, count=1)
+        own = len(f"{name}.pe")
+        for where, _, _ in pes:
+            mapped |= {where + key[own:]: where + value[own:] for key, value in pe_names.items()}
     folder.mkdir(parents=True, exist_ok=True)
-    mapped = {}
-    for signal, path in names.items():
-        where = list(path)
-        mapped[".".join([*where[:-1], signal.name])] = ".".join(where)
     result = folder / f"{name}.v"
     result.write_text(HEADER + TRIGGER.sub(r"reg \1 ;\n  initial \1 = 0;", text))
     (folder / f"{name}.json").write_text(json.dumps(mapped, indent=1, sort_keys=True) + "\n")
     return result
+
+
+def _share_pes(fragment: Fragment, path: str, module: str) -> Iterator[tuple[str, PE, Fragment]]:
+    """Makes each PE in a design an instance of `module`; what was there: path, component, fragment.
+
+    PEs are the same but for their inputs. As one module, Verilator compiles them once.
+    """
+    for k, (part, name, where) in enumerate(fragment.subfragments):
+        inside = f"{path}.{name}"
+        pe = next((origin for origin in part.origins or () if type(origin) is PE), None)
+        if pe is None:
+            yield from _share_pes(part, inside, module)
+        else:
+            ports = [(kind, port, bits) for port, kind, bits in _ports(pe)]
+            clock = ("i", "clk", ClockSignal()), ("i", "rst", ResetSignal())
+            fragment.subfragments[k] = (Instance(module, *clock, *ports), name, where)
+            yield inside, pe, part
+
+
+def _ports(component: wiring.Component) -> Iterator[tuple[str, str, Value]]:
+    """Name in the Verilog, "i" or "o", and bits of every port, clock and reset left out."""
+    for path, member, value in component.signature.flatten(component):
+        bits = value.as_value() if isinstance(value, ValueCastable) else value
+        if isinstance(bits, Value):
+            yield "__".join(map(str, path)), "i" if member.flow == wiring.In else "o", bits
+
+
+def _convert(
+    component: wiring.Component, fragment: Fragment, name: str
+) -> tuple[str, dict[str, str]]:
+    """Verilog of a component, and what its signals are called there."""
+    directions = {"i": PortDirection.Input, "o": PortDirection.Output}
+    ports = {port: (bits, directions[kind]) for port, kind, bits in _ports(component)}
+    text, names = verilog.convert_fragment(
+        fragment, ports, name, emit_src=False, strip_internal_attrs=True
+    )
+    mapped = {}
+    for signal, path in names.items():
+        where = list(path)
+        mapped[".".join([*where[:-1], signal.name])] = ".".join(where)
+    return text, mapped
 
 
 def export_top(config: Config, folder: Path) -> Path:
@@ -86,7 +128,7 @@ def export_top(config: Config, folder: Path) -> Path:
 def modules(config: Config) -> dict[str, wiring.Component]:
     """What a designer takes, from one PE to the chip on AXI. By the Verilog module's name."""
     return {
-        "pe": PE(config, 0),
+        "pe": PE(config),
         "pe_array": Array(config),
         "top": Top(config),
         "top_axi": TopAxi(config),

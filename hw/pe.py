@@ -54,18 +54,20 @@ def tile_layout(config: Config) -> data.StructLayout:
 
 
 class PE(wiring.Component):
-    """PE number `index` of the array.
+    """One PE of the array.
 
+    index: its number there, a constant.
     weights, header: beats and filter headers of this PE from the program stream.
     layer, geometry: of the running layer. layer_start: a pulse. layer_active: until the layer ends.
     request, window: the read port of the spike buffer. output: its write port, or the results'.
     at_barrier, release: the barrier between segments. done: the layer's output is out.
     """
 
-    def __init__(self, config: Config, index: int) -> None:
-        self.config, self.index = config, index
+    def __init__(self, config: Config) -> None:
+        self.config = config
         super().__init__(
             {
+                "index": In(range(max(config.n_pe, 2))),
                 "weights": In(stream.Signature(STREAM_BITS)),
                 "header": In(stream.Signature(FILTER_HEADER)),
                 "layer": In(LAYER),

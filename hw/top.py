@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from amaranth import Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
@@ -10,6 +12,7 @@ from hw.apu import Apu
 from hw.array import Array
 from hw.config import BANKS, Config
 from hw.loader import Error, Loader, beat_layout
+from hw.pe import PE
 from hw.program import LAYER
 from hw.results import Results
 from hw.spike_buffer import granules
@@ -25,8 +28,8 @@ class Top(wiring.Component):
     granules, and the word for even and odd banks. It has no flow control: it only watches.
     """
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
+    def __init__(self, config: Config, pe: Callable[[Config], PE] = PE) -> None:
+        self.config, self.pe = config, pe
         super().__init__(
             {
                 "program": In(stream.Signature(beat_layout())),
@@ -46,7 +49,7 @@ class Top(wiring.Component):
         config = self.config
         m.submodules.loader = loader = Loader(config)
         m.submodules.apu = apu = Apu(config)
-        m.submodules.array = array = Array(config)
+        m.submodules.array = array = Array(config, self.pe)
         m.submodules.results = results = Results(config)
         m.submodules.sequencer = sequencer = Sequencer(config)
         connect(m, flipped(self.program), loader.i)

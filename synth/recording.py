@@ -131,15 +131,11 @@ def _changes(counter: np.ndarray) -> np.ndarray:
 
 
 def _names(verilog: Path, ports: Ports) -> dict[str, str]:
-    """Hierarchical Verilog names in PE 0: a port is what the module calls so, else what the map says."""
+    """Hierarchical Verilog names in PE 0: of its ports, and of what the map of names knows."""
     mapped: dict[str, str] = json.loads(verilog.with_suffix(".json").read_text())
-    header = verilog.read_text().partition("\nmodule \\top.array.pe_0 (")[2].partition(");")[0]
-    own = {name.strip(" \\\n") for name in header.split(",")}
-    names = {}
-    for name in (*ports.inputs, *ports.outputs, *(f"counters.{n}" for n in COUNTED), "counting"):
-        path = f"top.array.pe_0.{name}"
-        names[name] = path if name in own else mapped[path]
-    return names
+    pe = "top.array.pe_0"
+    names = {name: f"{pe}.{name}" for name in (*ports.inputs, *ports.outputs)}
+    return names | {name: mapped[f"{pe}.{name}"] for name in (f"counters.{n}" for n in COUNTED)}
 
 
 def _recorder(names: dict[str, str], ports: Ports) -> str:

@@ -140,6 +140,7 @@ class Surroundings:
         return {
             **self._offer("header", self.headers, rng),
             **self._offer("weights", self.words, rng),
+            "index": self.index,
             "layer": self.layer,
             "geometry": self.geometry,
             "layer_start": start,
@@ -242,4 +243,4 @@ async def layers(dut):
 @pytest.mark.parametrize("network", NETWORKS)
 def test_pe(network):
     for stall in (0, 0.4):
-        run(PE(CONFIG, INDEX), "pe", "layers", f"{network}-{stall}", network=network, stall=stall)
+        run(PE(CONFIG), "pe", "layers", f"{network}-{stall}", network=network, stall=stall)

@@ -58,7 +58,7 @@ def test_two_exports_are_equal(exported, tmp_path):
     """The second with other hashes, in a process that has elaborated other things before."""
     boxes = exported / "blackbox"
     for component, name, platform, where in (
-        (PE(CONFIG, 0), "pe", BlackBoxes(), boxes),
+        (PE(CONFIG), "pe", BlackBoxes(), boxes),
         (Top(CONFIG), "top", None, exported),
     ):
         again = export(component, name, tmp_path, platform)
@@ -87,7 +87,7 @@ def test_the_map_of_names(exported):
 
 
 def test_memories_are_memories_or_black_boxes(exported):
-    for name, count in {"pe": (1, 0), "top": (CONFIG.n_pe, 4)}.items():
+    for name, count in {"pe": (1, 0), "top": (1, 4)}.items():
         inferred = (exported / f"{name}.v").read_text()
         boxes = (exported / "blackbox" / f"{name}.v").read_text()
         rings = len(re.findall(r"reg \[63:0\] ring \[\d+:0\];", inferred))
@@ -97,6 +97,16 @@ def test_memories_are_memories_or_black_boxes(exported):
         assert macros == count
         assert " ring [" not in boxes
         assert "accumulators_0 [" in boxes
+
+
+def test_an_array_has_one_module_for_all_its_pes(exported):
+    for name in ("pe_array", "top", "top_axi"):
+        text = (exported / f"{name}.v").read_text()
+        assert text.count(f"module \\{name}.pe (") == 1
+        assert text.count(f"  \\{name}.pe  pe_") == CONFIG.n_pe
+        names = json.loads((exported / f"{name}.json").read_text())
+        inside = [key.rpartition(".pe_")[2] for key in names if key.endswith(".decoder.pattern")]
+        assert inside == [f"{k}.decoder.pattern" for k in range(CONFIG.n_pe)]
 
 
 async def record(dut, path):
