@@ -20,7 +20,7 @@ from torch import nn
 from sw import networks, neurons
 from sw.devices import default_device
 from sw.model import SpikingNetwork, loss
-from sw.neurons import LEAK
+from sw.neurons import TRAINED
 
 
 class SpikingJellyVGG(nn.Module):
@@ -56,7 +56,7 @@ class SpikingJellyVGG(nn.Module):
         from spikingjelly.activation_based import neuron, surrogate
 
         return neuron.LIFNode(
-            tau=1 / (1 - LEAK), detach_reset=True, surrogate_function=surrogate.ATan()
+            tau=1 / TRAINED.gain, detach_reset=True, surrogate_function=surrogate.ATan()
         )
 
     def forward(self, images: torch.Tensor, ticks: int) -> torch.Tensor:

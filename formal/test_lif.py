@@ -1,6 +1,6 @@
-"""The LIF bank against u = leak(u) + sum, fire where u >= threshold, then u = 0.
+"""The LIF bank against u = leak(u) + sum, fire where u >= threshold, then the reset.
 
-The leak is not written as a shift: its quotient q of a potential u is any number for which
+The leak of the first three neurons is not written as a shift: its quotient q of a potential u is any number for which
 q * 2^s <= u < (q + 1) * 2^s.
 """
 
@@ -13,8 +13,9 @@ from formal.bench import Bench
 from formal.prove import fault, prove, refute
 from hw.config import PRESETS, Config
 from hw.lif import Lif
+from hw.neuron import NEURONS
 
-LEAKS = [("shift", 2), ("complement", 3), ("none", 1)]
+LEAKS = [(name, 2 + number) for number, name in enumerate(NEURONS)]
 FAULTS = {
     "fires above the threshold only": fault(
         "assign fires_3 = $signed({w} [23:0]) >= $signed(threshold);",
@@ -40,7 +41,7 @@ def bench(config: Config) -> Bench:
         b.m.d.comb += u.eq(left + sums[t])
         b.assume(~whole | ((u >= -(1 << (bits - 1))) & (u < 1 << (bits - 1))))
         after = Signal(signed(bits), name=f"spec_{t}_after")
-        b.m.d.comb += after.eq(Mux(u >= threshold, 0, u))
+        b.m.d.comb += after.eq(Mux(u >= threshold, config.neuron.reset(u, threshold), u))
         b.check(b.spikes[t] == (u >= threshold), whole)
         seen = (
             b.past(b.potentials[t], f"potential_{t}", ticks - t - 1)
@@ -51,7 +52,8 @@ def bench(config: Config) -> Bench:
         quotient = b.any(signed(bits), f"quotient_{t}")
         b.assume((quotient << config.leak_shift) <= after)
         b.assume(after < ((quotient + 1) << config.leak_shift))
-        left = {"shift": quotient, "complement": after - quotient, "none": after}[config.leak_mode]
+        known = {"shift": quotient, "complement": after - quotient, "none": after}
+        left = known.get(config.leak_mode, config.neuron.leak(after))
     return b
 
 

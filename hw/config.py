@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-LEAK_MODES = ("shift", "complement", "none")
+from hw.neuron import NEURONS, SHIFTS, Neuron
+
 WORD_BITS = 16  # a scratchpad word: one WSP header or one weight
 STREAM_BITS = 64  # a beat of the program and result streams
 STREAM_WORDS = STREAM_BITS // WORD_BITS
@@ -29,7 +30,8 @@ class Config:
     accumulator_bits: int = 24
     """Of accumulators and membrane potentials, 16 to 24."""
     leak_mode: str = "shift"
-    """What is left of a potential after a tick: u >>> leak_shift, u - (u >>> leak_shift), or u."""
+    """The neuron, by its name in hw/neuron.py. A tick leaves of a potential u: "shift" u >>> leak_shift,
+    "complement" u - (u >>> leak_shift), "none" u."""
     leak_shift: int = 2
     """Bits; 1 to 8."""
     buffer_depth: int = 512
@@ -58,8 +60,8 @@ class Config:
         )
         require("weight_bits", self.weight_bits in (4, 8, 16), "4, 8 or 16")
         require("accumulator_bits", 16 <= self.accumulator_bits <= 24, "16 to 24")
-        require("leak_mode", self.leak_mode in LEAK_MODES, ", ".join(LEAK_MODES))
-        require("leak_shift", 1 <= self.leak_shift <= 8, "1 to 8")
+        require("leak_mode", self.leak_mode in NEURONS, ", ".join(NEURONS))
+        require("leak_shift", self.leak_shift in SHIFTS, f"{SHIFTS[0]} to {SHIFTS[-1]}")
         require(
             "buffer_depth",
             power_of_two(self.buffer_depth) and 16 <= self.buffer_depth <= 4096,
@@ -101,12 +103,10 @@ class Config:
         """Beats that fit a PE's weight ring."""
         return self.scratchpad_depth // STREAM_WORDS
 
-    def leak(self, u: int) -> int:
-        """What is left of a potential `u` after a tick, in integers, flooring as the hardware does."""
-        if self.leak_mode == "none":
-            return u
-        shifted = u >> self.leak_shift
-        return shifted if self.leak_mode == "shift" else u - shifted
+    @property
+    def neuron(self) -> Neuron:
+        """What a tick does to a potential."""
+        return NEURONS[self.leak_mode](self.leak_shift)
 
     def to_dict(self) -> dict:
         """All fields, and the derived ones that reports show."""

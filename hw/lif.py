@@ -14,16 +14,8 @@ from hw.config import Config
 from hw.unreset import data_register
 
 
-def leak(config: Config, u: Value) -> Value:
-    """What a tick leaves of a potential; shifts floor."""
-    if config.leak_mode == "none":
-        return u
-    shifted = u >> config.leak_shift
-    return shifted if config.leak_mode == "shift" else u - shifted
-
-
 class Lif(wiring.Component):
-    """u = leak(u) + sum; fires where u >= threshold; u = 0 after firing.
+    """hw.neuron in hardware: u = leak(u) + sum; fires where u >= threshold; u = reset(u) after firing.
 
     valid, sums: one neuron a cycle, a field a tick. threshold: held while its neurons pass.
     potentials: after each tick's reset; tick t's belongs to the neuron of t + 1 cycles ago, or to the last before
@@ -50,7 +42,7 @@ class Lif(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        bits = self.config.accumulator_bits
+        bits, neuron = self.config.accumulator_bits, self.config.neuron
         fired: Value | None = None  # of the ticks before, of the neuron in this stage
         here: Value = self.valid  # a neuron is in this stage
         waiting = list(
@@ -63,14 +55,14 @@ class Lif(wiring.Component):
                 Signal(name=f"fires_{t}"),
                 Signal(t + 1, name=f"fired_{t}", reset_less=True),
             )
-            m.d.comb += u.eq(waiting[0] + (leak(self.config, potentials[t - 1]) if t else 0))
+            m.d.comb += u.eq(waiting[0] + (neuron.leak(potentials[t - 1]) if t else 0))
             m.d.comb += fires.eq(u >= self.threshold)
             delayed = [
                 Signal(signed(bits), name=f"sum_{k}_in_{t + 1}", reset_less=True)
                 for k in range(t + 1, self.config.ticks)
             ]
             with m.If(here):
-                m.d.sync += potentials[t].eq(Mux(fires, 0, u))
+                m.d.sync += potentials[t].eq(Mux(fires, neuron.reset(u, self.threshold), u))
                 m.d.sync += stage[t].eq(fires)
                 m.d.sync += [
                     after.eq(before) for after, before in zip(delayed, waiting[1:], strict=True)

@@ -22,6 +22,7 @@ from hw.program import (
     VERSION,
     pack,
 )
+from hw.tiling import Storage, Tiling
 from sw import csr, wsp
 from sw.balance import filter_nnz, sort_order
 from sw.networks import shortcut_convolutions
@@ -82,6 +83,10 @@ class CompiledLayer:
     def side(self) -> int:
         """Of the map of neurons, before pooling or averaging."""
         return self.fields["side"]
+
+    def tiling(self, config: Config) -> Tiling:
+        """Of the map of neurons."""
+        return _tiling(self.fields, config)
 
     @property
     def sources(self) -> tuple[IntegerLayer, ...]:
@@ -212,7 +217,9 @@ def compile_network(
             "input": _source(source, strided[0]),
             "shortcut": _source(shortcut, strided[1]),
         }
-        segments = _segments(streams, config, tiles=_tiles(fields, config), identities=identities)
+        segments = _segments(
+            streams, config, tiles=_tiling(fields, config).count, identities=identities
+        )
         compiled.append(
             CompiledLayer(integer, convolution, order, fields, source, output, tuple(segments))
         )
@@ -228,6 +235,18 @@ def sort_orders(network: IntegerNetwork) -> dict[str, np.ndarray]:
     for name, host in shortcut_convolutions(network.layers).items():
         counts[host.name] = counts[host.name] + counts.pop(name)
     return {name: sort_order(count) for name, count in counts.items()}
+
+
+def _tiling(fields: dict, config: Config) -> Tiling:
+    side, output = fields["side"], fields["output_side"]
+    return Tiling(
+        config=config,
+        height=side,
+        width=side,
+        output=Storage(config, output, output),
+        half=bool(fields["half"]),
+        pool=bool(fields["pool"]),
+    )
 
 
 def _source(region: Region, strided: bool) -> dict[str, int]:
@@ -269,14 +288,6 @@ def _weights(
         wide_mask[centre] = more_mask.reshape(more_mask.shape[:2])
         more_weight, more_mask = wide_weight, wide_mask
     return np.concatenate([weight, more_weight], 1), np.concatenate([mask, more_mask], 1)
-
-
-def map_words(side: int, channels: int, config: Config) -> int:
-    """Words of each bank that a map takes in the spike buffer."""
-    if side <= config.tile_side:
-        return -(-channels // BANKS)
-    across = -(-side // (2 * config.tile_side))
-    return channels * across * across
 
 
 def _check(
@@ -350,7 +361,7 @@ def _allocate(
                 )
     regions: dict[str, Region] = {}
     for number, (name, birth) in enumerate(born.items()):
-        words = map_words(sides[name], channels[name], config)
+        words = Storage(config, sides[name], sides[name]).bank_words(channels[name])
         alive = sorted(
             (regions[other] for other in regions if dies.get(other, born[other]) >= birth),
             key=lambda region: region.base,
@@ -369,11 +380,6 @@ def _allocate(
         base = fitting[-1][1] - words if number % 2 else fitting[0][0]
         regions[name] = Region(base, words, sides[name], channels[name])
     return regions
-
-
-def _tiles(fields: dict, config: Config) -> int:
-    block = config.tile_side // 2 if fields["half"] else config.tile_side
-    return (-(-fields["side"] // block)) ** 2
 
 
 def _encode(weight: np.ndarray, mask: np.ndarray) -> Encoded:

@@ -20,7 +20,7 @@ from sim.models import golden
 from sw import sparse
 from sw.networks import Layer
 from sw.quantize import IntegerLayer, IntegerNetwork
-from sw.sparse import BORDER, Leak
+from sw.sparse import BORDER, Leak, Reset
 
 BATCH = 16  # images: four ticks of them, a byte each, fill a line of the cache
 
@@ -44,6 +44,7 @@ class Arithmetic:
 
     layers: tuple[Numbers, ...]
     leak: Leak
+    reset: Reset
 
 
 def integers(network: IntegerNetwork) -> Arithmetic:
@@ -51,14 +52,18 @@ def integers(network: IntegerNetwork) -> Arithmetic:
     layers = (
         _numbers(i, np.int32, i.weight, i.bias, i.threshold, i.shortcut) for i in network.array
     )
-    return Arithmetic(tuple(layers), sparse.integer_leak(network.leak_mode, network.leak_shift))
+    return Arithmetic(
+        tuple(layers), sparse.integer_leak(network.neuron), sparse.reset(network.neuron)
+    )
 
 
 def floats(network: IntegerNetwork) -> Arithmetic:
     """The network before it was rounded: it fires at v >= 1, and a shortcut's spike adds the gain."""
-    gain = 1.0 if network.float_leak == 1 else 1 - network.float_leak
+    gain = network.neuron.gain
     layers = (_numbers(i, np.float32, i.float_weight, i.float_bias, 1, gain) for i in network.array)
-    return Arithmetic(tuple(layers), sparse.float_leak(network.float_leak))
+    return Arithmetic(
+        tuple(layers), sparse.float_leak(network.neuron), sparse.reset(network.neuron)
+    )
 
 
 def accuracies(
@@ -113,7 +118,12 @@ def first_layer(network: IntegerNetwork, images: np.ndarray) -> np.ndarray:
     """The spikes of `golden.first_layer_spikes`, as int8 (T, K, H, W, N): images are innermost."""
     currents = np.stack(list(golden.first_layer_currents(network, images)), axis=-1)
     spikes = np.empty((network.ticks, *currents.shape), np.int8)
-    sparse.replay(currents.ravel(), network.float_leak, spikes.reshape(network.ticks, -1))
+    sparse.replay(
+        currents.ravel(),
+        network.neuron.factor,
+        sparse.reset(network.neuron),
+        spikes.reshape(network.ticks, -1),
+    )
     if network.layers[0].pool == "max2":
         ticks, filters, height, width, batch = spikes.shape
         even = spikes[:, :, : height // 2 * 2, : width // 2 * 2]
@@ -141,7 +151,7 @@ def outputs(network: Arithmetic, spikes: np.ndarray) -> np.ndarray:
         if numbers.threshold is None:
             maps[layer.name] = sums
         else:
-            maps[layer.name] = _fired(numbers, sums, network.leak, ticks)
+            maps[layer.name] = _fired(numbers, sums, network, ticks)
     raise ValueError("the network has no classifier")
 
 
@@ -198,10 +208,10 @@ def _sums(numbers: Numbers, x: np.ndarray) -> np.ndarray:
     return sums
 
 
-def _fired(numbers: Numbers, sums: np.ndarray, leak: Leak, ticks: int) -> np.ndarray:
+def _fired(numbers: Numbers, sums: np.ndarray, network: Arithmetic, ticks: int) -> np.ndarray:
     """The map of spikes, pooled, of neurons that get `sums`."""
     filters, height, width, lanes = sums.shape
     pool = 2 if numbers.layer.pool == "max2" else 1
     result = sparse.empty_map(filters, height // pool, width // pool, lanes)
-    sparse.fire(sums, numbers.threshold, leak, ticks, pool, result)
+    sparse.fire(sums, numbers.threshold, network.leak, network.reset, ticks, pool, result)
     return result

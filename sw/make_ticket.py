@@ -19,7 +19,7 @@ from hw.config import Config
 from sw import datasets, evaluate, networks, ticket
 from sw.datasets import Dataset
 from sw.model import SpikingNetwork, input_sparsity
-from sw.neurons import LEAK
+from sw.neurons import TRAINED
 from sw.quantize import quantize
 from sw.schedules import SCHEDULES
 from sw.ticket import NOT_MEASURED, Norm, Parameters, Ticket
@@ -77,7 +77,7 @@ def make_ticket(
             "policy": policy,
             "n_pe": n_pe,
             "ticks": config.ticks,
-            "leak": LEAK,
+            "leak": TRAINED.factor,
             "weight_bits": config.weight_bits,
             "seed": seed,
             "rounds": len(history),

@@ -22,11 +22,11 @@ successor in float64 breaks one of the three.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
-from hw.config import LEAK_MODES, Config
+from hw.config import Config
+from hw.neuron import Neuron, trained
 from sw import datasets, networks
 from sw.networks import Layer
 from sw.ticket import Parameters, Ticket
@@ -57,23 +57,7 @@ class IntegerNetwork:
     array: tuple[IntegerLayer, ...]  # everything after the first convolution
     dataset: str
     ticks: int
-    leak_mode: str  # as in hw.config.Config
-    leak_shift: int  # bits
-
-    def leak(self, u: Any) -> Any:
-        """What is left of integer potentials (an array) after a tick, see hw.config.Config.leak."""
-        return Config(leak_mode=self.leak_mode, leak_shift=self.leak_shift).leak(u)
-
-    @property
-    def float_leak(self) -> float:
-        """The factor on the first layer's float potentials."""
-        return leak_factor(Config(leak_mode=self.leak_mode, leak_shift=self.leak_shift))
-
-
-def leak_factor(config: Config) -> float:
-    """The share of a potential that a tick leaves, as training sees it: 0.25 for a shift by 2."""
-    part = 2.0**-config.leak_shift
-    return {"shift": part, "complement": 1 - part, "none": 1.0}[config.leak_mode]
+    neuron: Neuron
 
 
 def ticket_config(ticket: Ticket) -> Config:
@@ -82,12 +66,14 @@ def ticket_config(ticket: Ticket) -> Config:
     Raises ValueError for a leak that no shift makes, or values that the hardware does not have.
     """
     leak = ticket.metadata["leak"]
-    modes = [Config(leak_mode=m, leak_shift=k) for m in LEAK_MODES for k in range(1, 9)]
-    fitting = [c for c in modes if leak_factor(c) == leak]
-    if not fitting:
+    neuron = trained(leak)
+    if neuron is None:
         raise ValueError(f"the ticket's leak = {leak}, allowed: 1, 2^-k and 1 - 2^-k, k = 1 to 8")
-    return replace(
-        fitting[0], ticks=ticket.metadata["ticks"], weight_bits=ticket.metadata["weight_bits"]
+    return Config(
+        leak_mode=neuron.name,
+        leak_shift=neuron.shift,
+        ticks=ticket.metadata["ticks"],
+        weight_bits=ticket.metadata["weight_bits"],
     )
 
 
@@ -98,13 +84,14 @@ def quantize(ticket: Ticket, config: Config) -> IntegerNetwork:
     overflow.
     """
     leak = ticket.metadata["leak"]
-    if leak != leak_factor(config):
+    neuron = config.neuron
+    if leak != neuron.factor:
         raise ValueError(
-            f"the ticket was trained with leak = {leak}, the hardware has {leak_factor(config)} "
+            f"the ticket was trained with leak = {leak}, the hardware has {neuron.factor} "
             f"(leak_mode = {config.leak_mode!r}, leak_shift = {config.leak_shift})"
         )
     first, *rest = ticket.parameters
-    first_weight, first_bias = fold(first, leak=leak)
+    first_weight, first_bias = fold(first, neuron)
     sides = networks.sides(ticket.layers, datasets.SIDE)
     hosts = networks.shortcut_convolutions(ticket.layers)
     folded = {}
@@ -112,7 +99,7 @@ def quantize(ticket: Ticket, config: Config) -> IntegerNetwork:
         positions = 1
         if p.layer.pool == "avg":
             positions = p.layer.output_side(sides[p.layer.input]) ** 2
-        weight, bias = fold(p, leak=None if p is rest[-1] else leak, positions=positions)
+        weight, bias = fold(p, None if p is rest[-1] else neuron, positions=positions)
         folded[p.layer.name] = Folded(p.layer, weight, p.mask, bias, positions)
     done: dict[str, IntegerLayer] = {}
     for name, layer in folded.items():
@@ -132,8 +119,7 @@ def quantize(ticket: Ticket, config: Config) -> IntegerNetwork:
         array=tuple(done[name] for name in folded),
         dataset=ticket.metadata["dataset"],
         ticks=config.ticks,
-        leak_mode=config.leak_mode,
-        leak_shift=config.leak_shift,
+        neuron=neuron,
     )
 
 
@@ -148,23 +134,22 @@ class Folded:
     positions: int = 1  # whose sums an average adds up
 
 
-def fold(p: Parameters, *, leak: float | None, positions: int = 1) -> tuple[np.ndarray, np.ndarray]:
+def fold(
+    p: Parameters, neuron: Neuron | None, *, positions: int = 1
+) -> tuple[np.ndarray, np.ndarray]:
     """Weights and bias (K,) in float64, batch norm and the input gain folded in.
 
-    leak: of the neurons that follow; their gain is 1 - leak, or 1 without any leak (leak = 1).
-    None: no neurons follow (the classifier), hence no gain. positions: an average is over as many.
+    neuron: of those that follow; None: none do (the classifier), hence no gain. positions: an
+    average is over as many.
     """
+    gain = 1.0 if neuron is None else neuron.gain
     weight, bias = p.weight.astype(np.float64), p.bias.astype(np.float64)
     factor = np.ones(len(bias))
     if p.norm is not None:
         factor = p.norm.weight / np.sqrt(p.norm.var.astype(np.float64) + p.norm.eps)
         bias = (bias - p.norm.mean) * factor + p.norm.bias
-    per_filter = (_gain(leak) * factor / positions).reshape(-1, *[1] * (weight.ndim - 1))
-    return weight * per_filter * p.mask, _gain(leak) * bias
-
-
-def _gain(leak: float | None) -> float:
-    return 1.0 if leak is None or leak == 1 else 1 - leak
+    per_filter = (gain * factor / positions).reshape(-1, *[1] * (weight.ndim - 1))
+    return weight * per_filter * p.mask, gain * bias
 
 
 def quantize_layer(
@@ -182,7 +167,7 @@ def quantize_layer(
     parts = [layer] if convolution is None else [layer, convolution]
     bias = np.sum([part.bias for part in parts], axis=0)
     rows = [(part.weight.reshape(filters, -1), part.mask.reshape(filters, -1)) for part in parts]
-    gain = _gain(leak_factor(config))
+    gain = config.neuron.gain
     if layer.layer.shortcut == "identity":
         rows.append((np.full((filters, 1), gain), np.ones((filters, 1), bool)))
     weights, masks = (np.concatenate(arrays, axis=1) for arrays in zip(*rows, strict=True))
@@ -297,25 +282,15 @@ def _fits(
     extent = np.minimum(np.rint(np.abs(bias) * scale), bound).astype(np.int64)
     extent += positions * _per_filter(magnitude, ends)
     a = _per_filter(magnitude > limit, ends) == 0
-    b = _stays_inside(extent, config, ticks=1 if classifier else config.ticks)
+    b = config.neuron.stays_inside(
+        extent, bits=config.accumulator_bits, ticks=1 if classifier else config.ticks
+    )
     return a & b & (np.rint(scale) < bound)
 
 
 def _per_filter(values: np.ndarray, ends: np.ndarray) -> np.ndarray:
     """Sums of each filter's values, in int64 (K,); see `largest_scale` for `ends`."""
     return np.diff(np.concatenate([[0], np.cumsum(values, dtype=np.int64)])[ends], prepend=0)
-
-
-def _stays_inside(extent: np.ndarray, config: Config, *, ticks: int) -> np.ndarray:
-    """Whether potentials driven by at most +-`extent` (int64) a tick stay inside the accumulator."""
-    bound = 1 << (config.accumulator_bits - 1)
-    hi: Any = np.zeros_like(extent)
-    lo: Any = np.zeros_like(extent)
-    inside = np.ones(extent.shape, bool)
-    for _ in range(ticks):
-        hi, lo = config.leak(hi) + extent, config.leak(lo) - extent
-        inside &= (hi < bound) & (lo >= -bound)
-    return inside
 
 
 def _round_weights(values: np.ndarray, scale: np.ndarray) -> np.ndarray:

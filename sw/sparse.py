@@ -14,8 +14,11 @@ from typing import Any
 import numba
 import numpy as np
 
+from hw.neuron import Neuron
+
 BORDER = 1  # positions around a map
 Leak = Callable[[Any], Any]  # compiled: what is left of a potential after a tick
+Reset = Callable[[Any, Any], Any]  # compiled: the potential after firing, of it and the threshold
 compiled = numba.njit(nogil=True)
 
 
@@ -25,20 +28,23 @@ def empty_map(channels: int, height: int, width: int, lanes: int) -> np.ndarray:
 
 
 @functools.cache
-def integer_leak(mode: str, shift: int) -> Leak:
-    """`hw.config.Config.leak`, compiled."""
-    if mode == "shift":
-        return compiled(lambda u: u >> shift)
-    if mode == "complement":
-        return compiled(lambda u: u - (u >> shift))
-    return compiled(lambda u: u)
+def integer_leak(neuron: Neuron) -> Leak:
+    """`neuron.leak`, compiled."""
+    kept, shift = compiled(neuron.kept), neuron.shift
+    return compiled(lambda u: kept(u, shift))
 
 
 @functools.cache
-def float_leak(factor: float) -> Leak:
-    """A factor, in float32."""
-    single = np.float32(factor)
-    return compiled(lambda u: single * u)
+def float_leak(neuron: Neuron) -> Leak:
+    """The factor of a neuron, in float32."""
+    factor = np.float32(neuron.factor)
+    return compiled(lambda u: factor * u)
+
+
+@functools.cache
+def reset(neuron: Neuron) -> Reset:
+    """`neuron.reset`, compiled."""
+    return compiled(neuron.reset)
 
 
 @compiled
@@ -80,8 +86,8 @@ def _add(sums, x, step, offset, weight):  # noqa: ANN001, ANN202
 
 
 @compiled
-def fire(sums, threshold, leak, ticks, pool, spikes):  # noqa: ANN001, ANN201
-    """LIF, u = leak(u) + sum, u >= threshold (K,) fires, u = 0, into the map `spikes`.
+def fire(sums, threshold, leak, reset, ticks, pool, spikes):  # noqa: ANN001, ANN201
+    """U = leak(u) + sum, u >= threshold (K,) fires, u = reset(u, threshold), into the map `spikes`.
 
     pool: 2 for 2x2 OR-pooling, an odd last row or column dropped; else 1.
     """
@@ -98,15 +104,15 @@ def fire(sums, threshold, leak, ticks, pool, spikes):  # noqa: ANN001, ANN201
                     for b in range(batch):
                         u = leak(left[b]) + row[t, b]
                         out[t, b] |= u >= threshold[k]
-                        left[b] = 0 if u >= threshold[k] else u
+                        left[b] = reset(u, threshold[k]) if u >= threshold[k] else u
 
 
 @compiled
-def replay(current, leak, spikes):  # noqa: ANN001, ANN201
-    """The first layer's LIF in float64: the same `current` (neurons,) every tick, spikes (T, neurons)."""
+def replay(current, factor, reset, spikes):  # noqa: ANN001, ANN201
+    """The first layer's neurons in float64: the same `current` (neurons,) every tick, spikes (T, neurons)."""
     v = np.zeros_like(current)
     for t in range(len(spikes)):
         for i in range(len(current)):
-            u = leak * v[i] + current[i]
+            u = factor * v[i] + current[i]
             spikes[t, i] = u >= 1
-            v[i] = 0 if u >= 1 else u
+            v[i] = reset(u, 1.0) if u >= 1 else u

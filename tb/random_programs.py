@@ -130,8 +130,7 @@ def build(
         array=tuple(array),
         dataset="cifar10",
         ticks=config.ticks,
-        leak_mode=config.leak_mode,
-        leak_shift=config.leak_shift,
+        neuron=config.neuron,
     )
     program = compile_network(network, config, input_side=side)
     spikes = random_spikes(rng, (config.ticks, channels, side, side), rate)

@@ -1,4 +1,4 @@
-"""The LIF pipeline against the recurrence of design.md, section 3."""
+"""The LIF pipeline against the neurons' recurrence, one neuron at a time, in Python's integers."""
 
 from dataclasses import replace
 
@@ -7,6 +7,7 @@ import pytest
 
 from hw.config import PRESETS
 from hw.lif import Lif
+from hw.neuron import NEURONS
 from tb.helpers import lockstep, parameters, run, signed_random
 
 
@@ -44,16 +45,8 @@ class Neurons:
     def edge(self, i):
         u, spikes, potentials = 0, 0, []
         for t, total in enumerate(self.sums):
-            if self.config.leak_mode == "none":
-                rest = u
-            elif self.config.leak_mode == "shift":
-                rest = u // (1 << self.config.leak_shift)
-            else:
-                rest = u - u // (1 << self.config.leak_shift)
-            u = rest + total
-            if u >= self.threshold:
-                spikes |= 1 << t
-                u = 0
+            fires, u = self.config.neuron.step(u, total, self.threshold)
+            spikes |= fires << t
             potentials.append(u)
         entering = (spikes, potentials) if self.valid else None
         self.inside = [entering, *self.inside[:-1]]
@@ -64,7 +57,7 @@ class Neurons:
             self.spikes = last[0]
 
 
-LEAKS = [("shift", 2), ("complement", 3), ("none", 1)]
+LEAKS = [(name, 2 + number) for number, name in enumerate(NEURONS)]
 
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")

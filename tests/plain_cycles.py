@@ -23,6 +23,7 @@ from hw.results import beats_a_result
 from hw.sweep import MINIMUM_CYCLES
 from hw.window import LATENCY
 from sw.compile import CompiledLayer, Program, Segment
+from tb import maps
 
 FETCH = LATENCY + 2  # from a granted window to the first cycle of its sweep
 DRAIN = 1 + average.LATENCY  # from a position to what its neuron gets
@@ -130,25 +131,24 @@ class _Tile:
 
 
 def _tiles(layer: CompiledLayer, config: Config) -> tuple[list[_Tile], int]:
-    """The tiles of a layer in the order of hw.wsp.TileCounter, and the positions of a whole one."""
+    """The tiles of a layer in order, and the positions of a whole one: counted, position by position."""
     side, output = layer.side, layer.fields["output_side"]
-    block = config.tile_side // 2 if layer.fields["half"] else config.tile_side
-    pooled = block // 2 if layer.fields["pool"] else block
-    word = config.small_side if output <= config.small_side else config.tile_side
-    blocks, per_word = -(-side // block), max(word // pooled, 1)
-    words = -(-output // word)
+    half, pool = bool(layer.fields["half"]), bool(layer.fields["pool"])
+    block = config.tile_side // 2 if half else config.tile_side
     tiles = []
-    groups = range(-(-blocks // per_word))
-    for word_y in groups:
-        for word_x in groups:
-            ys = range(word_y * per_word, min((word_y + 1) * per_word, blocks))
-            xs = range(word_x * per_word, min((word_x + 1) * per_word, blocks))
-            for y in ys:
-                for x in xs:
-                    positions = min(block, side - y * block) * min(block, side - x * block)
-                    last = y == ys[-1] and x == xs[-1]
-                    tiles.append(_Tile(positions, last and word_y < words and word_x < words))
-    return tiles, min(block, side) ** 2
+    for y, x, completes in maps.tiles(config, side=side, half=half, pool=pool):
+        held = [
+            (row, column)
+            for row in range(y * block, (y + 1) * block)
+            for column in range(x * block, (x + 1) * block)
+            if row < side and column < side
+        ]
+        # the word begins at a position that this tile, or one before it, pools into the output map
+        word = config.small_side if output <= config.small_side else config.tile_side
+        scale = 2 if pool else 1
+        begins = all(at * block // scale // word * word < output for at in (y, x))
+        tiles.append(_Tile(len(held), completes and begins))
+    return tiles, max(tile.positions for tile in tiles)
 
 
 def _gaps(words: np.ndarray) -> list[int]:

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hw.config import PRESETS
+from hw.tiling import Storage
 from sw import wsp
-from sw.compile import DoesNotFit, compile_network, map_words
+from sw.compile import DoesNotFit, compile_network
 from sw.networks import Layer
 from sw.quantize import IntegerNetwork
 from tests.random_networks import conv, random_layer
@@ -27,8 +28,7 @@ def network(layers, config=TINY, density=0.2):
         array=tuple(random_layer(rng, x, density=density, config=config) for x in layers[1:]),
         dataset="cifar10",
         ticks=config.ticks,
-        leak_mode=config.leak_mode,
-        leak_shift=config.leak_shift,
+        neuron=config.neuron,
     )
 
 
@@ -42,7 +42,7 @@ def chain(*channels):
 @settings(max_examples=40, deadline=None)
 @given(channels=st.lists(st.integers(1, 7), min_size=2, max_size=6), side=st.integers(1, 32))
 def test_a_chain_whose_pairs_fit_is_placed_without_overlap(channels, side):
-    words = [map_words(side, c, TINY) for c in channels]
+    words = [Storage(TINY, side, side).bank_words(c) for c in channels]
     if max(a + b for a, b in pairwise(words)) > TINY.buffer_depth:
         with pytest.raises(DoesNotFit, match=r"layer conv\d+: .* bits"):
             compile_network(network(chain(*channels)), TINY, input_side=side)

@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from hw.config import LEAK_MODES, Config
+from hw.config import Config
+from hw.neuron import NEURONS
 from sim.commands.evaluate import command
 from sim.models import golden
 from sw import datasets, evaluate, ticket
 from sw.model import SpikingNetwork
 from sw.networks import Layer
-from sw.quantize import leak_factor, quantize
+from sw.quantize import quantize
 from tests.random_networks import RESIDUAL, SMALL, conv, random_ticket
 
 UNEVEN = (
@@ -49,11 +50,11 @@ def trained(result: ticket.Ticket) -> SpikingNetwork:
 
 
 @pytest.mark.parametrize("layers", NETWORKS)
-@pytest.mark.parametrize("leak_mode", LEAK_MODES)
+@pytest.mark.parametrize("leak_mode", NEURONS)
 @pytest.mark.parametrize(("ticks", "count"), [(4, 3), (1, 1), (3, 20)])
 def test_integers_are_the_golden_models(layers, leak_mode, ticks, count):
     config = Config(leak_mode=leak_mode, ticks=ticks)
-    result = random_ticket(3, layers=NETWORKS[layers], leak=leak_factor(config))
+    result = random_ticket(3, layers=NETWORKS[layers], leak=config.neuron.factor)
     network = quantize(result, config)
     images = pixels(count)
     spikes = golden.first_layer_spikes(network, images)

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from hw.config import LEAK_MODES, Config
+from hw.config import Config
+from hw.neuron import NEURONS, Lossless, Shift
 from sim.models import golden
 from sw import datasets
 from sw.networks import Layer
@@ -46,7 +47,7 @@ def cases(draw):
     layer, rng = draw(layers()), np.random.default_rng(draw(st.integers(0, 2**32)))
     config = Config(
         ticks=draw(st.integers(1, 4)),
-        leak_mode=draw(st.sampled_from(LEAK_MODES)),
+        leak_mode=draw(st.sampled_from(sorted(NEURONS))),
         leak_shift=draw(st.integers(1, 4)),
         weight_bits=draw(st.sampled_from([4, 8, 16])),
     )
@@ -72,13 +73,9 @@ def reference(integer, spikes: np.ndarray, config: Config) -> torch.Tensor:
     outputs = []
     u = torch.zeros_like(acc[0])
     threshold = torch.from_numpy(integer.threshold).view(-1, 1, 1)
-    part = 2.0**-config.leak_shift
     for current in acc:
-        left = torch.floor(u.double() * part).long()
-        left = {"shift": left, "complement": u - left, "none": u}[config.leak_mode]
-        u = left + current
-        outputs.append((u >= threshold).long())
-        u[u >= threshold] = 0
+        fires, u = config.neuron.step(u, current, threshold, torch.where)
+        outputs.append(fires.long())
     spikes = torch.stack(outputs)
     if layer.pool:
         spikes = F.max_pool2d(spikes.double(), 2).long()
@@ -89,10 +86,8 @@ def reference(integer, spikes: np.ndarray, config: Config) -> torch.Tensor:
 @settings(deadline=None, max_examples=100)
 def test_layer_equals_torch(case):
     integer, spikes, config = case
-    network = IntegerNetwork(
-        (), *[np.zeros(0)] * 2, (), "cifar10", config.ticks, config.leak_mode, config.leak_shift
-    )
-    result = golden.run_layer(integer, spikes, network.leak)
+    network = IntegerNetwork((), *[np.zeros(0)] * 2, (), "cifar10", config.ticks, config.neuron)
+    result = golden.run_layer(integer, spikes, network.neuron)
     expected = reference(integer, spikes, config).numpy()
     assert result.output.dtype == (np.int32 if integer.threshold is None else np.uint8)
     assert np.array_equal(result.output, expected)
@@ -104,7 +99,7 @@ def test_accumulates_are_counted_one_by_one(case):
     """Against the definition: a step counts where its weight's input spike is 1, padding never."""
     integer, spikes, _ = case
     layer = integer.layer
-    result = golden.run_layer(integer, spikes, lambda u: u)
+    result = golden.run_layer(integer, spikes, Lossless())
     mask = torch.from_numpy(integer.mask).double()
     x = torch.from_numpy(spikes).double()
     if layer.kind == "linear":
@@ -128,7 +123,7 @@ def test_a_spike_in_the_corner_by_hand():
     )
     spikes = np.zeros((2, 1, 4, 4), np.uint8)
     spikes[0, 0, 0, 0] = 1
-    result = golden.run_layer(integer, spikes, lambda u: u >> 2)
+    result = golden.run_layer(integer, spikes, Shift(2))
     assert result.accumulates == 4
     expected = np.zeros((2, 1, 4, 4))
     expected[0, 0, :2, :2] = 1  # u = 1 + 1 reaches 2; elsewhere 1, then 0 + 1
@@ -145,9 +140,9 @@ def test_negative_potentials_floor():
     )
     # u = -4, then (-4 >> 2) + 1 = 0 fires; with u = -5: (-5 >> 2) + 1 = -1 does not (floor, not 0)
     spikes = np.array([1, 0], np.uint8).reshape(2, 1, 1, 1)
-    assert golden.run_layer(integer, spikes, lambda u: u >> 2).output.ravel().tolist() == [0, 1]
+    assert golden.run_layer(integer, spikes, Shift(2)).output.ravel().tolist() == [0, 1]
     lower = dataclasses.replace(integer, weight=np.array([[-6]], np.int32))
-    assert golden.run_layer(lower, spikes, lambda u: u >> 2).output.ravel().tolist() == [0, 0]
+    assert golden.run_layer(lower, spikes, Shift(2)).output.ravel().tolist() == [0, 0]
 
 
 def test_sums_beyond_float32_are_exact():
@@ -158,7 +153,7 @@ def test_sums_beyond_float32_are_exact():
         bias=np.array([0]),
     )
     spikes = np.ones((1, 2, 1, 1), np.uint8)
-    assert golden.run_layer(integer, spikes, lambda u: u).output.tolist() == [[2**25 + 1]]
+    assert golden.run_layer(integer, spikes, Lossless()).output.tolist() == [[2**25 + 1]]
 
 
 def test_first_layer_equals_torch_and_not_the_batch():

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from hw.neuron import Shift
 from sw import neurons
 from sw.neurons import lif
 
@@ -31,12 +32,12 @@ def currents(*shape: int) -> torch.Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(2)) * 2
 
 
-@pytest.mark.parametrize("leak", [0.25, 0.5])
+@pytest.mark.parametrize("shift", [2, 1])
 @pytest.mark.parametrize("shape", [(1, 7), (4, 3, 5), (3, 2, 4, 5, 5)])
-def test_neurons_are_as_defined(shape, leak):
+def test_neurons_are_as_defined(shape, shift):
     current = currents(*shape)
-    expected = results(defined, current, leak=leak)
-    found = results(lif, current, leak=leak)
+    expected = results(defined, current, leak=0.5**shift)
+    found = results(lif, current, neuron=Shift(shift))
     assert 0.1 < found[0].mean() < 0.5
     assert torch.equal(found[0], expected[0])
     torch.testing.assert_close(found[1], expected[1])

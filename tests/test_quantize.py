@@ -5,14 +5,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hw.config import LEAK_MODES, Config
+from hw.config import Config
+from hw.neuron import NEURONS, Complement, Lossless, Shift
 from sim.models import golden
 from sw.networks import Layer
 from sw.quantize import (
     Folded,
     IntegerLayer,
     fold,
-    leak_factor,
     quantize,
     quantize_layer,
     ticket_config,
@@ -24,7 +24,7 @@ configs = st.builds(
     ticks=st.integers(1, 4),
     weight_bits=st.sampled_from([4, 8, 16]),
     accumulator_bits=st.integers(16, 24),
-    leak_mode=st.sampled_from(LEAK_MODES),
+    leak_mode=st.sampled_from(sorted(NEURONS)),
     leak_shift=st.integers(1, 8),
 )
 
@@ -68,7 +68,7 @@ def violated(integer: IntegerLayer, scale: np.ndarray, config: Config) -> list[s
         extent = sum(weights) + abs(int(np.rint(integer.float_bias[k] * s)))
         hi = lo = 0
         for _ in range(1 if classifier else config.ticks):
-            hi, lo = config.leak(hi) + extent, config.leak(lo) - extent
+            hi, lo = config.neuron.leak(hi) + extent, config.neuron.leak(lo) - extent
             if hi > 2 ** (config.accumulator_bits - 1) - 1 or lo < -(
                 2 ** (config.accumulator_bits - 1)
             ):
@@ -136,13 +136,13 @@ def test_no_input_overflows(case, data):
                 for w, spike in zip(row, spikes, strict=True):
                     acc += w * spike
                     assert -bound <= acc < bound
-                u = config.leak(u) + acc
+                u = config.neuron.leak(u) + acc
                 assert -bound <= u < bound, (k, t)
         # the bound itself is reached by nothing smaller: weights and bias of one sign
         extent = sum(abs(w) for w in row) + abs(bias)
         hi = lo = 0
         for _ in range(config.ticks):
-            hi, lo = config.leak(hi) + extent, config.leak(lo) - extent
+            hi, lo = config.neuron.leak(hi) + extent, config.neuron.leak(lo) - extent
         assert -bound <= lo < hi + 1 <= bound
 
 
@@ -166,7 +166,7 @@ def test_each_constraint_can_be_the_one_that_binds():
     assert integer.weight[2, 0] == 8
 
 
-@pytest.mark.parametrize("mode", LEAK_MODES)
+@pytest.mark.parametrize("mode", NEURONS)
 @pytest.mark.parametrize("ticks", [1, 2, 3, 4])
 def test_the_bound_is_met_to_the_last_bit(mode, ticks):
     """A filter of a bias of 1 alone: its integer is the largest A that (b) lets pass.
@@ -181,7 +181,7 @@ def test_the_bound_is_met_to_the_last_bit(mode, ticks):
         def inside(extent: int, config: Config = config) -> bool:
             hi = lo = 0
             for _ in range(config.ticks):
-                hi, lo = config.leak(hi) + extent, config.leak(lo) - extent
+                hi, lo = config.neuron.leak(hi) + extent, config.neuron.leak(lo) - extent
             return hi <= 32767 and lo >= -32768
 
         largest = next(a for a in range(32767, 0, -1) if inside(a))
@@ -200,17 +200,17 @@ def test_too_many_weights_for_the_accumulator_is_an_error():
         quantize_layer(Folded(layer, mask * 1.0, mask, np.zeros(1)), Config(accumulator_bits=16))
 
 
-@pytest.mark.parametrize("leak", [0.25, 0.75, 1.0])
-def test_folding_keeps_the_neurons_spikes(leak):
+@pytest.mark.parametrize("neuron", [Shift(2), Complement(2), Lossless()])
+def test_folding_keeps_the_neurons_spikes(neuron):
     """The folded network at v = leak v + x fires as the trained one at v = leak v + gain bn(x)."""
     p = random_ticket(3).parameters[1]
     rng = np.random.default_rng(0)
     x = rng.normal(0, 1, p.weight[0].size)
     raw = p.weight.reshape(len(p.weight), -1) @ x + p.bias
     norm = (raw - p.norm.mean) / np.sqrt(p.norm.var + p.norm.eps) * p.norm.weight + p.norm.bias
-    weight, bias = fold(p, leak=leak)
+    weight, bias = fold(p, neuron)
     assert weight.dtype == bias.dtype == np.float64
-    gain = 1 - leak if leak < 1 else 1
+    gain = {"shift": 0.75, "complement": 0.25, "none": 1}[neuron.name]
     folded = weight.reshape(len(weight), -1) @ x + bias
     np.testing.assert_allclose(folded, gain * norm, rtol=1e-5, atol=1e-6)
 
@@ -230,7 +230,7 @@ def test_integer_network_follows_the_float_network():
     rng = np.random.default_rng(1)
     spikes = golden.first_layer_spikes(network, rng.integers(0, 256, (1, 3, 32, 32), np.uint8))[0]
     for integer in network.array[:-1]:
-        result = golden.run_layer(integer, spikes, network.leak)
+        result = golden.run_layer(integer, spikes, network.neuron)
         exact = golden.run_layer(
             IntegerLayer(
                 integer.layer,
@@ -243,19 +243,19 @@ def test_integer_network_follows_the_float_network():
                 integer.float_bias,
             ),
             spikes,
-            network.leak,
+            network.neuron,
         )
         assert 0.02 < exact.output.mean() < 0.98
         assert (result.output != exact.output).mean() < 1e-3
         spikes = result.output
 
 
-@pytest.mark.parametrize("mode", LEAK_MODES)
+@pytest.mark.parametrize("mode", NEURONS)
 def test_ticket_config_matches_the_leak(mode):
     config = Config(leak_mode=mode, leak_shift=3, weight_bits=8, ticks=2)
-    ticket = random_ticket(leak=leak_factor(config), weight_bits=8, ticks=2)
+    ticket = random_ticket(leak=config.neuron.factor, weight_bits=8, ticks=2)
     found = ticket_config(ticket)
-    assert leak_factor(found) == leak_factor(config)
+    assert found.neuron.factor == config.neuron.factor
     assert (found.weight_bits, found.ticks) == (8, 2)
     network = quantize(ticket, found)
     assert max(np.abs(layer.weight).max() for layer in network.array) == 127
@@ -285,7 +285,7 @@ def test_what_a_shortcut_adds_has_the_neurons_scale(weight_bits):
         extent = positions * integers.sum() + abs(np.rint(host.float_bias[k] * scale))
         hi = lo = 0
         for _ in range(config.ticks):
-            hi, lo = config.leak(int(hi)) + extent, config.leak(int(lo)) - extent
+            hi, lo = config.neuron.leak(int(hi)) + extent, config.neuron.leak(int(lo)) - extent
         return integers.max() <= limit and hi < bound and lo >= -bound and round(scale) < bound
 
     for host in network.array:
@@ -310,13 +310,13 @@ def test_a_shortcuts_bias_is_its_hosts():
     network = quantize(made, Config())
     parameters = {p.layer.name: p for p in made.parameters}
     host = next(i for i in network.array if i.layer.name == "conv3")
-    biases = [fold(parameters[n], leak=0.25)[1] for n in ("conv3", "conv3_shortcut")]
+    biases = [fold(parameters[n], Shift(2))[1] for n in ("conv3", "conv3_shortcut")]
     np.testing.assert_allclose(host.float_bias, biases[0] + biases[1])
 
 
 def test_an_average_divides_the_weights():
     p = random_ticket(4, layers=RESIDUAL).parameters[-2]
-    weight, bias = fold(p, leak=0.25, positions=16)
-    whole, same = fold(p, leak=0.25)
+    weight, bias = fold(p, Shift(2), positions=16)
+    whole, same = fold(p, Shift(2))
     np.testing.assert_allclose(16 * weight, whole)
     np.testing.assert_array_equal(bias, same)

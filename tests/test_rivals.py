@@ -105,7 +105,7 @@ def spiking(seed, stride=1, kernel=3, side=7, rate=0.3):
 def test_loas_counts_what_the_golden_model_counts(stride, kernel, side):
     integer, one = spiking(1, stride, kernel, side)
     awake = np.repeat(one.spikes.any(axis=0)[None], 4, axis=0).astype(np.uint8)
-    counted = golden.run_layer(integer, awake, Config().leak).filter_accumulates // 4
+    counted = golden.run_layer(integer, awake, Config().neuron).filter_accumulates // 4
     groups = np.append(counted, [0]).reshape(3, 4)
     assert figures(rivals.loas(one, 4))[:2] == (counted.sum(), groups.max(axis=1).sum())
     assert rivals.gospa(one, 4).busy == counted.sum()

@@ -10,6 +10,7 @@ import zlib
 
 import numpy as np
 
+from hw.neuron import Shift
 from sw.balance import balance
 from sw.networks import Layer, build, shortcut_convolutions
 from sw.quantize import IntegerLayer, IntegerNetwork
@@ -52,8 +53,7 @@ def synthetic_network(
         ),
         dataset="cifar10",
         ticks=ticks,
-        leak_mode="shift",
-        leak_shift=2,
+        neuron=Shift(2),
     )
 
 

@@ -22,9 +22,10 @@ from hw.counters import BEATS, CYCLES
 from hw.lif import Lif
 from hw.results import beats_a_result
 from hw.sweep import MINIMUM_CYCLES
+from hw.tiling import Storage
 from hw.window import LATENCY
 from sim.native import library
-from sw.compile import CompiledLayer, Program
+from sw.compile import Program
 
 SOURCE = Path(__file__).with_suffix(".cpp")
 FETCH = LATENCY + 2  # from a granted window to the first cycle of its sweep
@@ -51,7 +52,7 @@ def input_cycles(program: Program, spikes: np.ndarray) -> int:
     ends = np.cumsum(active, axis=1)
     starts = ends - active
     beats = np.where(active > 0, (ends - 1) // STREAM_WORDS - starts // STREAM_WORDS + 1, 1)
-    writes = -(-side // (2 * program.config.tile_side))  # cycles to write a row
+    writes = Storage(program.config, side, side).row_writes
     pointers = side // STREAM_WORDS + 1
     rows = np.maximum(beats, writes)
     rows[:, 0] = beats[:, 0]  # the rows before are out when the pointers are in
@@ -90,12 +91,13 @@ def layout(program: Program) -> Layout:
     words: list[np.ndarray] = []
     identities: list[int] = []
     for layer in program.layers:
-        parts, whole = _tiles(layer, program.config)
+        tiling = layer.tiling(program.config)
+        parts = list(tiling.tiles())
         fast = layer.fields["fast"]
         shapes.append(
             (
                 layer.fields["filters"],
-                whole,
+                tiling.whole,
                 layer.output is None,
                 -(-n_pe // BANKS) if fast else n_pe,
                 BANKS if fast else 1,
@@ -160,31 +162,3 @@ def walk(plan: Layout) -> list[LayerCycles]:
         LayerCycles(int(total), dict(zip(CYCLES, rows, strict=True)))
         for total, rows in zip(cycles, counters, strict=True)
     ]
-
-
-@dataclass(frozen=True)
-class _Tile:
-    positions: int
-    stored: bool  # it completes a word that lies in the output map
-
-
-def _tiles(layer: CompiledLayer, config: Config) -> tuple[list[_Tile], int]:
-    """The tiles of a layer in the order of hw.wsp.TileCounter, and the positions of a whole one."""
-    side, output = layer.side, layer.fields["output_side"]
-    block = config.tile_side // 2 if layer.fields["half"] else config.tile_side
-    pooled = block // 2 if layer.fields["pool"] else block
-    word = config.small_side if output <= config.small_side else config.tile_side
-    blocks, per_word = -(-side // block), max(word // pooled, 1)
-    words = -(-output // word)
-    tiles = []
-    groups = range(-(-blocks // per_word))
-    for word_y in groups:
-        for word_x in groups:
-            ys = range(word_y * per_word, min((word_y + 1) * per_word, blocks))
-            xs = range(word_x * per_word, min((word_x + 1) * per_word, blocks))
-            for y in ys:
-                for x in xs:
-                    positions = min(block, side - y * block) * min(block, side - x * block)
-                    last = y == ys[-1] and x == xs[-1]
-                    tiles.append(_Tile(positions, last and word_y < words and word_x < words))
-    return tiles, min(block, side) ** 2

@@ -8,16 +8,15 @@ every layer that quantize.py lets pass), else 53 in float64.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
+from hw.neuron import Neuron
 from sw import datasets
 from sw.networks import Layer
 from sw.quantize import IntegerLayer, IntegerNetwork
-
-Leak = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -46,19 +45,19 @@ def first_layer_spikes(network: IntegerNetwork, images: np.ndarray) -> np.ndarra
     """The array's input: uint8 images (N, C, H, W) -> spikes, uint8 (N, T, C, H, W).
 
     The first convolution sees the normalized image once, in float64; its LIF replays that current
-    for T ticks: v = leak v + x, fire at v >= 1, reset to 0 (1 - leak is folded into x). One image
+    for T ticks: v = factor v + x, fire at v >= 1, reset (the gain is folded into x). One image
     at a time, so that a batch cannot change the order of a sum.
     Raises ValueError unless `images` are uint8 of the first layer's channels.
     """
-    layer = network.layers[0]
+    layer, neuron = network.layers[0], network.neuron
     spikes = []
     for current in first_layer_currents(network, images):
         v = np.zeros_like(current)
         ticks = np.empty((network.ticks, *current.shape), np.uint8)
         for t in range(network.ticks):
-            v = network.float_leak * v + current
+            v = neuron.factor * v + current
             ticks[t] = v >= 1
-            v[v >= 1] = 0
+            v = np.where(v >= 1, neuron.reset(v, 1.0), v)
         spikes.append(_pool(ticks, layer))
     return np.stack(spikes)
 
@@ -83,18 +82,18 @@ def run(network: IntegerNetwork, spikes: np.ndarray) -> dict[str, LayerResult]:
     for integer in network.array:
         layer = integer.layer
         added = outputs[layer.shortcut_input] if layer.shortcut_input else None
-        result = run_layer(integer, outputs[layer.input], network.leak, added)
+        result = run_layer(integer, outputs[layer.input], network.neuron, added)
         results[layer.name] = result
         outputs[layer.name] = result.output
     return results
 
 
 def run_layer(
-    integer: IntegerLayer, spikes: np.ndarray, leak: Leak, added: np.ndarray | None = None
+    integer: IntegerLayer, spikes: np.ndarray, neuron: Neuron, added: np.ndarray | None = None
 ) -> LayerResult:
     """One layer: `spikes` (T, C, H, W) of 0 and 1; a linear layer flattens the map.
 
-    leak: of integer potentials, as `IntegerNetwork.leak`. added: the shortcut's, (T, K, H, W): spikes
+    neuron: as `IntegerNetwork.neuron`. added: the shortcut's, (T, K, H, W): spikes
     for an identity, sums for a convolution.
     Raises ValueError for spikes of another shape.
     """
@@ -126,7 +125,7 @@ def run_layer(
     seen = patches.sum(axis=1, dtype=np.float64)  # spikes that meet each weight of a filter
     accumulates = integer.mask.reshape(filters, -1).astype(np.float64) @ seen
     if integer.threshold is not None:
-        output = _pool(_fire(acc, integer.threshold, leak), layer)
+        output = _pool(_fire(acc, integer.threshold, neuron), layer)
     elif layer.kind == "linear":
         output = acc.reshape(ticks, filters).astype(np.int32)
     else:
@@ -157,15 +156,12 @@ def _patches(
     return columns.reshape(channels * kernel * kernel, -1), (height, width)
 
 
-def _fire(acc: np.ndarray, threshold: np.ndarray, leak: Leak) -> np.ndarray:
-    """LIF: u = leak(u) + acc, fire at u >= threshold, then u = 0: int64 -> uint8 (T, K, H, W)."""
+def _fire(acc: np.ndarray, threshold: np.ndarray, neuron: Neuron) -> np.ndarray:
+    """A tick after the other: int64 (T, K, H, W) -> uint8."""
     u = np.zeros_like(acc[0])
     spikes = np.empty(acc.shape, np.uint8)
     for t, current in enumerate(acc):
-        u = leak(u) + current
-        fires = u >= threshold[:, None, None]
-        spikes[t] = fires
-        u[fires] = 0
+        spikes[t], u = neuron.step(u, current, threshold[:, None, None], np.where)
     return spikes
 
 

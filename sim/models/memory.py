@@ -14,10 +14,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hw.config import BANKS, STREAM_BITS, STREAM_WORDS, WORD_BITS, Config
+from hw.config import STREAM_BITS, STREAM_WORDS, WORD_BITS, Config
 from hw.counters import CYCLES
+from hw.tiling import Storage
 from sim.models.components import ComponentTable, Counts
-from sw.compile import CompiledLayer, Program
+from sw.compile import CompiledLayer, Program, Region
 
 KINDS = ("weights", "spikes_in", "spikes_out", "potentials")
 ACCESS_BITS = 64  # of DRAM and GLB; a beat of the program stream
@@ -119,9 +120,10 @@ def rtl_accesses(layer: CompiledLayer, config: Config) -> Accesses:
     A row of four words is written to the ring at once, and words are read one by one, once a tile;
     a weight reads its window, one word of 256 bits of each bank, or of one for maps of 8 and less.
     """
+    tiles = layer.tiling(config).count
     reads = writes = beats = 0
     for segment in layer.segments:
-        passes = tiles(layer, config) if segment.all_tiles else 1
+        passes = tiles if segment.all_tiles else 1
         rows = sum(-(-len(words) // STREAM_WORDS) for words in segment.words)
         reads += passes * sum(len(words) for words in segment.words)
         writes += rows * STREAM_WORDS
@@ -130,14 +132,12 @@ def rtl_accesses(layer: CompiledLayer, config: Config) -> Accesses:
     if layer.fields["identity"]:
         weights += layer.fields["filters"]
     none = dict.fromkeys(KINDS, 0.0)
-    banks = BANKS if layer.input.side > config.tile_side else 1
+    banks = _storage(layer.input, config).window_reads
     word = config.word_bits / ACCESS_BITS
-    stored = (
-        0.0 if layer.output is None else _stored(layer.output.channels, layer.output.side, config)
-    )
+    stored = 0.0 if layer.output is None else _stored(layer.output, config)
     return Accesses(
         dram={**none, "weights": float(beats + DESCRIPTOR_BEATS)},
-        glb_reads={**none, "spikes_in": tiles(layer, config) * weights * banks * word},
+        glb_reads={**none, "spikes_in": tiles * weights * banks * word},
         glb_writes={**none, "spikes_out": stored * word},
         spad_reads=reads,
         spad_writes=writes,
@@ -148,7 +148,7 @@ def rtl_input_accesses(program: Program, spikes: np.ndarray) -> Accesses:
     """Loading an image's input spikes, uint8 (T, C, H, W): beats in, words of the spike buffer out."""
     none = dict.fromkeys(KINDS, 0.0)
     beats = len(program.beats(spikes)) - len(program.layer_beats)
-    stored = _stored(program.input.channels, program.input.side, program.config)
+    stored = _stored(program.input, program.config)
     return Accesses(
         dram={**none, "spikes_in": float(beats)},
         glb_reads=none,
@@ -156,12 +156,6 @@ def rtl_input_accesses(program: Program, spikes: np.ndarray) -> Accesses:
         spad_reads=0,
         spad_writes=0,
     )
-
-
-def tiles(layer: CompiledLayer, config: Config) -> int:
-    """Tiles of a layer's map of neurons."""
-    block = config.tile_side // 2 if layer.fields["half"] else config.tile_side
-    return (-(-layer.side // block)) ** 2
 
 
 def lif_updates(layer: CompiledLayer, config: Config) -> int:
@@ -207,11 +201,13 @@ def system_energy(
     }
 
 
-def _stored(channels: int, side: int, config: Config) -> int:
+def _storage(region: Region, config: Config) -> Storage:
+    return Storage(config, region.side, region.side)
+
+
+def _stored(region: Region, config: Config) -> int:
     """Words of single banks that storing a map writes."""
-    if side <= config.small_side:
-        return channels * BANKS  # a copy in every bank
-    return channels * (-(-side // config.tile_side)) ** 2
+    return _storage(region, config).writes(region.channels)
 
 
 def _accesses(bits: float) -> float:

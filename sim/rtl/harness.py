@@ -21,6 +21,7 @@ from hw.export import export_top
 from hw.loader import Error
 from hw.results import beats_a_result
 from hw.spike_buffer import granules
+from hw.tiling import Storage
 from sim.files import BUILD, made_once
 from sim.rtl.verilator import build_shared_library
 from sw.compile import CompiledLayer, Program, Region
@@ -261,27 +262,19 @@ class Rtl:
 
 def read_map(buffer: np.ndarray, region: Region, config: Config) -> np.ndarray:
     """A map out of a spike buffer's content (banks, depth, bytes): uint8 (T, C, H, W)."""
-    side, tile = region.side, config.tile_side
+    storage = Storage(config, region.side, region.side)
+    side, channel = storage.word_side, np.arange(region.channels)
     bits = np.unpackbits(buffer, axis=-1, bitorder="little")[..., : config.word_bits]
-    channel = np.arange(region.channels)
-    if side <= config.small_side:
-        small = config.small_side
-        cells = bits[0, region.base + channel // BANKS].reshape(len(channel), BANKS, -1)
-        block = cells[channel, channel % BANKS].reshape(-1, small, small, config.ticks)
-        return block[:, :side, :side].transpose(3, 0, 1, 2).copy()
-    words = bits.reshape(*bits.shape[:2], tile, tile, config.ticks)
-    if side <= tile:
-        block = words[channel % BANKS, region.base + channel // BANKS]
-        return block[:, :side, :side].transpose(3, 0, 1, 2).copy()
-    across = -(-side // (2 * tile))
-    n = -(-side // tile)
-    y, x = np.divmod(np.arange(n * n), n)
-    bank = 2 * (y % 2) + x % 2
-    address = region.base + channel[:, None] * across**2 + (y // 2 * across + x // 2)[None]
-    block = words[bank[None].repeat(len(channel), 0), address]
-    block = block.reshape(-1, n, n, tile, tile, config.ticks)
-    whole = block.transpose(5, 0, 1, 3, 2, 4).reshape(config.ticks, -1, n * tile, n * tile)
-    return whole[:, :, :side, :side].copy()
+    down, across = storage.words_down, storage.words_across
+    whole = np.zeros((config.ticks, len(channel), down * side, across * side), np.uint8)
+    for y, x in np.ndindex(down, across):
+        bank, address, quarter = storage.place(channel, y, x)
+        word = bits[bank, region.base + address]
+        if quarter is not None:
+            word = word.reshape(len(channel), BANKS, -1)[channel, quarter]
+        cells = word.reshape(-1, side, side, config.ticks).transpose(3, 0, 1, 2)
+        whole[..., y * side : (y + 1) * side, x * side : (x + 1) * side] = cells
+    return whole[..., : region.side, : region.side].copy()
 
 
 def _unsort(values: np.ndarray, layer: CompiledLayer) -> np.ndarray:
