@@ -27,7 +27,7 @@ from sim.models.components import (
 from sim.models.cycles import LayerCycles
 from sim.models.eq3 import eq3
 from sim.models.memory import Accesses
-from sim.models.workload import Workload, layer_workload, totals
+from sim.models.workload import Part, Workload, part_workloads, totals
 from sim.paper.rivals import Task
 from sw import wsp
 from sw.compile import CompiledLayer
@@ -203,20 +203,27 @@ class Study:
         return [self._round(r) for r in range(count)]
 
     def _round(self, r: int) -> TicketRound:
-        loads, nnz, silent = [], [], []
+        loads: list[Workload] = []
+        parts: list[Part] = []
+        nnz, silent = [], []
         for layer in self.layers:
             name = layer.load.name
             nnz.append(self.ticket.history_nnz[name][r].astype(np.int64))
-            loads.append(
-                layer_workload(
-                    name,
-                    nnz[-1][layer.compiled.order],
+            parts.append(
+                Part(
+                    name=name,
+                    filter_nnz=nnz[-1][layer.compiled.order],
                     parameters=layer.load.parameters,
+                )
+            )
+            if layer.cycles is not None:  # the layer's own part comes last
+                loads += part_workloads(
+                    parts,
                     positions=layer.load.positions,
                     ticks=self.config.ticks,
                     n_pe=self.config.n_pe,
                 )
-            )
+                parts = []
             share = float(self.ticket.history_input_sparsity[name][r])
             silent.append(None if share == NOT_MEASURED else share)
         return TicketRound(number=r, loads=loads, nnz=nnz, input_sparsity=silent)

@@ -1,13 +1,28 @@
 """`sim.models.workload` against worked examples and a naive model written from the definitions."""
 
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim.models.workload import group_utilization, layer_workload, rtl_bound_cycles, totals
+from sim.models.cycles import predict
+from sim.models.workload import (
+    Part,
+    group_utilization,
+    layer_workload,
+    of_program,
+    part_workloads,
+    rtl_bound_cycles,
+    totals,
+)
+from sw.compile import compile_network, sort_orders
+from sw.quantize import quantize, ticket_config
+from sw.ticket import load
+
+TICKETS = sorted((Path(__file__).parent.parent / "tickets").glob("*/*.npz"))
 
 
 def workload(nnz, *, parameters=1000, positions=1, ticks=1, n_pe=4, name="layer"):
@@ -131,3 +146,44 @@ def test_every_layer_agrees_with_the_definitions(nnz, n_pe, positions, ticks):
 def test_rtl_bound_is_the_ceiling(work, lanes, n_pe):
     cycles = rtl_bound_cycles(work, lanes=lanes, n_pe=n_pe)
     assert (cycles - 1) * lanes * n_pe < work <= cycles * lanes * n_pe or cycles == work == 0
+
+
+def test_a_layer_and_its_shortcut_are_one_filter():
+    """4 PEs: filters of both parts together wait at one barrier; work and nnz stay a row each."""
+    parts = [
+        Part(name="shortcut", filter_nnz=[3, 0, 1, 0, 2], parameters=10),
+        Part(name="host", filter_nnz=[1, 4, 1, 2, 0], parameters=45),
+    ]
+    shortcut, host = part_workloads(parts, positions=9, ticks=2, n_pe=4)
+    assert (shortcut.nnz, shortcut.work) == (6, 6 * 18)
+    assert (shortcut.idle, shortcut.latency, shortcut.utilization, shortcut.occupancy) == (
+        0,
+        0,
+        None,
+        None,
+    )
+    together = layer_workload("both", [4, 4, 2, 2, 2], parameters=55, positions=9, ticks=2, n_pe=4)
+    assert (host.nnz, host.work, host.parameters) == (8, 8 * 18, 45)
+    assert (host.latency, host.idle) == (together.latency, together.idle) == (6 * 18, 10 * 18)
+    assert (host.utilization, host.occupancy) == (together.utilization, together.occupancy)
+    total = totals([shortcut, host])
+    assert total.work + total.idle == 4 * total.latency
+    assert (total.utilization, total.occupancy) == (host.utilization, host.occupancy)
+
+
+@pytest.mark.parametrize("path", TICKETS, ids=lambda path: f"{path.parent.name}/{path.stem}")
+@pytest.mark.parametrize("sort", [False, True])
+def test_no_layer_takes_fewer_cycles_than_its_latency_needs(path, sort):
+    """Every shipped ticket: latency / lanes <= cycles; the cycles are the RTL's (test_network.py)."""
+    ticket = load(path)
+    config = ticket_config(ticket)
+    network = quantize(ticket, config)
+    orders = sort_orders(network) if sort else None
+    program = compile_network(network, config, input_side=32, orders=orders)
+    rows = {row.name: row for row in of_program(program)}
+    for layer, cycles in zip(program.layers, predict(program), strict=True):
+        row = rows[layer.integer.layer.name]
+        assert row.latency <= cycles.cycles * config.lanes, row.name
+        assert row.work + row.idle <= cycles.cycles * config.lanes * config.n_pe, row.name
+    total = totals(rows.values())
+    assert total.work + total.idle == config.n_pe * total.latency

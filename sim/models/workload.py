@@ -1,14 +1,15 @@
 """Workload of a layer on the PE array, and totals of a network (docs: definitions).
 
-A group is `n_pe` consecutive filters, one a PE, with a barrier at its end. A step is one (weight,
-position, tick) triple. All counts are exact Python integers; a ratio that does not exist is None.
+A group is `n_pe` consecutive filters, one a PE, with a barrier at its end. A filter can have weights
+of two convolutions: a layer's and its shortcut's, which run as one filter with one barrier. A step is
+one (weight, position, tick) triple. All counts are exact Python integers; a ratio that does not exist is None.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,8 +18,24 @@ from sw.compile import Program
 
 
 @dataclass(frozen=True, kw_only=True)
+class Part:
+    """What one convolution or linear map gives to a layer's filters."""
+
+    name: str
+    filter_nnz: np.ndarray | Sequence[int]
+    """Non-zero weights of each filter, (K,), in the order in which filters are grouped."""
+    parameters: int
+    """Weights, zero or not."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Workload:
-    """What the array does in one layer, for one image."""
+    """What the array does in one layer, for one image; or the row of a part of one.
+
+    filters, nnz, parameters, positions and work are the part's own. What follows from the barrier (idle, latency,
+    utilization, occupancy) is the whole layer's, and stands in the row of its last part; the other
+    rows have 0 and None.
+    """
 
     name: str
     filters: int
@@ -35,14 +52,14 @@ class Workload:
     latency: int
     """Steps from start to end: of the slowest filter of each group."""
     utilization: float | None
-    """Mean of Eq. 2 over the groups that have weights; None without weights."""
+    """Mean of Eq. 2 over the groups that have weights; None without weights, and of other parts."""
     occupancy: float | None
-    """work / (work + idle); None without weights."""
+    """Work / (work + idle), of all parts; None without weights, and of other parts."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Totals:
-    """Sums over layers, per image; `utilization` is weighted by the layers' parameters."""
+    """Sums over rows, per image; `utilization` is weighted by the parameters of the rows that have one."""
 
     filters: int
     nnz: int
@@ -65,54 +82,77 @@ def layer_workload(
     ticks: int,
     n_pe: int,
 ) -> Workload:
-    """Workload of a layer whose filters, in the order in which they are grouped, have `filter_nnz`.
+    """Workload of a layer of one part; see `part_workloads`."""
+    part = Part(name=name, filter_nnz=filter_nnz, parameters=parameters)
+    return part_workloads([part], positions=positions, ticks=ticks, n_pe=n_pe)[0]
 
-    filter_nnz: non-zero weights of each filter, (K,). parameters: weights of the whole layer.
-    Raises ValueError, naming the layer, for a size below 1 or more non-zero weights than weights.
+
+def part_workloads(
+    parts: Sequence[Part], *, positions: int, ticks: int, n_pe: int
+) -> list[Workload]:
+    """A row for each part of a layer, the layer's own last.
+
+    Raises ValueError, naming the part, for a size below 1 or more non-zero weights than weights.
     """
-    counts = np.asarray(filter_nnz).tolist()
-    sizes = {"filters": len(counts), "positions": positions, "ticks": ticks, "n_pe": n_pe}
-    for what, value in sizes.items():
-        if value < 1:
-            raise ValueError(f"{name}: {what} = {value}; allowed: 1 or more")
-    groups = [counts[start : start + n_pe] for start in range(0, len(counts), n_pe)]
+    nnz = [np.asarray(part.filter_nnz).tolist() for part in parts]
+    for part, counts in zip(parts, nnz, strict=True):
+        sizes = {"filters": len(counts), "positions": positions, "ticks": ticks, "n_pe": n_pe}
+        for what, value in sizes.items():
+            if value < 1:
+                raise ValueError(f"{part.name}: {what} = {value}; allowed: 1 or more")
+        if min(counts) < 0 or sum(counts) > part.parameters:
+            raise ValueError(
+                f"{part.name}: {sum(counts)} non-zero weights out of {part.parameters}; "
+                "allowed: 0 to all"
+            )
     steps = int(ticks) * int(positions)  # of one weight
-    nnz = sum(counts)
-    if min(counts) < 0 or nnz > parameters:
-        raise ValueError(f"{name}: {nnz} non-zero weights out of {parameters}; allowed: 0 to all")
-    work = steps * nnz
+    filters = [sum(counts) for counts in zip(*nnz, strict=True)]
+    groups = [filters[start : start + n_pe] for start in range(0, len(filters), n_pe)]
     latency = steps * sum(max(group) for group in groups)
+    work = steps * sum(filters)
     idle = int(n_pe) * latency - work
     used = [group_utilization(group, n_pe) for group in groups if any(group)]
-    return Workload(
-        name=name,
-        filters=len(counts),
-        nnz=nnz,
-        parameters=int(parameters),
-        positions=int(positions),
-        work=work,
+    rows = [
+        Workload(
+            name=part.name,
+            filters=len(counts),
+            nnz=sum(counts),
+            parameters=int(part.parameters),
+            positions=int(positions),
+            work=steps * sum(counts),
+            idle=0,
+            latency=0,
+            utilization=None,
+            occupancy=None,
+        )
+        for part, counts in zip(parts, nnz, strict=True)
+    ]
+    rows[-1] = replace(
+        rows[-1],
         idle=idle,
         latency=latency,
         utilization=math.fsum(used) / len(used) if used else None,
         occupancy=work / (work + idle) if work else None,
     )
+    return rows
 
 
 def of_program(program: Program) -> list[Workload]:
-    """Of each source of each layer, its filters in the order in which they are loaded."""
+    """Rows of every layer of a program, its filters in the order in which they are loaded."""
     config = program.config
-    return [
-        layer_workload(
-            part.layer.name,
-            filter_nnz(part.mask)[layer.order],
-            parameters=part.mask.size,
-            positions=layer.side**2,
-            ticks=config.ticks,
-            n_pe=config.n_pe,
-        )
-        for layer in program.layers
-        for part in layer.sources
-    ]
+    rows = []
+    for layer in program.layers:
+        parts = [
+            Part(
+                name=part.layer.name,
+                filter_nnz=filter_nnz(part.mask)[layer.order],
+                parameters=part.mask.size,
+            )
+            for part in layer.sources
+        ]
+        positions = layer.side**2
+        rows += part_workloads(parts, positions=positions, ticks=config.ticks, n_pe=config.n_pe)
+    return rows
 
 
 def group_utilization(group: Sequence[int], n_pe: int) -> float:

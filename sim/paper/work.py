@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from sim.models.components import load_table
-from sim.models.workload import layer_workload, totals
+from sim.models.workload import Part, part_workloads, totals
 from sim.paper import rivals
 from sim.paper.document import Pair, Section, Table
 from sim.paper.published import published
@@ -509,21 +509,23 @@ def rebalanced(study: Study, n_pe: int, ratio: float) -> tuple[int, float]:
     """Latency in steps and energy in E_dyn of a ticket balanced again for n_pe PEs, classifier left."""
     rng = np.random.default_rng(n_pe)
     latency, energy = 0, 0.0
+    parts: list[Part] = []
     for layer in study.layers:
         integer = layer.integer
         mask = integer.mask
         if integer.layer.kind == "conv":
             weights = np.abs(integer.weight)
             mask = balance(mask, n_pe=n_pe, policy="magnitude", weights=weights, rng=rng)
-        load = layer_workload(
-            layer.load.name,
-            filter_nnz(mask),
-            parameters=layer.load.parameters,
-            positions=layer.load.positions,
-            ticks=study.config.ticks,
-            n_pe=n_pe,
+        part = Part(
+            name=layer.load.name, filter_nnz=filter_nnz(mask), parameters=layer.load.parameters
         )
-        latency += load.latency
-        active = 1 - (layer.spike_sparsity or 0)
-        energy += load.work * active + ratio * (load.work + load.idle)
+        parts.append(part)
+        rows = part_workloads(
+            parts, positions=layer.load.positions, ticks=study.config.ticks, n_pe=n_pe
+        )
+        energy += rows[-1].work * (1 - (layer.spike_sparsity or 0) + ratio)
+        if layer.cycles is not None:  # the layer's own part comes last
+            latency += rows[-1].latency
+            energy += ratio * rows[-1].idle
+            parts = []
     return latency, energy

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sim.models.workload import layer_workload, totals
+from sim.models.workload import Part, Workload, part_workloads, totals
 from sw.datasets import SIDE
-from sw.networks import Layer, sides
+from sw.networks import Layer, shortcut_convolutions, sides
 from sw.ticket import Ticket
 
 
@@ -30,19 +30,24 @@ def rounds(ticket: Ticket, *, n_pe: int | None = None) -> list[RoundStory]:
     n_pe = n_pe or ticket.metadata["n_pe"]
     maps = output_sides(ticket.layers)
     sizes = {name: mask.size for name, mask in ticket.masks.items()}
+    hosts = shortcut_convolutions(ticket.layers)
     story = []
     for number, row in enumerate(ticket.metadata["history"]):
-        total = totals(
-            layer_workload(
-                name,
-                nnz[number],
-                parameters=sizes[name],
-                positions=maps[name] ** 2,
+        loads: list[Workload] = []
+        for host in ticket.layers[1:]:
+            if host.name in hosts:
+                continue
+            names = [name for name, other in hosts.items() if other is host] + [host.name]
+            loads += part_workloads(
+                [
+                    Part(name=n, filter_nnz=ticket.history_nnz[n][number], parameters=sizes[n])
+                    for n in names
+                ],
+                positions=maps[host.name] ** 2,
                 ticks=ticket.metadata["ticks"],
                 n_pe=n_pe,
             )
-            for name, nnz in ticket.history_nnz.items()
-        )
+        total = totals(loads)
         story.append(
             RoundStory(
                 round=number,

@@ -22,7 +22,7 @@ def rows(
     """`layers` and `totals` of the report: means over the images, ratios of sums."""
     loads = run.deployment.workload
     activities = [_activity(run, row, load) for row, load in enumerate(loads)]
-    energies = layer_energies(activities, load_technology(), view=view)
+    energies = _with_their_hosts(run, layer_energies(activities, load_technology(), view=view))
     layers = [
         _layer_row(run, row, load, activity, energy / len(run.images))
         for row, (load, activity, energy) in enumerate(
@@ -38,6 +38,17 @@ def _layer_numbers(run: Run) -> list[int | None]:
     for k, layer in enumerate(run.deployment.program.layers):
         numbers += [k] if layer.convolution is None else [None, k]
     return numbers
+
+
+def _with_their_hosts(run: Run, energies: list[float]) -> list[float]:
+    """A shortcut convolution's energy in its host's row, which comes next: they are one filter."""
+    result = []
+    waiting = 0.0
+    for energy, number in zip(energies, _layer_numbers(run), strict=True):
+        waiting += energy
+        result.append(0.0 if number is None else waiting)
+        waiting = waiting if number is None else 0.0
+    return result
 
 
 def _activity(run: Run, row: int, load: Workload) -> Activity:
