@@ -27,12 +27,11 @@ from sim.models.components import (
 from sim.models.cycles import LayerCycles
 from sim.models.eq3 import eq3
 from sim.models.memory import Accesses
-from sim.models.workload import Part, Workload, part_workloads, totals
-from sim.paper.rivals import Task
+from sim.models.workload import Workload, totals
 from sw import wsp
 from sw.compile import CompiledLayer
 from sw.quantize import IntegerLayer
-from sw.ticket import NOT_MEASURED, Ticket
+from sw.ticket import Ticket
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,31 +65,15 @@ class LayerStudy:
         return 1 - self.accumulates / self.load.work if self.load.work else None
 
     @property
-    def task(self) -> Task:
-        """For the rivals: filters in the network's own order."""
-        return Task(
-            layer=self.integer.layer,
-            mask=self.integer.mask,
-            positions=self.load.positions,
-            spikes=self.spikes,
-        )
+    def active(self) -> float:
+        """Share of steps with a spike; 1 without weights."""
+        return 1 - (self.spike_sparsity or 0)
 
-
-@dataclass(frozen=True, kw_only=True)
-class TicketRound:
-    """A ticket at the end of a round of training; layers as the array runs them."""
-
-    number: int
-    loads: list[Workload]
-    nnz: list[np.ndarray]
-    """Of each layer's filters, (K,)."""
-    input_sparsity: list[float | None]
-    """Of each layer, over validation images; None where it was not measured."""
-
-    @cached_property
-    def weight_sparsity(self) -> float:
-        """Share of zero weights over all layers of the array."""
-        return totals(self.loads).weight_sparsity
+    @property
+    def slices(self) -> np.ndarray:
+        """The mask by kernel position: boolean (K, C, positions of the kernel)."""
+        mask = self.integer.mask
+        return mask.reshape(*mask.shape[:2], -1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,11 +113,12 @@ class Study:
             + sum(layer.cycles.cycles for layer in self.layers if layer.cycles),
         }
 
-    def energy(self, leak: float) -> float:
-        """Eq. 3 in units of E_dyn; leak: E_leak / E_dyn."""
+    def energy(self, leak: float, *, idle: bool = True) -> float:
+        """Eq. 3 in units of E_dyn; leak: E_leak / E_dyn. Without its idle steps, if so asked."""
         load = self.totals
         active = 1 - (load["spike_sparsity"] or 0)
-        return eq3(work=load["work"], idle=load["idle"], active=active, leak=leak)
+        steps = load["idle"] if idle else 0
+        return eq3(work=load["work"], idle=steps, active=active, leak=leak)
 
     def counts(self, accounting: str) -> Counts:
         """For `sim.models.components.breakdown`."""
@@ -163,14 +147,14 @@ class Study:
             return memory.add([*parts, memory.rtl_input_accesses(self.deployment.program, spikes)])
         return memory.add([self._paper_accesses(layer) for layer in self.layers])
 
-    def dense_accesses(self, accumulates: float | None = None) -> Accesses:
+    def dense_accesses(self) -> Accesses:
         """Of the same network with all its weights, plain, and maps as bits: accounting `paper`.
 
-        Its spikes are taken to be as dense as this ticket's. accumulates: by default so, too.
+        Its spikes are taken to be as dense as this ticket's.
         """
         parts = []
         for layer in self.layers:
-            load, rate = layer.load, 1 - (layer.spike_sparsity or 0)
+            load = layer.load
             steps = self.config.ticks * load.positions * load.parameters
             parts.append(
                 memory.paper_accesses(
@@ -178,14 +162,12 @@ class Study:
                     input_bits=layer.spikes.size,
                     output_bits=self._output_neurons(layer),
                     groups=-(-load.filters // self.config.n_pe),
-                    accumulates=steps * rate,
+                    accumulates=steps * layer.active,
                 )
             )
         return memory.add(parts)
 
-    def system(
-        self, table: ComponentTable, accounting: str, *, banks_awake: int = 1
-    ) -> dict[str, float]:
+    def system(self, table: ComponentTable, accounting: str) -> dict[str, float]:
         """Energy of PEs, GLB and DRAM in pJ."""
         time = self.totals["latency"] if accounting == "paper" else self.totals["cycles"]
         return memory.system_energy(
@@ -193,40 +175,7 @@ class Study:
             self.accesses(accounting),
             pe_pj=total_pj(self.lines(table, accounting)),
             cycles=time,
-            banks_awake=banks_awake,
         )
-
-    @cached_property
-    def rounds(self) -> list[TicketRound]:
-        """What the ticket recorded of each round, as if it ran on this array with all its ticks."""
-        count = self.ticket.metadata["rounds"]
-        return [self._round(r) for r in range(count)]
-
-    def _round(self, r: int) -> TicketRound:
-        loads: list[Workload] = []
-        parts: list[Part] = []
-        nnz, silent = [], []
-        for layer in self.layers:
-            name = layer.load.name
-            nnz.append(self.ticket.history_nnz[name][r].astype(np.int64))
-            parts.append(
-                Part(
-                    name=name,
-                    filter_nnz=nnz[-1][layer.compiled.order],
-                    parameters=layer.load.parameters,
-                )
-            )
-            if layer.cycles is not None:  # the layer's own part comes last
-                loads += part_workloads(
-                    parts,
-                    positions=layer.load.positions,
-                    ticks=self.config.ticks,
-                    n_pe=self.config.n_pe,
-                )
-                parts = []
-            share = float(self.ticket.history_input_sparsity[name][r])
-            silent.append(None if share == NOT_MEASURED else share)
-        return TicketRound(number=r, loads=loads, nnz=nnz, input_sparsity=silent)
 
     def _rtl_counts(self) -> Iterator[Counts]:
         rows: dict[str, float] = {}

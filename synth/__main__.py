@@ -69,7 +69,7 @@ def power(liberty: Path, node: int | None, model: str, layer: str, cycles: int) 
 @click.option("--node", type=click.IntRange(min=32), help="Of the library, nm, if not known.")
 def rivals(liberty: Path, node: int | None) -> None:
     """Area of what GoSPA and SparTen add to an array of 16 PEs, synthesized the same way."""
-    from synth.rivals import MODULES
+    from synth.rival_areas import MODULES
 
     flow = _flow(liberty, node)
     found = {}

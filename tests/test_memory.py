@@ -95,8 +95,6 @@ def test_the_parts_of_the_system_add_up():
     assert parts["dram"] == pytest.approx(13 * 468.762)
     assert parts["glb"] == pytest.approx(15 * 3.936 + 13 * 3.462)
     assert parts["glb_leakage"] == pytest.approx(400 * 926 / 400)
-    awake = memory.system_energy(table, accesses, pe_pj=1000.0, cycles=400, banks_awake=16)
-    assert awake["glb_leakage"] == pytest.approx(16 * parts["glb_leakage"])
     assert set(accesses.dram) == set(KINDS)
 
 

@@ -15,10 +15,12 @@ from sim.deployment import Deployment
 from sim.images import first_images
 from sim.models import golden, memory
 from sim.models.components import load_table, total_pj
-from sim.paper import energy as sections_energy
-from sim.paper import work as sections_work
-from sim.paper.document import csv_files, load_pairs
+from sim.paper import FIGURES, figure_1, figure_7a, figure_7b, table_3
+from sim.paper.claims import OF_A_PAIR, OF_THE_PAPER, Rule, printed_facts
+from sim.paper.document import csv_files
+from sim.paper.pairs import load_pairs
 from sim.paper.published import published
+from sim.paper.rounds import pruned_rounds, rounds
 from sim.study import study
 from sw import ticket, wsp
 from sw.balance import filter_nnz
@@ -32,10 +34,6 @@ methods: {uticket: uticket.npz, lth: lth.npz}
 baseline: lth
 hardware: {preset: paper, n_pe: 4}
 """
-SECTIONS = [
-    "figure_1", "figure_4", "table_1", "table_2", "figure_6", "figure_7a", "figure_7b", "table_3",
-    "figure_8", "figure_9",
-]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -115,15 +113,14 @@ def test_accesses_of_the_paper_are_of_masks_and_maps(pair):
 
 
 def test_rounds_are_what_the_ticket_recorded(pair):
-    rounds = pair.uticket.rounds
-    assert len(rounds) == 3
-    last = rounds[-1]
+    recorded = rounds(pair.uticket)
+    assert len(recorded) == 3
+    last = recorded[-1]
     assert [load.work for load in last.loads] == [x.load.work for x in pair.uticket.layers]
     assert [load.idle for load in last.loads] == [x.load.idle for x in pair.uticket.layers]
-    assert rounds[0].input_sparsity[0] is None
-    assert sections_energy.round_energy(pair.uticket, rounds[0], 0.21) is None
-    energy = sections_energy.round_energy(pair.uticket, last, 0.21)
-    assert energy == pytest.approx(
+    assert recorded[0].input_sparsity[0] is None
+    assert recorded[0].energy(0.21) is None
+    assert last.energy(0.21) == pytest.approx(
         sum(
             load.work * (1 - silent) + 0.21 * (load.work + load.idle)
             for load, silent in zip(last.loads, last.input_sparsity, strict=True)
@@ -132,32 +129,48 @@ def test_rounds_are_what_the_ticket_recorded(pair):
 
 
 def test_the_printed_gains_at_equal_sparsity():
-    rows = sections_energy.splits([], 0.21)
-    latency = [(round(row[2], 1), round(row[3], 1)) for row in rows]
+    rows = figure_7a.printed_splits(0.21)
+    latency = [(round(row.latency, 1), round(row.latency_by_balance, 1)) for row in rows]
     assert latency == [
         (46.3, 23.4), (46.7, 27.6), (53.3, 37.5), (67.6, 51.0), (76.8, 60.0), (67.8, 51.3),
     ]  # fmt: skip
-    energy = [round(row[5], 1) for row in rows]
+    energy = [round(row.energy_by_balance, 1) for row in rows]
     assert energy == [15.1, 17.8, 25.9, 27.8, 34.1, 27.9]
-    assert all(abs(row[4] - row[7]) < 0.5 for row in rows)
-    assert [row[0] for row in rows[:2]] == ["vgg16 cifar10", "vgg16 fashion_mnist"]
+    assert all(abs(row.energy - row.printed_energy) < 0.5 for row in rows)
+    assert [row.network for row in rows[:2]] == ["vgg16 cifar10", "vgg16 fashion_mnist"]
     assert "arXiv:2302.06746" in published()["source"]
 
 
 def test_our_gains_at_equal_sparsity(pair):
-    (*_, row) = sections_energy.splits([pair], 0.21)
+    row = figure_7a.split(pair, 0.21)
     before, after = pair.lth.totals, pair.uticket.totals
-    assert row[2] == pytest.approx(100 * (1 - after["latency"] / before["latency"]))
-    assert row[3] == pytest.approx(100 * before["idle"] / (before["work"] + before["idle"]))
+    assert row.latency == pytest.approx(100 * (1 - after["latency"] / before["latency"]))
+    idle = before["idle"] / (before["work"] + before["idle"])
+    assert row.latency_by_balance == pytest.approx(100 * idle)
+
+
+def test_verdicts_follow_from_facts():
+    facts = printed_facts(0.21)
+    assert [rule.applied(facts).verdict for rule in OF_THE_PAPER] == ["holds", "does not hold"]
+    drop = next(rule for rule in OF_A_PAIR if rule.fact == "drop")
+    known = {"lth_accuracy": 90, "uticket_accuracy": 89, "test_images": 100, "error": 0.1}
+    for lost, chance, verdict in (
+        (0.9, 0.2, "holds"), (1.2, 0.2, "does not hold"), (-1.2, 0.2, "holds"), (0.1, 0.2, "open"),
+    ):  # fmt: skip
+        claim = drop.applied({**known, "drop": lost, "two_errors": chance}, "m")
+        assert (claim.verdict, claim.printed) == (verdict, "-")
+        assert claim.ours == "90.0 % (LTH), 89.0 % (u-Ticket), 100 test images"
+    rule = Rule(claim="c", printed="", ours="", why="", fact="x", above=1, met="yes", unmet="no")
+    assert [rule.applied({"x": x}).verdict for x in (1, 2)] == ["no", "yes"]
 
 
 def test_balancing_again_for_other_arrays(pair):
     work = pair.uticket.totals["work"]
-    one, energy = sections_work.rebalanced(pair.uticket, 1, 0.21)
+    one, energy = table_3.rebalanced(pair.uticket, 1, 0.21)
     assert one == work
-    two, _ = sections_work.rebalanced(pair.uticket, 2, 0.21)
+    two, _ = table_3.rebalanced(pair.uticket, 2, 0.21)
     assert one / 2 <= two < 0.52 * one
-    sixteen, wasted = sections_work.rebalanced(pair.uticket, 16, 0.21)
+    sixteen, wasted = table_3.rebalanced(pair.uticket, 16, 0.21)
     assert sixteen < two
     assert wasted > energy  # groups of 7 and 12 filters leave PEs idle
 
@@ -166,7 +179,7 @@ def test_the_report_holds_every_section(written):
     content = json.loads((written / "paper.json").read_text())
     assert content["schema"] == "uticket-paper-1"
     assert content["models"] == ["small"]
-    assert [section["key"] for section in content["sections"]] == SECTIONS
+    assert [section["key"] for section in content["sections"]] == list(FIGURES)
     for section in content["sections"]:
         for number, table in enumerate(section["tables"], 1):
             assert table["rows"], section["key"]
@@ -186,7 +199,7 @@ def test_the_page_is_complete_in_itself(written):
     for outside in ("<link", "<script", 'src="', "@import"):
         assert outside not in text
     assert len(re.findall("<svg", text)) >= 12
-    for key in ["claims", *SECTIONS]:
+    for key in ("claims", *FIGURES):
         assert f'id="{key}"' in text
     assert "How to read this" in text
 
@@ -223,10 +236,10 @@ def test_a_dense_ticket_without_measured_spikes_is_reported_all_the_same(tmp_pat
     (tmp_path / "small.yaml").write_text(YAML)
     pairs, _ = load_pairs([load_model(str(tmp_path / "small.yaml"))], images=1)
     assert pairs[0].lth.totals["weight_sparsity"] == 0
-    assert [one.number for one in sections_work.pruned_rounds(pairs[0].lth)] == [0]
-    section = sections_energy.figure_7b(pairs, 0.21)
-    assert [row[3] for row in section.tables[0].rows] == [None]
-    assert sections_work.figure_1(pairs).tables
+    assert [one.number for one in pruned_rounds(pairs[0].lth)] == [0]
+    assert [row.energy for row in figure_7b.by_round(pairs[0], 0.21)] == [None]
+    assert figure_7b.section(pairs).plots
+    assert figure_1.section(pairs).tables
 
 
 def test_a_ticket_without_rounds_is_left_out(tmp_path):

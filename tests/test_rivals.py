@@ -1,15 +1,20 @@
-"""`sim.rivals`: hand-made masks with known answers, a plain FIFO, and the golden model's counts."""
+"""`sim/rivals`: hand-made masks with known answers, a plain FIFO, and the golden model's counts."""
 
 from collections import deque
+from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 
 from hw.config import Config
+from sim.errors import BadInput
 from sim.models import golden
 from sim.models.components import load_table
-from sim.paper import rivals
-from sim.paper.rivals import Task
+from sim.rivals import _rival, base, rivals
+from sim.rivals.base import Task
+from sim.rivals.gospa import GoSPA
+from sim.rivals.n_of_m import n_of_m_mask
 from sw.balance import filter_nnz
 from tests.random_networks import conv, random_layer, random_spikes
 
@@ -21,29 +26,34 @@ def task(nnz, *, size=16, positions=10):
     return Task(layer=layer, mask=mask, positions=positions)
 
 
+def masked():
+    """Rivals that see masks alone."""
+    return [rival for rival in rivals().values() if not rival.needs_spikes]
+
+
 def figures(one):
     return one.busy, one.latency, one.occupancy, one.utilization
 
 
 def test_a_lottery_ticket_by_hand():
     # groups (4, 2) and (1, 3) on two PEs: slowest 4 and 3, 10 positions
-    assert figures(rivals.as_it_is(task([4, 2, 1, 3]), 2)) == pytest.approx(
+    assert figures(rivals()["as it is"].load(task([4, 2, 1, 3]), 2)) == pytest.approx(
         (100, 70, 100 / 140, (2 / 4 + 1 / 3) / 2)
     )
 
 
 def test_sorting_by_hand():
     # groups (4, 3) and (2, 1)
-    assert figures(rivals.sort(task([4, 2, 1, 3]), 2)) == pytest.approx(
+    assert figures(rivals()["sort"].load(task([4, 2, 1, 3]), 2)) == pytest.approx(
         (100, 60, 100 / 120, (3 / 4 + 1 / 2) / 2)
     )
 
 
 def test_pairing_by_hand():
     # sorted 4 3 2 1: PE 0 has 4 + 1, PE 1 has 3 + 2
-    assert figures(rivals.gb_s(task([4, 2, 1, 3]), 2)) == pytest.approx((100, 50, 1, 1))
+    assert figures(rivals()["GB-S"].load(task([4, 2, 1, 3]), 2)) == pytest.approx((100, 50, 1, 1))
     # a short group: 4 alone on PE 0, 3 and 2 on the others of three
-    assert figures(rivals.gb_s(task([4, 2, 3]), 3))[:2] == pytest.approx((90, 40))
+    assert figures(rivals()["GB-S"].load(task([4, 2, 3]), 3))[:2] == pytest.approx((90, 40))
 
 
 def test_pairing_chunk_by_chunk_by_hand():
@@ -51,27 +61,27 @@ def test_pairing_chunk_by_chunk_by_hand():
     for k, (first, second) in enumerate([(9, 1), (5, 2), (1, 6), (1, 3)]):
         mask[k, :first] = mask[k, 128 : 128 + second] = True
     layer = conv("l", (256, 4), "image", kernel=1, padding=0)
-    one = rivals.gb_h(Task(layer=layer, mask=mask, positions=1), 2)
+    one = rivals()["GB-H"].load(Task(layer=layer, mask=mask, positions=1), 2)
     # chunk 1: 9 5 1 1 -> 10 and 6; chunk 2: 6 3 2 1 -> 7 and 5, 7 to the PE that has 6
     assert figures(one)[:2] == (28, 15)
 
 
 def test_one_pe_is_always_busy():
-    for rival in rivals.RIVALS.values():
-        one = rival(task([4, 2, 1, 3], size=64), 1)
+    for rival in masked():
+        one = rival.load(task([4, 2, 1, 3], size=64), 1)
         assert (one.occupancy, one.utilization) == (1, 1)
 
 
 def test_an_empty_layer_has_no_utilization():
     for name in ("as it is", "sort", "GB-S", "GB-H"):
-        one = rivals.RIVALS[name](task([0, 0, 0]), 2)
+        one = rivals()[name].load(task([0, 0, 0]), 2)
         assert figures(one) == (0, 0, None, None)
 
 
 def test_n_of_m_masks():
     rng = np.random.default_rng(0)
     mask = rng.random((6, 32, 3, 3)) < 0.05
-    made = rivals.n_of_m_mask(mask, 64)
+    made = n_of_m_mask(mask, 64)
     blocks = made.reshape(6, -1)[:, : 288 // 64 * 64].reshape(6, -1, 64)
     assert (blocks.sum(axis=2) == 3).all()  # 0.05 * 64 = 3.2
     assert len(set(filter_nnz(made))) == 1
@@ -81,8 +91,11 @@ def test_n_of_m_masks():
 
 
 def test_networks_weigh_utilization_by_parameters():
-    loads = [rivals.as_it_is(task([4, 2]), 2), rivals.as_it_is(task([3, 3], size=32), 2)]
-    total = rivals.network(loads)
+    loads = [
+        rivals()["as it is"].load(task([4, 2]), 2),
+        rivals()["as it is"].load(task([3, 3], size=32), 2),
+    ]
+    total = base.network(loads)
     assert figures(total) == pytest.approx((120, 70, 120 / 140, (0.5 + 2) / 3))
 
 
@@ -107,15 +120,15 @@ def test_loas_counts_what_the_golden_model_counts(stride, kernel, side):
     awake = np.repeat(one.spikes.any(axis=0)[None], 4, axis=0).astype(np.uint8)
     counted = golden.run_layer(integer, awake, Config().neuron).filter_accumulates // 4
     groups = np.append(counted, [0]).reshape(3, 4)
-    assert figures(rivals.loas(one, 4))[:2] == (counted.sum(), groups.max(axis=1).sum())
-    assert rivals.gospa(one, 4).busy == counted.sum()
+    assert figures(rivals()["LoAS"].load(one, 4))[:2] == (counted.sum(), groups.max(axis=1).sum())
+    assert GoSPA().load(one, 4).busy == counted.sum()
 
 
 def plain_fifo(one, n_pe, depth):
     """Latency of `gospa`, job by job with real queues."""
     padded = np.zeros((-(-len(one.mask) // n_pe) * n_pe, *one.mask.shape[1:]), bool)
     padded[: len(one.mask)] = one.mask
-    channel, seen = rivals._visits(one)
+    channel, seen = base.visits(one)
     total = 0
     for start in range(0, len(padded), n_pe):
         queues = [deque() for _ in range(n_pe)]  # when each waiting job starts
@@ -139,12 +152,12 @@ def plain_fifo(one, n_pe, depth):
 @pytest.mark.parametrize("seed", range(3))
 def test_gospa_is_a_plain_fifo(depth, seed):
     _, one = spiking(seed)
-    assert rivals.gospa(one, 4, depth).latency == plain_fifo(one, 4, depth)
+    assert GoSPA(depth).load(one, 4).latency == plain_fifo(one, 4, depth)
 
 
 def test_deeper_fifos_never_hurt_and_the_front_end_bounds():
     _, one = spiking(5, side=12)
-    latencies = [rivals.gospa(one, 4, depth).latency for depth in (1, 2, 4, 16)]
+    latencies = [GoSPA(depth).load(one, 4).latency for depth in (1, 2, 4, 16)]
     assert latencies == sorted(latencies, reverse=True)
     assert latencies[0] > latencies[-1]
     neurons = np.count_nonzero(one.spikes.any(axis=0))
@@ -152,26 +165,43 @@ def test_deeper_fifos_never_hurt_and_the_front_end_bounds():
 
 
 def test_rivals_that_see_data_need_it():
-    for rival in (rivals.loas, rivals.gospa):
+    seeing = [rival for rival in rivals().values() if rival.needs_spikes]
+    assert [rival.name for rival in seeing] == ["GoSPA", "LoAS"]
+    for rival in seeing:
         with pytest.raises(ValueError, match="needs the input's spikes"):
-            rival(task([1, 2]), 2)
+            rival.load(task([1, 2]), 2)
 
 
 def test_area_of_what_is_added():
     table = load_table()
-    area = {n: rivals.added_area(n, table, n_pe=16) for n in ("sort", "GB-S", "GB-H", "GoSPA")}
+    area = {name: rival.added_area(table, 16) for name, rival in rivals().items()}
     pe = 256 * (67.872 + 101.555 + 49.392 + 67.872) + 1024 * 101.555 + 4 * 13.44 + 8125
     assert area["sort"] == 0
     assert area["GB-S"] == pytest.approx(256 * 101.555 / pe)
     assert area["GB-H"] == pytest.approx(area["GB-S"] + 4 * (3 * 20.16 + 101.555) / pe)
     assert area["GoSPA"] == pytest.approx(540.12 / pe)
-    assert rivals.added_area("GoSPA", table, n_pe=16, depth=32) == pytest.approx(4 * 540.12 / pe)
-    assert rivals.added_area("LoAS", table, n_pe=16) is None
-    with pytest.raises(ValueError, match="unknown rival 'EIE'"):
-        rivals.added_area("EIE", table, n_pe=16)
+    assert GoSPA(32).added_area(table, 16) == pytest.approx(4 * 540.12 / pe)
+    assert area["LoAS"] is None
+
+
+def test_a_rival_is_a_file(tmp_path):
+    """Every file but base.py holds one; a file that holds none, or one that is not whole, is named."""
+    files = {path.stem for path in Path(base.__file__).parent.glob("*.py")}
+    assert len(rivals()) == len(files - {"__init__", "base"})
+    assert all(rival.name == name for name, rival in rivals().items())
+    mine = "from sim.rivals.base import Rival\nclass Mine(Rival):\n    name = 'mine'\n"
+    style, load = "    style = ('red', '-')\n", "    def load(self, task, n_pe): ...\n"
+    for text in ("", mine + load, mine + style):
+        module = ModuleType("mine")
+        module.__file__ = "mine.py"
+        exec(text, vars(module))  # noqa: S102 - our own lines
+        with pytest.raises(BadInput, match=r"mine.py: . rivals; allowed: one subclass .* style"):
+            _rival(module)
+    exec(mine + style + load, vars(module))  # noqa: S102 - our own lines
+    assert _rival(module).name == "mine"
 
 
 def test_synthetic_masks_have_the_recorded_weights():
     nnz = np.array([0, 3, 27])
-    made = rivals.synthetic_mask(nnz, (3, 3, 3, 3), np.random.default_rng(0))
+    made = base.synthetic_mask(nnz, (3, 3, 3, 3), np.random.default_rng(0))
     assert filter_nnz(made).tolist() == nnz.tolist()

@@ -5,7 +5,7 @@ import itertools
 import pytest
 from amaranth.sim import Simulator
 
-from synth.rivals import ActivationFifo, PermutingNetwork, spans
+from synth.rival_areas import ActivationFifo, PermutingNetwork, spans
 
 
 def route(n, wanted):

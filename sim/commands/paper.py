@@ -21,15 +21,19 @@ def command(models: tuple[str, ...], images: int, out: Path | None) -> None:
     Uses the golden and the cycle model on shipped tickets; nothing is trained. Writes paper.html,
     paper.json and a CSV for each table (docs/paper.md).
     """
+    import importlib
+
     from sim.catalog import known_models, load_model
     from sim.errors import BadInput
     from sim.files import BUILD, folder_to_write
-    from sim.models.eq3 import load_technology
-    from sim.paper.document import Paper, load_pairs, write
+    from sim.paper import FIGURES
+    from sim.paper.claims import claims
+    from sim.paper.document import Paper, write
+    from sim.paper.pairs import load_pairs
     from sim.reports.progress import Steps
 
-    folder = out or BUILD / "paper"
     folder_to_write(out)
+    folder = out or BUILD / "paper"
     chosen = [load_model(name) for name in models or known_models()]
     with Steps(len(chosen) + 2) as steps:
         pairs, missing = load_pairs(chosen, images=images, step=steps.step)
@@ -37,29 +41,15 @@ def command(models: tuple[str, ...], images: int, out: Path | None) -> None:
             click.echo(f"left out: {line}")
         if not pairs:
             raise BadInput(f"no model has both an lth and a uticket ticket ({'; '.join(missing)})")
-        ratio = load_technology().leak
-        from sim.paper import energy, work
-
-        makers = [
-            lambda: work.figure_1(pairs),
-            lambda: work.figure_4(pairs),
-            lambda: work.table_1(pairs),
-            lambda: work.table_2(pairs),
-            lambda: work.figure_6(pairs),
-            lambda: energy.figure_7a(pairs, ratio),
-            lambda: energy.figure_7b(pairs, ratio),
-            lambda: work.table_3(pairs, ratio),
-            lambda: energy.figure_8(pairs),
-            lambda: energy.figure_9(pairs),
-        ]
-        steps.step("tables and figures", len(makers) + 1)
+        steps.step("tables and figures", len(FIGURES) + 1)
         sections = []
-        for make in makers:
-            sections.append(make())
+        for name in FIGURES:
+            sections.append(importlib.import_module(f"sim.paper.{name}").section(pairs))
             steps.part()
-        found = energy.claims(pairs, ratio)
+        found = claims(pairs)
         steps.part()
         steps.step(f"report: {folder}")
-        write(Paper(claims=found, sections=sections, pairs=pairs, missing=missing), folder)
+        names = [pair.name for pair in pairs]
+        write(Paper(claims=found, sections=sections, models=names, missing=missing), folder)
     for claim in found:
         click.echo(f"{claim.verdict:13} {claim.claim}: {claim.ours}")

@@ -184,19 +184,18 @@ def rtl_counts(layer: CompiledLayer, counters: Mapping[str, np.ndarray], config:
 
 
 def system_energy(
-    table: ComponentTable, accesses: Accesses, *, pe_pj: float, cycles: float, banks_awake: int = 1
+    table: ComponentTable, accesses: Accesses, *, pe_pj: float, cycles: float
 ) -> dict[str, float]:
     """Energy of the system in pJ by part; the parts add up to all of it.
 
-    pe_pj: of the PEs. cycles: of the clock. banks_awake: banks of the GLB that leak; SATA_Sim
-    charges one.
+    pe_pj: of the PEs. cycles: of the clock, in which one bank of the GLB leaks, as in SATA_Sim.
     """
     glb, dram = table.components["glb"], table.components["dram"]
     reads, writes = sum(accesses.glb_reads.values()), sum(accesses.glb_writes.values())
     return {
         "pe": pe_pj,
         "glb": reads * glb.dynamic_pj + writes * glb.write_pj,
-        "glb_leakage": cycles * banks_awake * table.leakage_pj("glb"),
+        "glb_leakage": cycles * table.leakage_pj("glb"),
         "dram": accesses.dram_total * dram.dynamic_pj,
     }
 

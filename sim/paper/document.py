@@ -1,37 +1,25 @@
-"""`make paper`: the paper's tables and figures from our own tickets, beside the printed ones (docs/paper.md)."""
+"""What `uticket paper` writes: tables with rows of one dataclass, figures, claims; docs/paper.md."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from sim.catalog import Method, Model
-from sim.deployment import deployments
 from sim.files import atomic_write, write_json
-from sim.study import Study, study
 
 SCHEMA = "uticket-paper-1"
-PAIR = ("lth", "uticket")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Pair:
-    """A model's lottery ticket and its u-Ticket."""
+def column(header: str) -> Any:
+    """A field of a row, under a header that says its unit.
 
-    name: str
-    network: str
-    dataset: str
-    lth: Study
-    uticket: Study
-
-    @property
-    def studies(self) -> tuple[Study, Study]:
-        """Both."""
-        return self.lth, self.uticket
+    A field that holds a mapping is a column for each of its keys.
+    """
+    return field(metadata={"header": header})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +29,23 @@ class Table:
     title: str
     columns: Sequence[str]
     rows: Sequence[Sequence[object]]
+
+
+def table(title: str, kind: type, rows: Sequence[Any]) -> Table:
+    """A table of dataclasses of one kind, whose fields are made by `column`."""
+    columns = []
+    for one in fields(kind):
+        value = getattr(rows[0], one.name) if rows else None
+        columns += list(value) if isinstance(value, dict) else [one.metadata["header"]]
+    return Table(title=title, columns=columns, rows=[_cells(row) for row in rows])
+
+
+def _cells(row: Any) -> list[object]:
+    cells: list[object] = []
+    for one in fields(row):
+        value = getattr(row, one.name)
+        cells += value.values() if isinstance(value, dict) else [value]
+    return cells
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,51 +78,18 @@ class Paper:
 
     claims: list[Claim]
     sections: list[Section]
-    pairs: list[Pair]
+    models: list[str]
     missing: list[str]
     """Models whose tickets are not there, with the first file that is missing."""
-
-
-def load_pairs(
-    models: Sequence[Model], *, images: int, step: Callable[[str], None] = lambda _: None
-) -> tuple[list[Pair], list[str]]:
-    """The models that have both tickets, studied, and a line for each that has not.
-
-    step: is told what happens next.
-    """
-    pairs, missing = [], []
-    for model in models:
-        absent = [name for name in PAIR if name not in model.methods]
-        methods: list[Method] = [model.methods[name] for name in PAIR if name in model.methods]
-        files = [method.ticket for method in methods if not method.ticket.is_file()]
-        if absent or files:
-            why = f"no method {absent[0]}" if absent else f"{files[0].name} is not there"
-            missing.append(f"{model.name}: {why}")
-            continue
-        step(f"models of {model.name}")
-        lth, uticket = (study(d, images) for d in deployments(model, methods, model.hardware))
-        if not (lth.rounds and uticket.rounds):
-            missing.append(f"{model.name}: a ticket without a recorded round")
-            continue
-        pairs.append(
-            Pair(
-                name=model.name,
-                network=lth.ticket.metadata["network"],
-                dataset=lth.ticket.metadata["dataset"],
-                lth=lth,
-                uticket=uticket,
-            )
-        )
-    return pairs, missing
 
 
 def write(paper: Paper, folder: Path) -> None:
     """Write paper.html, paper.json and a CSV a table into `folder`, each whole or not at all."""
     text = page(paper)
     folder.mkdir(parents=True, exist_ok=True)
-    for name, table in csv_files(paper).items():
+    for name, one in csv_files(paper).items():
         with atomic_write(folder / name) as file:
-            file.write(csv_text(table).encode())
+            file.write(csv_text(one).encode())
     write_json(folder / "paper.json", content(paper))
     with atomic_write(folder / "paper.html") as file:
         file.write(text.encode())
@@ -127,7 +99,7 @@ def content(paper: Paper) -> dict[str, Any]:
     """paper.json."""
     return {
         "schema": SCHEMA,
-        "models": [pair.name for pair in paper.pairs],
+        "models": paper.models,
         "missing": paper.missing,
         "claims": [vars(claim) for claim in paper.claims],
         "sections": [
@@ -135,14 +107,7 @@ def content(paper: Paper) -> dict[str, Any]:
                 "key": section.key,
                 "title": section.title,
                 "notes": section.notes,
-                "tables": [
-                    {
-                        "title": t.title,
-                        "columns": list(t.columns),
-                        "rows": [list(r) for r in t.rows],
-                    }
-                    for t in section.tables
-                ],
+                "tables": [vars(one) for one in section.tables],
             }
             for section in paper.sections
         ],
@@ -152,18 +117,18 @@ def content(paper: Paper) -> dict[str, Any]:
 def csv_files(paper: Paper) -> dict[str, Table]:
     """File names and their tables."""
     return {
-        f"{section.key}_{number}.csv": table
+        f"{section.key}_{number}.csv": one
         for section in paper.sections
-        for number, table in enumerate(section.tables, 1)
+        for number, one in enumerate(section.tables, 1)
     }
 
 
-def csv_text(table: Table) -> str:
+def csv_text(one: Table) -> str:
     """A table as CSV; what is not there is empty."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(table.columns)
-    writer.writerows(table.rows)
+    writer.writerow(one.columns)
+    writer.writerows(one.rows)
     return text.getvalue()
 
 

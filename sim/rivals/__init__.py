@@ -1,0 +1,31 @@
+"""Other ways to keep PEs busy, one a file; docs/rivals.md. To add one, add a file: see CONTRIBUTING.md."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from functools import cache
+from inspect import isabstract
+from types import ModuleType
+
+from sim.errors import BadInput
+from sim.rivals.base import Rival
+
+
+@cache
+def rivals() -> dict[str, Rival]:
+    """Every rival of this folder, by name. Raises BadInput for a file that holds none."""
+    files = [module.name for module in pkgutil.iter_modules(__path__) if module.name != "base"]
+    found = [_rival(importlib.import_module(f"{__name__}.{name}")) for name in files]
+    return {one.name: one for one in found}
+
+
+def _rival(module: ModuleType) -> Rival:
+    kinds = [kind for kind in vars(module).values() if isinstance(kind, type)]
+    own = [kind for kind in kinds if kind.__module__ == module.__name__ and issubclass(kind, Rival)]
+    if len(own) != 1 or isabstract(own[0]) or not all(map(own[0].__dict__.get, ("name", "style"))):
+        raise BadInput(
+            f"{module.__file__}: {len(own)} rivals; allowed: one subclass of sim.rivals.base.Rival "
+            "with name, style and load()"
+        )
+    return own[0]()

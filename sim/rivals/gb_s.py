@@ -1,0 +1,32 @@
+"""SparTen's GB-S: sorted whole filters, a dense and a sparse one on each PE.
+
+Of each 2 n_pe sorted filters PE i runs the i-th and the i-th from the end: accumulators twice.
+"""
+
+from __future__ import annotations
+
+from sim.models.components import ComponentTable, instances, pe_area_um2
+from sim.rivals.base import Load, Rival, Task, fold, groups, load
+from sw.balance import filter_nnz, sort_order
+
+
+class GbS(Rival):
+    """A second set of accumulators."""
+
+    name = "GB-S"
+    style = ("#5ab4ac", "^-")
+
+    def load(self, task: Task, n_pe: int) -> Load:
+        """What `n_pe` PEs do in a layer."""
+        nnz = filter_nnz(task.mask)
+        busy = fold(groups(nnz[sort_order(nnz)], 2 * n_pe))
+        return load(busy * task.positions, task.mask.size)
+
+    def added_area(self, table: ComponentTable, n_pe: int) -> float | None:
+        """A second set of accumulators."""
+        return second_accumulators_um2(table) / pe_area_um2(table)
+
+
+def second_accumulators_um2(table: ComponentTable) -> float:
+    """Of a PE of the paper's."""
+    return instances("paper")["reg-acc"] * table.components["reg-acc"].area_um2

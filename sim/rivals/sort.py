@@ -1,0 +1,18 @@
+"""Filters in descending order of nnz, one a PE: no cost in hardware."""
+
+from __future__ import annotations
+
+from sim.rivals.base import Load, Rival, Task, groups, load
+from sw.balance import filter_nnz, sort_order
+
+
+class Sort(Rival):
+    """SparTen's GB-S without its pairs."""
+
+    name = "sort"
+    style = ("#35978f", "s-")
+
+    def load(self, task: Task, n_pe: int) -> Load:
+        """What `n_pe` PEs do in a layer."""
+        nnz = filter_nnz(task.mask)
+        return load(groups(nnz[sort_order(nnz)], n_pe) * task.positions, task.mask.size)
