@@ -16,7 +16,8 @@ from formal.prove import fault, prove, refute
 from hw.config import PRESETS, STREAM_WORDS, WORD_BITS
 from hw.program import FILTER_HEADER
 from hw.scratchpad import pointer_bits
-from hw.wsp import KERNEL, WspDecoder
+from hw.widths import KERNEL
+from hw.wsp import WspDecoder
 
 CONFIG = replace(PRESETS["tiny"], scratchpad_depth=32)
 WORDS = 12  # of the watched segment, at most: three rows

@@ -14,10 +14,12 @@ from amaranth.lib.wiring import In, Out
 
 from hw.config import MAX_SIDE, STREAM_BITS, Config
 from hw.program import INPUT_HEADER
+from hw.widths import CHANNEL_BITS, SIDE_BITS
 from hw.writer import row_layout
 
 ACTIVATIONS = 4  # in a beat
 POINTER_BITS = 16
+COUNT_BITS = (MAX_SIDE**2).bit_length()  # of the activations of a channel
 
 
 class Apu(wiring.Component):
@@ -46,13 +48,17 @@ class Apu(wiring.Component):
         config = self.config
         ticks = config.ticks
         header = Signal(INPUT_HEADER)
-        channel, row, beat = Signal(11), Signal(7), Signal(5)  # beat: of the pointers
+        channel, row, beat = (
+            Signal(CHANNEL_BITS),
+            Signal(SIDE_BITS),
+            Signal(5),
+        )  # beat: of the pointers
         pointers = Memory(shape=STREAM_BITS, depth=MAX_SIDE // 4 + 1, init=[])
         m.submodules.pointers = pointers
         write, read = pointers.write_port(), pointers.read_port(domain="comb")
-        taken, total = Signal(13), Signal(13)  # activations: so far, of the channel
-        end = Signal(13)  # of the row, where it has activations
-        after, later = Signal(7), Signal(7)
+        taken, total = Signal(COUNT_BITS), Signal(COUNT_BITS)  # activations: so far, of the channel
+        end = Signal(COUNT_BITS)  # of the row, where it has activations
+        after, later = Signal(SIDE_BITS), Signal(SIDE_BITS)
         m.d.comb += [
             after.eq(row + 1),
             later.eq(row + 2),
@@ -66,7 +72,10 @@ class Apu(wiring.Component):
         placing = Signal(active_layout(config))  # what is there
         placed = Signal()  # it goes on
         empty, covered = Signal(), Signal()
-        beats, next_taken = Signal(11), Signal(13)  # of activations, with this one
+        beats, next_taken = (
+            Signal(COUNT_BITS - 2),
+            Signal(COUNT_BITS),
+        )  # of activations, with this one
         in_row = Signal(ACTIVATIONS)
         all_four = (1 << ACTIVATIONS) - 1
         spare = -end  # less than four: activations of the row's last beat that are the next row's
@@ -174,7 +183,7 @@ def active_layout(config: Config) -> data.StructLayout:
             "columns": data.ArrayLayout((MAX_SIDE - 1).bit_length(), ACTIVATIONS),
             "spikes": data.ArrayLayout(config.ticks, ACTIVATIONS),
             "row_end": 1,
-            "channel": 11,
+            "channel": CHANNEL_BITS,
             "row": (MAX_SIDE - 1).bit_length(),
         }
     )

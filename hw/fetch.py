@@ -7,12 +7,17 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.config import Config
-from hw.geometry import BLOCK_BITS
 from hw.unreset import data_register
+from hw.widths import BLOCK_BITS, CHANNEL_BITS, POSITION_BITS
 from hw.wsp import weight_layout
 
 REQUEST = data.StructLayout(
-    {"channel": 11, "position": 4, "block_y": BLOCK_BITS, "block_x": BLOCK_BITS}
+    {
+        "channel": CHANNEL_BITS,
+        "position": POSITION_BITS,
+        "block_y": BLOCK_BITS,
+        "block_x": BLOCK_BITS,
+    }
 )
 """Which window of the spike buffer a weight needs."""
 

@@ -6,10 +6,9 @@ from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.config import MAX_SIDE, Config
+from hw.config import BANKS, MAX_SIDE, Config
 from hw.program import LAYER
-
-BLOCK_BITS = 6  # block coordinates: 64 positions in blocks of two
+from hw.widths import ADDRESS_BITS, BLOCK_BITS, CHANNEL_BITS, SIDE_BITS, WORD_COORDINATE_BITS
 
 
 def geometry_layout(config: Config) -> data.StructLayout:
@@ -24,7 +23,7 @@ def geometry_layout(config: Config) -> data.StructLayout:
             "sub_mask": 2,  # tiles along a side of an output word, less one
             "sub_shift": 2,  # log2 of the tiles along a side of an output word
             "pooled_shift": 2,  # log2 of a tile's side after pooling
-            "words": 4,  # words along a side of the output map, less one
+            "words": WORD_COORDINATE_BITS,  # words along a side of the output map, less one
         }
     )
 
@@ -99,13 +98,13 @@ class Place(wiring.Component):
         self.config = config
         super().__init__(
             {
-                "base": In(12),
-                "side": In(7),
-                "channel": In(11),
+                "base": In(ADDRESS_BITS),
+                "side": In(SIDE_BITS),
+                "channel": In(CHANNEL_BITS),
                 "tile_y": In(BLOCK_BITS),
                 "tile_x": In(BLOCK_BITS),
-                "banks": Out(4),
-                "address": Out(12),
+                "banks": Out(BANKS),
+                "address": Out(ADDRESS_BITS),
                 "quarter": Out(2),
                 "small": Out(1),
             }
@@ -137,5 +136,5 @@ class Place(wiring.Component):
                     + self.tile_x[1:]
                 ),
             ]
-        m.d.comb += self.banks.eq(Mux(self.small, 0b1111, Const(1, 4) << bank))
+        m.d.comb += self.banks.eq(Mux(self.small, (1 << BANKS) - 1, Const(1, BANKS) << bank))
         return m

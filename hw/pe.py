@@ -13,7 +13,7 @@ from hw.average import Average
 from hw.config import STREAM_BITS, Config
 from hw.counters import CYCLES, Counters
 from hw.fetch import REQUEST, Fetch
-from hw.geometry import BLOCK_BITS, geometry_layout
+from hw.geometry import geometry_layout
 from hw.lane import Lanes
 from hw.lif import Lif
 from hw.pool import OutputWord
@@ -21,6 +21,7 @@ from hw.program import FILTER_HEADER, LAYER
 from hw.scratchpad import Scratchpad
 from hw.sweep import Sweep
 from hw.unreset import data_register
+from hw.widths import BLOCK_BITS, CHANNEL_BITS
 from hw.wsp import WspDecoder
 
 
@@ -30,7 +31,7 @@ def output_layout(config: Config) -> data.StructLayout:
         {
             "word": config.word_bits,
             "sums": data.ArrayLayout(signed(config.accumulator_bits), config.ticks),
-            "filter": 11,
+            "filter": CHANNEL_BITS,
             "word_y": BLOCK_BITS,
             "word_x": BLOCK_BITS,
         }
@@ -47,7 +48,7 @@ def tile_layout(config: Config) -> data.StructLayout:
             "height": side_bits,
             "width": side_bits,
             "word_last": 1,
-            "group": 11,
+            "group": CHANNEL_BITS,
             "threshold": signed(config.accumulator_bits),
         }
     )

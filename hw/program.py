@@ -15,29 +15,33 @@ from __future__ import annotations
 from amaranth import signed
 from amaranth.lib import data
 
+from hw.widths import ADDRESS_BITS, CHANNEL_BITS, LENGTH_BITS, SIDE_BITS
+
 MAGIC = 0x746B5475  # "uTkt", little-endian
 VERSION = 2
 
 PROGRAM_HEADER = data.StructLayout(
     {"magic": 32, "version": 8, "n_pe": 8, "layers": 8, "ticks": 4, "tile_side": 4}
 )
-INPUT_HEADER = data.StructLayout({"base": 12, "side": 7, "channels": 11, "reserved": 34})
+INPUT_HEADER = data.StructLayout(
+    {"base": ADDRESS_BITS, "side": SIDE_BITS, "channels": CHANNEL_BITS, "reserved": 34}
+)
 
-SOURCE = data.StructLayout({"base": 12, "side": 7, "strided": 1})
+SOURCE = data.StructLayout({"base": ADDRESS_BITS, "side": SIDE_BITS, "strided": 1})
 """A map that is read: address of its region in a bank, its side, and whether its stride is 2."""
 
 LAYER = data.StructLayout(
     {
-        "filters": 11,
-        "channels": 11,  # of the input; channels from here on are the shortcut's
-        "side": 7,  # of the map of neurons, before pooling
+        "filters": CHANNEL_BITS,
+        "channels": CHANNEL_BITS,  # of the input; channels from here on are the shortcut's
+        "side": SIDE_BITS,  # of the map of neurons, before pooling
         "half": 1,  # tiles of half the side, because a source is strided
         "pool": 1,  # 2x2 OR-pooling
         "raw": 1,  # accumulators are read out instead of spikes
         "fast": 1,  # every source is packed small: a window each n_pe / 4 cycles
         "padded": 1,  # one position of padding around the input
-        "output_base": 12,
-        "output_side": 7,  # after pooling
+        "output_base": ADDRESS_BITS,
+        "output_side": SIDE_BITS,  # after pooling
         "identity": 1,  # the shortcut's weights are an identity: no work, no accumulates
         "average": 1,  # sums of the map are added up before the neurons: one a filter
         "reserved0": 9,
@@ -48,7 +52,7 @@ LAYER = data.StructLayout(
 )
 FILTER_HEADER = data.StructLayout(
     {
-        "length": 11,  # WSP words that follow, before padding to a beat
+        "length": LENGTH_BITS,  # WSP words that follow, before padding to a beat
         "open": 1,  # the first part: accumulators start from the bias
         "close": 1,  # the last part: the tile is complete after it
         "all_tiles": 1,  # the words stay in the ring for every tile of the map

@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.config import BANKS, Config
 from hw.sram import Sram
+from hw.widths import ADDRESS_BITS
 
 
 def granules(config: Config) -> int:
@@ -23,7 +24,7 @@ def write_layout(config: Config) -> data.StructLayout:
     return data.StructLayout(
         {
             "banks": BANKS,
-            "address": 12,
+            "address": ADDRESS_BITS,
             "enable": granules(config),
             "data": data.ArrayLayout(config.word_bits, 2),
         }

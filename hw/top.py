@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from amaranth import Module, Signal
+from amaranth import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -13,9 +13,10 @@ from hw.array import Array
 from hw.config import BANKS, Config
 from hw.loader import Error, Loader, beat_layout
 from hw.pe import PE
-from hw.program import LAYER
 from hw.results import Results
+from hw.sequencer import Sequencer
 from hw.spike_buffer import granules
+from hw.widths import ADDRESS_BITS
 
 
 class Top(wiring.Component):
@@ -37,7 +38,7 @@ class Top(wiring.Component):
                 "error": Out(Error),
                 "layer_end": Out(1),
                 "written_banks": Out(BANKS),
-                "written_address": Out(12),
+                "written_address": Out(ADDRESS_BITS),
                 "written_enable": Out(granules(config)),
                 "written_even": Out(config.word_bits),
                 "written_odd": Out(config.word_bits),
@@ -97,67 +98,4 @@ class Top(wiring.Component):
             sequencer.all_done.eq(array.all_done),
             sequencer.results_idle.eq(results.idle),
         ]
-        return m
-
-
-class Sequencer(wiring.Component):
-    """Layer after layer: starts one when its descriptor is there, ends it when its output is out.
-
-    Every cycle from the input's last on belongs to a layer: a layer's cycles run from the end of
-    the one before (or of the input) to its own end. first: the program's first beat is taken.
-    """
-
-    def __init__(self, config: Config) -> None:
-        super().__init__(
-            {
-                "i": In(stream.Signature(LAYER)),
-                "first": In(1),
-                "layers": In(8),
-                "input_done": In(1),
-                "all_done": In(1),
-                "results_idle": In(1),
-                "layer": Out(LAYER),
-                "layer_start": Out(1),
-                "layer_active": Out(1),
-                "counting": Out(1),
-                "capture": Out(1),
-                "last_layer": Out(1),
-                "finished": Out(1),
-                "input_cycles": Out(32),
-            }
-        )
-
-    def elaborate(self, platform: object) -> Module:
-        m = Module()
-        left = Signal(8)
-        cycles = Signal(32)  # since the program's first beat
-        m.d.sync += [cycles.eq(cycles + 1), self.layer_start.eq(0)]
-        with m.If(self.first):
-            m.d.sync += cycles.eq(1)
-        m.d.comb += [
-            self.input_cycles.eq(cycles + 1),
-            self.last_layer.eq(left == 1),
-            self.counting.eq(left != 0),
-        ]
-        with m.FSM():
-            with m.State("INPUT"):
-                with m.If(self.input_done):
-                    m.d.sync += left.eq(self.layers)
-                    m.next = "WAIT"
-            with m.State("WAIT"):
-                m.d.comb += self.i.ready.eq(1)
-                with m.If(self.i.valid):
-                    m.d.sync += [self.layer.eq(self.i.payload), self.layer_start.eq(1)]
-                    m.next = "START"
-            with m.State("START"):
-                m.next = "RUN"
-            with m.State("RUN"):
-                m.d.comb += self.layer_active.eq(1)
-                with m.If(self.all_done & self.results_idle):
-                    m.d.comb += self.capture.eq(1)
-                    m.d.sync += left.eq(left - 1)
-                    m.next = "WAIT"
-                    with m.If(left == 1):
-                        m.d.comb += self.finished.eq(1)
-                        m.next = "INPUT"
         return m

@@ -7,17 +7,18 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.config import MAX_SIDE, Config
-from hw.geometry import BLOCK_BITS, Place
+from hw.geometry import Place
 from hw.spike_buffer import granules, write_layout
+from hw.widths import ADDRESS_BITS, BLOCK_BITS, CHANNEL_BITS, SIDE_BITS
 
 
 def row_layout(config: Config) -> data.StructLayout:
     """Two tiles' parts of one row of an input map."""
     return data.StructLayout(
         {
-            "base": 12,
-            "side": 7,
-            "channel": 11,
+            "base": ADDRESS_BITS,
+            "side": SIDE_BITS,
+            "channel": CHANNEL_BITS,
             "row": (MAX_SIDE - 1).bit_length(),
             "pair": BLOCK_BITS - 1,  # of tiles, from the left
             "spikes": data.ArrayLayout(config.tile_side * config.ticks, 2),
@@ -29,9 +30,9 @@ def word_layout(config: Config) -> data.StructLayout:
     """A word of an output map, rows and columns in place even where the map is small."""
     return data.StructLayout(
         {
-            "base": 12,
-            "side": 7,
-            "channel": 11,
+            "base": ADDRESS_BITS,
+            "side": SIDE_BITS,
+            "channel": CHANNEL_BITS,
             "word_y": BLOCK_BITS,
             "word_x": BLOCK_BITS,
             "word": config.word_bits,
@@ -40,7 +41,13 @@ def word_layout(config: Config) -> data.StructLayout:
 
 
 AT = data.StructLayout(
-    {"base": 12, "side": 7, "channel": 11, "tile_y": BLOCK_BITS, "tile_x": BLOCK_BITS}
+    {
+        "base": ADDRESS_BITS,
+        "side": SIDE_BITS,
+        "channel": CHANNEL_BITS,
+        "tile_y": BLOCK_BITS,
+        "tile_x": BLOCK_BITS,
+    }
 )
 """The map that is written, and the tile in it."""
 

@@ -7,12 +7,12 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.config import STREAM_BITS, WORD_BITS, Config
-from hw.geometry import BLOCK_BITS, geometry_layout
+from hw.geometry import geometry_layout
 from hw.program import FILTER_HEADER
 from hw.scratchpad import pointer_bits
+from hw.tile_counter import TileCounter
 from hw.unreset import data_register
-
-KERNEL = 9  # positions of a 3x3 kernel
+from hw.widths import BLOCK_BITS, CHANNEL_BITS, KERNEL, LENGTH_BITS, POSITION_BITS
 
 
 def weight_layout(config: Config) -> data.StructLayout:
@@ -20,8 +20,8 @@ def weight_layout(config: Config) -> data.StructLayout:
     return data.StructLayout(
         {
             "value": signed(config.weight_bits),
-            "channel": 11,
-            "position": 4,  # in the kernel, 0 = top left
+            "channel": CHANNEL_BITS,
+            "position": POSITION_BITS,  # in the kernel, 0 = top left
             "empty": 1,  # no weight at all: the filter (or its part) is empty
             "opening": 1,  # first of a tile: start from the bias, and drain the tile before
             "segment_last": 1,  # last before the barrier
@@ -29,7 +29,7 @@ def weight_layout(config: Config) -> data.StructLayout:
             "block_y": BLOCK_BITS,
             "block_x": BLOCK_BITS,
             "word_last": 1,  # the tile completes a word of the output map
-            "group": 11,
+            "group": CHANNEL_BITS,
             "bias": signed(config.accumulator_bits),
             "threshold": signed(config.accumulator_bits),
         }
@@ -70,15 +70,18 @@ class WspDecoder(wiring.Component):
         reading = Signal(pointer)  # the row that `data` shows
         start = Signal(pointer)  # first row of the segment
         column = Signal(2)
-        index = Signal(11)
+        index = Signal(LENGTH_BITS)
         available = Signal()  # `data` holds the current row
         first = Signal(init=1)  # no weight of this pass has been emitted yet
-        channel, skip = Signal(11), Signal(7)  # skip: what the last header adds to it
-        here = Signal(11)
+        channel, skip = (
+            Signal(CHANNEL_BITS),
+            Signal(WORD_BITS - KERNEL),
+        )  # skip: what the last header adds to it
+        here = Signal(CHANNEL_BITS)
         pattern = Signal(KERNEL)  # values of the slice still to come
         tiles = TileCounter(self.config)
         m.submodules.tiles = tiles
-        group = Signal(11)
+        group = Signal(CHANNEL_BITS)
 
         word = Signal(WORD_BITS)
         is_header, empty, can_emit, last_pass = Signal(), Signal(), Signal(), Signal()
@@ -159,64 +162,7 @@ class WspDecoder(wiring.Component):
 
 def lowest_bit(pattern: Value) -> Value:
     """Index of the lowest bit that is set (0 where none is)."""
-    result: Value = Const(0, 4)
+    result: Value = Const(0, POSITION_BITS)
     for k in reversed(range(len(pattern))):
         result = Mux(pattern[k], k, result)
     return result
-
-
-class TileCounter(wiring.Component):
-    """The tiles of a map in the order in which output words complete.
-
-    Word after word, each word's tiles row by row. `step` moves on; after the last tile comes the
-    first again. A new geometry counts from the next cycle on.
-    """
-
-    def __init__(self, config: Config) -> None:
-        super().__init__(
-            {
-                "geometry": In(geometry_layout(config)),
-                "step": In(1),
-                "y": Out(BLOCK_BITS),
-                "x": Out(BLOCK_BITS),
-                "word_last": Out(1),
-                "last": Out(1),
-            }
-        )
-
-    def elaborate(self, platform: object) -> Module:
-        m = Module()
-        blocks = self.geometry.blocks
-        mask = Signal(BLOCK_BITS)
-        more_x, more_y = Signal(), Signal()  # tiles of the word to come in this row, in this column
-        end_x, end_y = Signal(), Signal()  # of the map
-        word_row, word_column = Signal(BLOCK_BITS), Signal(BLOCK_BITS)  # the word's first tile
-        next_y, next_x = Signal(BLOCK_BITS), Signal(BLOCK_BITS)
-        m.d.comb += [
-            mask.eq(self.geometry.sub_mask),
-            word_row.eq(self.y & ~mask),
-            word_column.eq(self.x & ~mask),
-            self.word_last.eq(~more_x & ~more_y),
-            self.last.eq(end_x & end_y),
-            next_y.eq(self.y),
-            next_x.eq(self.x + 1),
-        ]
-        with m.If(~more_x & more_y):
-            m.d.comb += [next_x.eq(word_column), next_y.eq(self.y + 1)]
-        with m.Elif(~more_x & ~end_x):
-            m.d.comb += next_y.eq(word_row)
-        with m.Elif(~more_x):
-            m.d.comb += [next_x.eq(0), next_y.eq(Mux(end_y, 0, self.y + 1))]
-
-        # What is said of a tile comes out of registers: it decides much in the cycle of a `step`.
-        for y, x, enable in ((self.y, self.x, ~self.step), (next_y, next_x, self.step)):
-            with m.If(enable):
-                m.d.sync += [
-                    self.y.eq(y),
-                    self.x.eq(x),
-                    end_y.eq(y == blocks),
-                    end_x.eq(x == blocks),
-                    more_y.eq(((y & mask) != mask) & (y != blocks)),
-                    more_x.eq(((x & mask) != mask) & (x != blocks)),
-                ]
-        return m

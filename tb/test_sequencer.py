@@ -6,7 +6,7 @@ import cocotb
 
 from hw.config import PRESETS
 from hw.program import LAYER
-from hw.top import Sequencer
+from hw.sequencer import Sequencer
 from tb.helpers import lockstep, run
 
 
