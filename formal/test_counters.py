@@ -20,7 +20,7 @@ FAULTS = {
         "assign {w} = stall_load + cycle[2];", "assign {1} = stall_load + cycle[1];"
     ),
     "a PE that is done counts nothing": fault(
-        "end else if (done) begin waiting = {", "end else if (done) begin waiting = 0 & {"
+        "end else if (done) begin cycle = {", "end else if (done) begin cycle = 0 & {"
     ),
     "the cycle of the capture is lost": fault(
         "{w} [191:160] = {w} [31:0];", "{1} [191:160] = stall_load;"

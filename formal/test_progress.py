@@ -14,9 +14,8 @@ from amaranth import Cat, Signal, Value
 
 from formal.bench import Bench
 from formal.prove import fault, prove, refute
-from hw import average
 from hw.config import PRESETS
-from hw.lif import Lif
+from hw.drain import Drain
 from hw.loader import Error, Loader
 from hw.pe import PE
 from hw.program import FILTER_HEADER
@@ -26,7 +25,7 @@ from hw.wsp import weight_layout
 
 CONFIG = replace(PRESETS["tiny"], ticks=1, scratchpad_depth=32)
 PATIENCE = LATENCY + 1
-RUN, BARRIER, FLUSH = 1, 2, 3  # states, in the order of hw/pe.py; DONE is 0, FLUSHING 4
+RUN, BARRIER, FLUSH = 1, 2, 3  # states, in the order of hw/control.py; DONE is 0, FLUSHING 4
 FAULTS = {
     "pe: an empty filter waits for a window": fault(
         "if ({w} ) begin {w} = i__payload[31]; end", "if ({1} ) begin {2} = 1'h0; end"
@@ -52,7 +51,7 @@ def pe() -> Bench:
         granted.append(b.past(granted[-1], f"granted_{k}"))
     b.assume(b.window_valid == granted[LATENCY])
 
-    state = b.inside("fsm_state", 3)
+    state = b.inside("control.fsm_state", 3)
     running, waiting = b.inside("decoder.running"), b.inside("decoder.waiting")
     index, column = b.inside("decoder.index", 11), b.inside("decoder.column", 2)
     pattern, available = b.inside("decoder.pattern", 9), b.inside("decoder.available")
@@ -64,13 +63,13 @@ def pe() -> Bench:
     weight = weight_layout(CONFIG)
     decoded, decoded_valid = b.inside("decoder.o__payload", weight), b.inside("decoder.o__valid")
     fetched, fetched_valid = b.inside("fetch.o__payload", weight), b.inside("fetch.o__valid")
-    held, current = b.inside("fetch.held"), b.inside("current", weight)
-    busy, draining = b.inside("leaving_busy"), b.inside("draining")
+    held, current = b.inside("fetch.held"), b.inside("control.current", weight)
+    busy, draining = b.inside("control.leaving_busy"), b.inside("control.draining")
     sweeping, sweep_valid = b.inside("sweep.running"), b.inside("sweep.valid")
     drains = draining & sweep_valid
-    stages = 2 + average.LATENCY + Lif.latency(CONFIG)
+    stages = 1 + Drain.latency(CONFIG)
     bits = 2 + 2 * (CONFIG.tile_side.bit_length() - 1)
-    passing = [b.inside(f"passing_{k}", bits) for k in range(stages)]
+    passing = [b.inside(f"drain.passing_{k}", bits) for k in range(stages)]
     valid, last = [p[0] for p in passing], [p[1] for p in passing]
 
     # --- served, but nothing moves ---

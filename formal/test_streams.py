@@ -8,11 +8,10 @@ from amaranth import Cat, Mux, Signal, Value
 
 from formal.bench import Bench
 from formal.prove import fault, prove, refute
-from hw import average
 from hw.config import PRESETS
+from hw.drain import Drain
 from hw.fetch import Fetch
 from hw.frames import Frames
-from hw.lif import Lif
 from hw.loader import Error, Loader
 from hw.pe import PE
 from hw.results import Results
@@ -83,11 +82,11 @@ def pe() -> Bench:
         b.assume(b.past(b.done, f"{name}_done") | (value == b.past(value, name)))
     b.keeps_stream_rules("output")
     # While a word is offered nothing is drained into it: for the induction.
-    busy, draining = b.inside("leaving_busy"), b.inside("draining")
+    busy, draining = b.inside("control.leaving_busy"), b.inside("control.draining")
     drains = draining & b.inside("sweep.valid")
-    stages = 2 + average.LATENCY + Lif.latency(CONFIG)
+    stages = 1 + Drain.latency(CONFIG)
     bits = 2 + 2 * (CONFIG.tile_side.bit_length() - 1)
-    passing = [b.inside(f"passing_{k}", bits) for k in range(stages)]
+    passing = [b.inside(f"drain.passing_{k}", bits) for k in range(stages)]
     valid, last = [p[0] for p in passing], [p[1] for p in passing]
     b.check(busy, drains | Cat(valid).any() | Cat(last).any() | b.output__valid)
     b.check(~b.done, busy)
@@ -137,7 +136,7 @@ FAULTS = {
         "if ({w} ) begin o__payload[63:0] = chain;",
         "if ({1} & ~input_waiting) begin o__payload[63:0] = chain;",
     ),
-    "pe: a tile does not wait for the word before": fault("[32] & leaving_busy;", "[32] & 1'h0;"),
+    "pe: a tile does not wait for the word before": fault("& leaving_busy;", "& 1'h0;"),
     "frames: the end of a frame is put over its last beat": fault(
         "if ({w} ) begin {w} [63:0] = 64'h0000000000000000;",
         "if ({1} & ~o__valid) begin {2} [63:0] = 64'h0;",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from amaranth import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -9,20 +11,26 @@ from amaranth.lib.wiring import In, Out
 from hw.config import STREAM_BITS, Config
 
 COUNTER_BITS = 32
-COUNTERS = (
-    "steps",
-    "accumulates",
-    "shortcut_accumulates",
-    "work_cycles",
-    "idle_cycles",
-    "stall_load",
-    "stall_window",
-    "stall_lif",
-    "stall_output",
-    "stall_shortcut",
-)
-CYCLES = COUNTERS[3:]
-"""Where a cycle can go; exactly one of them counts in each cycle of a layer."""
+
+
+class Counter(StrEnum):
+    """What is counted, in the order in which a PE sends it."""
+
+    STEPS = "steps"
+    ACCUMULATES = "accumulates"
+    SHORTCUT_ACCUMULATES = "shortcut_accumulates"
+    WORK_CYCLES = "work_cycles"
+    IDLE_CYCLES = "idle_cycles"
+    STALL_LOAD = "stall_load"
+    STALL_WINDOW = "stall_window"
+    STALL_LIF = "stall_lif"
+    STALL_OUTPUT = "stall_output"
+    STALL_SHORTCUT = "stall_shortcut"
+
+
+COUNTERS: tuple[str, ...] = tuple(counter.value for counter in Counter)
+CYCLES = COUNTERS[COUNTERS.index(Counter.WORK_CYCLES) :]
+"""The accounts: where a cycle can go; exactly one of them counts in each cycle of a layer."""
 BEATS = len(COUNTERS) * COUNTER_BITS // STREAM_BITS
 """Beats of one PE's counters on the result stream, two counters a beat, in the order above."""
 

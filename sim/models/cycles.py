@@ -16,10 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from hw import average
 from hw.config import BANKS, STREAM_WORDS, Config
 from hw.counters import BEATS, CYCLES
-from hw.lif import Lif
+from hw.drain import Drain
 from hw.results import beats_a_result
 from hw.sweep import MINIMUM_CYCLES
 from hw.tiling import Storage
@@ -29,7 +28,6 @@ from sw.compile import Program
 
 SOURCE = Path(__file__).with_suffix(".cpp")
 FETCH = LATENCY + 2  # from a granted window to the first cycle of its sweep
-DRAIN = 1 + average.LATENCY  # from a position to what its neuron gets
 
 
 @dataclass(frozen=True)
@@ -132,7 +130,7 @@ def walk(plan: Layout) -> list[LayerCycles]:
             config.queue_depth,
             MINIMUM_CYCLES,
             FETCH,
-            DRAIN + Lif.latency(config) + 1,
+            Drain.latency(config) + 1,
             BEATS,
             beats_a_result(config),
             STREAM_WORDS,
