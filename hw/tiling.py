@@ -1,6 +1,6 @@
 """How maps are stored in the spike buffer and cut into tiles: facts in plain Python.
 
-hw/geometry.py and hw/wsp.py have the same in RTL, tb/maps.py a third time, for tests alone.
+hw/geometry.py and hw/tile_counter.py have the same in RTL, tb/maps.py a third time, for tests alone.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The control of a PE, layer after layer, against its rules; sweeps, fetch and drain are models."""
 
 from collections import deque
+from typing import Any
 
 import cocotb
 import pytest
@@ -23,13 +24,16 @@ class Layers:
     def __init__(self, stall):
         self.stall = stall
         self.state = "done"
-        self.weights = deque()
-        self.offer = self.current = self.tile = self.leaving = None
+        self.weights: deque[tuple[dict, int]] = deque()
+        self.offer: Any = None  # the weight that waits, and its window
+        self.current: Any = None
+        self.tile: Any = None
+        self.leaving: Any = None
         self.left_of_sweep = 0  # cycles
-        self.leaves_in = None  # cycles until the leaving tile is out
-        self.size = None  # of the sweep
+        self.leaves_in: Any = None  # cycles until the leaving tile is out
+        self.size: Any = None  # of the sweep
         self.draining = self.flushing = False
-        self.geometry = self.fields = None
+        self.geometry, self.fields = 0, {}
         self.side = 1
         self.layers = self.drained = 0
 
@@ -70,7 +74,7 @@ class Layers:
             "i__payload": bits(WEIGHT, weight),
             "spikes": spikes,
             "side": self.side,
-            "geometry": self.geometry or 0,
+            "geometry": self.geometry,
             "layer_start": begins,
             "release": self.state == "barrier" and rng.random() >= self.stall,
             "running": self.left_of_sweep > 0,

@@ -2,6 +2,7 @@
 
 from collections import deque
 from itertools import product
+from typing import Any
 
 import cocotb
 import numpy as np
@@ -35,10 +36,15 @@ class Tiles:
 
     def __init__(self, stall):
         self.stall = stall
-        self.tiles, self.positions = deque(), deque()
-        self.leaving = self.offered = self.due = None
-        self.gathered_in = None  # cycles until the last neuron's spikes are there
-        self.layer, self.geometry, self.average = {}, {}, False
+        self.tiles: deque[tuple[int, int, bool]] = deque()
+        self.positions: deque[tuple[tuple[int, ...], list[int]]] = deque()
+        self.leaving: Any = None
+        self.offered: Any = None
+        self.due: Any = None  # sums of the position before
+        self.gathered_in: Any = None  # cycles until the last neuron's spikes are there
+        self.layer: dict[str, int] = {}
+        self.geometry: dict[str, int] = {}
+        self.average = False
         self.draining = False
         self.side = CONFIG.tile_side
         self.word = np.zeros((CONFIG.tile_side, CONFIG.tile_side, CONFIG.ticks), np.uint8)
