@@ -6,6 +6,7 @@ import ctypes
 import hashlib
 import shutil
 import subprocess
+import tempfile
 from functools import cache
 from pathlib import Path
 
@@ -17,16 +18,21 @@ FOLDER = Path(__file__).resolve().parent.parent / "build" / "native"
 
 
 @cache
-def library(source: Path) -> ctypes.CDLL:
-    """The library of one C++ file. Raises BadInput where g++ is missing or refuses it."""
-    key = " ".join(FLAGS).encode() + source.read_bytes()
+def library(source: Path, shared: str = "") -> ctypes.CDLL:
+    """The library of one C++ file. Raises BadInput where g++ is missing or refuses it.
+
+    shared: the text that the file includes as "shared.h" (sim/c_text.py).
+    """
+    key = " ".join(FLAGS).encode() + shared.encode() + source.read_bytes()
     path = FOLDER / f"{source.stem}-{hashlib.sha256(key).hexdigest()[:16]}.so"
 
     def compiled(partial: Path) -> None:
         if shutil.which("g++") is None:
             raise BadInput("g++ is missing; on Debian: apt-get install g++")
-        command = ["g++", *FLAGS, "-o", str(partial), str(source)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        with tempfile.TemporaryDirectory() as folder:
+            Path(folder, "shared.h").write_text(shared)
+            command = ["g++", *FLAGS, "-I", folder, "-o", str(partial), str(source)]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise BadInput(f"g++ failed on {source.name}: {done.stderr.splitlines()[0]}")
 

@@ -9,13 +9,13 @@ from pathlib import Path
 import click
 import numpy as np
 
-from hw.counters import CYCLES
+from hw.counters import CYCLES, Counter
 from synth import clocks, gates, netlist, power
 from synth.flow import Flow
 from synth.memories import MemoryMacro
 from synth.recording import layer_program, ports_of, record
 
-WORK = CYCLES.index("work_cycles")
+WORK = CYCLES.index(Counter.WORK_CYCLES)
 WINDOW = 256
 PAPER_RATIO = 0.21
 

@@ -1,5 +1,8 @@
 """The counters and their chain against plain sums."""
 
+import re
+from pathlib import Path
+
 import cocotb
 
 from hw.config import PRESETS, STREAM_BITS
@@ -54,3 +57,9 @@ async def accounts(dut):
 
 def test_counters():
     run(Counters(PRESETS["tiny"]), "counters", "accounts")
+
+
+def test_the_page_lists_the_accounts_in_their_order():
+    page = Path(__file__).resolve().parent.parent / "docs" / "architecture.md"
+    section = page.read_text().partition("## What a layer costs")[2].partition("\n## ")[0]
+    assert tuple(re.findall(r"^\| (\w+_\w+) \|", section, re.MULTILINE)) == CYCLES

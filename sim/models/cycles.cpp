@@ -8,6 +8,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "shared.h"  // the structs and accounts of sim/models/cycles.py
+
 namespace {
 
 using Time = int64_t;
@@ -48,27 +50,6 @@ struct Headers {  // a queue: a memory of one place less than its depth, and a r
     }
 };
 
-}  // namespace
-
-extern "C" {
-
-struct Hardware {
-    int64_t n_pe, rows, queue_depth, minimum, fetch, drain, counter_beats, result_beats, words_a_beat;
-};
-
-struct LayerShape {
-    int64_t filters, whole, raw, rotation, slots_a_phase, tiles, segments;
-};
-
-struct SegmentShape {
-    int64_t open, close, all_tiles;
-};
-}
-
-namespace {
-
-enum Account { WORK, IDLE, LOAD, WINDOW, LIF, OUTPUT, SHORTCUT, ACCOUNTS };  // as hw.counters.CYCLES
-
 struct Results {  // the result stream: counters of the layer before, then accumulators
     int64_t counters, beats;
     Headers queue;
@@ -91,7 +72,7 @@ struct Pe {
     Time leaving_free = 0;  // from when on the next tile may open: the one before is out
     bool opened = false, stored = false;
     int64_t tile = 0, group = 0;
-    int64_t counts[ACCOUNTS] = {};
+    int64_t counts[ACCOUNT_COUNT] = {};
 };
 
 struct Array {
@@ -137,7 +118,7 @@ struct Array {
                 --rest;
             } else {
                 ++headers;
-                rest = std::popcount(static_cast<unsigned>(words[w] & 511));
+                rest = std::popcount(static_cast<unsigned>(words[w] & hw.kernel));
             }
         }
         const bool empty = gaps.empty();
@@ -212,17 +193,17 @@ struct Array {
             pe.group += pe.tile == 0;
         }
         pe.decoded = decoded, pe.granted = granted, pe.taken = taken, pe.free = free;
-        pe.counts[WORK] += work, pe.counts[LOAD] += load, pe.counts[WINDOW] += window;
-        pe.counts[OUTPUT] += output, pe.counts[LIF] += lif, pe.counts[SHORTCUT] += shortcut;
+        pe.counts[WORK_CYCLES] += work, pe.counts[STALL_LOAD] += load, pe.counts[STALL_WINDOW] += window;
+        pe.counts[STALL_OUTPUT] += output, pe.counts[STALL_LIF] += lif, pe.counts[STALL_SHORTCUT] += shortcut;
         return free - 1;
     }
 
     // The sweep that drains a layer's last tile; the cycle in which PE i is done.
     Time flush(Pe& pe, int64_t i, const LayerShape& layer, Time start) {
         const Time begin = std::max(pe.free, pe.leaving_free);
-        pe.counts[OUTPUT] += begin - pe.free + 1;
+        pe.counts[STALL_OUTPUT] += begin - pe.free + 1;
         const int64_t cycles = std::max(layer.whole, hw.minimum);
-        pe.counts[LIF] += cycles;
+        pe.counts[STALL_LIF] += cycles;
         pe.free = begin + cycles + 1;
         drain(pe, i, layer, begin, start);
         return std::max(pe.leaving_free, pe.free) + 1;
@@ -235,7 +216,7 @@ extern "C" {
 
 // positions, stored: of the tiles of all layers. ends: of the words of each PE of each segment;
 // identities: how many of its weights, the last, are an identity shortcut's.
-// cycles: (layers). counters: (layers, ACCOUNTS, n_pe).
+// cycles: (layers). counters: (layers, ACCOUNT_COUNT, n_pe).
 void uticket_cycles(const Hardware* hardware, int64_t layers, const LayerShape* shapes,
                     const int32_t* positions, const uint8_t* stored, const SegmentShape* segments,
                     const int64_t* ends, const uint16_t* words, const int32_t* identities, int64_t* cycles,
@@ -280,7 +261,7 @@ void uticket_cycles(const Hardware* hardware, int64_t layers, const LayerShape* 
                 from = ends[i];
             }
             for (int64_t i = 0; i < hw.n_pe; ++i) {
-                array.pes[i].counts[IDLE] += release - stops[i];
+                array.pes[i].counts[IDLE_CYCLES] += release - stops[i];
                 array.pes[i].free = release + 1;
             }
             ends += hw.n_pe;
@@ -293,11 +274,11 @@ void uticket_cycles(const Hardware* hardware, int64_t layers, const LayerShape* 
         array.results.capture(end);
         for (int64_t i = 0; i < hw.n_pe; ++i) {
             Pe& pe = array.pes[i];
-            pe.counts[LOAD] += start - ended - 1;
-            pe.counts[OUTPUT] += end + 1 - pe.free;
+            pe.counts[STALL_LOAD] += start - ended - 1;
+            pe.counts[STALL_OUTPUT] += end + 1 - pe.free;
             pe.free = end + 1;
-            for (int a = 0; a < ACCOUNTS; ++a) {
-                counters[(l * ACCOUNTS + a) * hw.n_pe + i] = pe.counts[a];
+            for (int a = 0; a < ACCOUNT_COUNT; ++a) {
+                counters[(l * ACCOUNT_COUNT + a) * hw.n_pe + i] = pe.counts[a];
                 pe.counts[a] = 0;
             }
         }

@@ -22,12 +22,44 @@ from hw.drain import Drain
 from hw.results import beats_a_result
 from hw.sweep import MINIMUM_CYCLES
 from hw.tiling import Storage
+from hw.widths import KERNEL
 from hw.window import LATENCY
+from sim import c_text
 from sim.native import library
 from sw.compile import Program
 
 SOURCE = Path(__file__).with_suffix(".cpp")
 FETCH = LATENCY + 2  # from a granted window to the first cycle of its sweep
+
+
+class Hardware(ctypes.Structure):
+    """What cycles.cpp knows of a configuration, and of latencies of the RTL; kernel: a mask of its positions."""
+
+    _fields_ = [
+        (name, ctypes.c_int64)
+        for name in (
+            *("n_pe", "rows", "queue_depth", "minimum", "fetch", "drain"),
+            *("counter_beats", "result_beats", "words_a_beat", "kernel"),
+        )
+    ]
+
+
+class LayerShape(ctypes.Structure):
+    """A layer; whole: positions of a whole tile; rotation, slots_a_phase: of the read slots of PEs."""
+
+    _fields_ = [
+        (name, ctypes.c_int64)
+        for name in ("filters", "whole", "raw", "rotation", "slots_a_phase", "tiles", "segments")
+    ]
+
+
+class SegmentShape(ctypes.Structure):
+    """Flags of a segment's headers (hw.program.FILTER_HEADER)."""
+
+    _fields_ = [(name, ctypes.c_int64) for name in ("open", "close", "all_tiles")]
+
+
+SHARED = c_text.structs(Hardware, LayerShape, SegmentShape) + c_text.enum("Account", CYCLES)
 
 
 @dataclass(frozen=True)
@@ -69,12 +101,10 @@ class Layout:
     """A program as cycles.cpp reads it."""
 
     config: Config
-    shapes: (
-        np.ndarray
-    )  # int64 (layers, 7): filters, whole, raw, rotation, PEs a phase, tiles, segments
+    shapes: ctypes.Array[LayerShape]
     positions: np.ndarray  # int32 (tiles of all layers,)
     stored: np.ndarray  # uint8, the same length
-    segments: np.ndarray  # int64 (segments of all layers, 3): open, close, all_tiles
+    segments: ctypes.Array[SegmentShape]  # of all layers
     ends: np.ndarray  # int64 (segments * n_pe,): where the words of each PE end
     words: np.ndarray  # uint16, of all PEs of all segments
     identities: (
@@ -93,27 +123,27 @@ def layout(program: Program) -> Layout:
         parts = list(tiling.tiles())
         fast = layer.fields["fast"]
         shapes.append(
-            (
-                layer.fields["filters"],
-                tiling.whole,
-                layer.output is None,
-                -(-n_pe // BANKS) if fast else n_pe,
-                BANKS if fast else 1,
-                len(parts),
-                len(layer.segments),
+            LayerShape(
+                filters=layer.fields["filters"],
+                whole=tiling.whole,
+                raw=layer.output is None,
+                rotation=-(-n_pe // BANKS) if fast else n_pe,
+                slots_a_phase=BANKS if fast else 1,
+                tiles=len(parts),
+                segments=len(layer.segments),
             )
         )
         tiles += parts
         for segment in layer.segments:
-            segments.append((segment.open, segment.close, segment.all_tiles))
+            segments.append(SegmentShape(segment.open, segment.close, segment.all_tiles))
             words += segment.words
             identities += segment.identities
     return Layout(
         config=program.config,
-        shapes=np.array(shapes, np.int64),
+        shapes=(LayerShape * len(shapes))(*shapes),
         positions=np.array([tile.positions for tile in tiles], np.int32),
         stored=np.array([tile.stored for tile in tiles], np.uint8),
-        segments=np.array(segments, np.int64),
+        segments=(SegmentShape * len(segments))(*segments),
         ends=np.cumsum([len(part) for part in words], dtype=np.int64),
         words=np.concatenate(words).astype(np.uint16, copy=False),
         identities=np.array(identities, np.int32),
@@ -123,38 +153,36 @@ def layout(program: Program) -> Layout:
 def walk(plan: Layout) -> list[LayerCycles]:
     """Cycles of every layer of a layout."""
     config, layers = plan.config, len(plan.shapes)
-    hardware = np.array(
-        [
-            config.n_pe,
-            config.scratchpad_rows,
-            config.queue_depth,
-            MINIMUM_CYCLES,
-            FETCH,
-            Drain.latency(config) + 1,
-            BEATS,
-            beats_a_result(config),
-            STREAM_WORDS,
-        ],
-        np.int64,
+    hardware = Hardware(
+        n_pe=config.n_pe,
+        rows=config.scratchpad_rows,
+        queue_depth=config.queue_depth,
+        minimum=MINIMUM_CYCLES,
+        fetch=FETCH,
+        drain=Drain.latency(config) + 1,
+        counter_beats=BEATS,
+        result_beats=beats_a_result(config),
+        words_a_beat=STREAM_WORDS,
+        kernel=(1 << KERNEL) - 1,
     )
     cycles = np.zeros(layers, np.int64)
     counters = np.zeros((layers, len(CYCLES), config.n_pe), np.int64)
-    arrays = (
-        plan.shapes,
-        plan.positions,
-        plan.stored,
-        plan.segments,
-        plan.ends,
-        plan.words,
-        plan.identities,
-    )
-    pointers = [ctypes.c_void_p(array.ctypes.data) for array in arrays]
-    library(SOURCE).uticket_cycles(
-        ctypes.c_void_p(hardware.ctypes.data),
+
+    def pointer(array: np.ndarray) -> ctypes.c_void_p:
+        return ctypes.c_void_p(array.ctypes.data)
+
+    library(SOURCE, SHARED).uticket_cycles(
+        ctypes.byref(hardware),
         ctypes.c_int64(layers),
-        *pointers,
-        ctypes.c_void_p(cycles.ctypes.data),
-        ctypes.c_void_p(counters.ctypes.data),
+        plan.shapes,
+        pointer(plan.positions),
+        pointer(plan.stored),
+        plan.segments,
+        pointer(plan.ends),
+        pointer(plan.words),
+        pointer(plan.identities),
+        pointer(cycles),
+        pointer(counters),
     )
     return [
         LayerCycles(int(total), dict(zip(CYCLES, rows, strict=True)))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hw.counters import Counter
 from sim.models.components import merge
 
 if TYPE_CHECKING:
@@ -27,13 +28,13 @@ ENERGY = {  # the bars of the paper's Fig. 8
     "LIF_L": "#c2a5cf",
 }
 CATEGORIES = {  # of cycles: label and color
-    "work_cycles": ("work", "#1f6fb4"),
-    "idle_cycles": ("idle at the barrier", "#d0d0d0"),
-    "stall_load": ("waiting for weights", "#e08214"),
-    "stall_window": ("waiting for a window", "#7b3294"),
-    "stall_lif": ("LIF", "#35978f"),
-    "stall_output": ("output", "#c51b7d"),
-    "stall_shortcut": ("identity shortcut", "#8c6d31"),
+    Counter.WORK_CYCLES: ("work", "#1f6fb4"),
+    Counter.IDLE_CYCLES: ("idle at the barrier", "#d0d0d0"),
+    Counter.STALL_LOAD: ("waiting for weights", "#e08214"),
+    Counter.STALL_WINDOW: ("waiting for a window", "#7b3294"),
+    Counter.STALL_LIF: ("LIF", "#35978f"),
+    Counter.STALL_OUTPUT: ("output", "#c51b7d"),
+    Counter.STALL_SHORTCUT: ("identity shortcut", "#8c6d31"),
 }
 
 
@@ -167,7 +168,7 @@ def _cycles(axes: Any, methods: Methods, categories: dict[str, dict[str, np.ndar
 def _pes(axes: Any, pe_cycles: dict[str, dict[str, np.ndarray]]) -> None:
     width = 0.8 / len(pe_cycles)
     for number, values in enumerate(pe_cycles.values()):
-        x = np.arange(len(values["work_cycles"])) - 0.4 + width * (number + 0.5)
+        x = np.arange(len(values[Counter.WORK_CYCLES])) - 0.4 + width * (number + 0.5)
         bottom = np.zeros(len(x))
         for category, (label, color) in CATEGORIES.items():
             part = values.get(category, np.zeros(len(x))) / 1e3
