@@ -27,11 +27,12 @@ export MODEL METHOD IMAGES N_PE SPEC OUT SCHEDULER LIBERTY NODE BOARD
 
 BIN := .venv/bin
 WORKERS ?= $(shell nproc)
+SOAK ?= 10
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help sim test faults verilog lint formal synth fpga power train paper sweep clean tools
+.PHONY: help sim test soak faults verilog lint style formal synth fpga power train paper sweep clean tools
 
 help:  ## List the targets
 	@printf 'uTicket: trained sparse spiking networks through verified RTL\n\n'
@@ -46,6 +47,9 @@ test: .venv/train .venv/synth lint  ## Run all checks and tests, with coverage
 	@mkdir -p build/coverage
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --cov --cov-report=term
 
+soak: .venv/train .venv/synth .venv/test  ## The tests with ten times the random repetitions (SOAK=)
+	UTICKET_SOAK=$(SOAK) $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --timeout=0
+
 faults: .venv/test .venv/train  ## Prove that each fault of tb/faults.toml is caught by its test
 	@$(BIN)/python -m tb.faults
 
@@ -54,7 +58,10 @@ verilog: build/rtl/README.md  ## Export the RTL to build/rtl, with a README and 
 build/rtl/README.md: .venv/sim $(wildcard hw/*.py)
 	@$(BIN)/python -m hw.export build/rtl
 
-lint: .venv/test .venv/synth build/lint/clean  ## Check style, format, types, and the exported Verilog
+lint: .venv/test .venv/synth  ## Check style, format, types, and the exported Verilog
+	@$(MAKE) --no-print-directory -j2 --output-sync=target style build/lint/clean
+
+style: .venv/test
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy

@@ -22,6 +22,7 @@ from sim.rtl.verilator import WARNINGS, build_once, environment
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build" / "tb"
 PARAMETERS = "UTICKET_TB_PARAMETERS"  # environment variable: path of the case's JSON
+QUICK = "OPT_FAST=-O0 OPT_GLOBAL=-O0"  # a test spends far longer in the compiler than in the model
 SIMULATORS = {  # by name: cocotb's runner, the arguments of a build, and what of it is kept
     "verilator": (Verilator, ["--x-assign", "0", "--x-initial", "0", *WARNINGS], "{top}"),
     "icarus": (Icarus, [], "sim.vvp"),
@@ -75,9 +76,10 @@ def simulate(
         shutil.move(work / built.format(top=top), result)
 
     variables = environment()
+    variables["MAKEFLAGS"] += f" {QUICK}"
     with mock.patch.dict(os.environ, variables):
         os.environ.pop("PYTEST_CURRENT_TEST", None)  # changes what the runner does
-        recipe = [top, simulator, arguments, cocotb.__version__]
+        recipe = [top, simulator, arguments, QUICK, cocotb.__version__]
         folder = build_once(sources, BUILD, recipe, build)
         run = folder / case
         shutil.rmtree(run, ignore_errors=True)

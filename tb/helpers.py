@@ -23,6 +23,7 @@ from hw.config import PRESETS, Config
 from hw.export import export
 from tb.cocotb_runner import BUILD, parameters, simulate
 from tb.streams import start
+from tests.soak import times
 
 
 class Model(Protocol):
@@ -47,13 +48,12 @@ def run(
     """Export a component and run one cocotb test of tb.test_FILE on it.
 
     name: the Verilog module's, and the test file's if that is left out. case: names the folder of
-    results. values: for `parameters()`.
+    results; each test of a component has its own. values: for `parameters()`, a seed beside them.
     """
-    folder = BUILD / "verilog" / f"{name}-{case}"
-    path: Path = export(component, name, folder)
-    simulate(
-        path, name, f"tb.test_{file or name}", {"seed": 1, **values}, f"{test}-{case}", test=test
-    )
+    path: Path = export(component, name, BUILD / "verilog" / f"{name}-{test}-{case}")
+    module = f"tb.test_{file or name}"
+    for seed in range(1, 1 + times(1)):
+        simulate(path, name, module, {"seed": seed, **values}, f"{test}-{case}", test=test)
 
 
 def config_of(preset: str) -> Config:

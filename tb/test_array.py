@@ -16,6 +16,7 @@ from sim.rtl.harness import Rtl, RtlError, Stalls
 from sim.rtl.runner import Loaded
 from sim.rtl.stream import expected_results
 from tb.random_programs import Shape, build, random_case
+from tests.soak import times
 
 ONE = Shape(filters=1)
 
@@ -88,7 +89,8 @@ CASES = {
         (4, 100, (Shape(filters=100, density=1.0, shortcut=("identity", 1)),), 0),  # in chunks
     ],
 }
-RANDOM = {"tiny": 60, "paper": 15}
+RANDOM = {"tiny": 60, "paper": 15}  # layers
+FLIPS = {"tiny": 1000, "paper": 200}  # programs
 STALLS = Stalls(seed=1, program=0.3, results=0.5)
 
 
@@ -153,7 +155,7 @@ def shaped(preset):
 
 
 def randoms(preset):
-    for seed in range(RANDOM[preset]):
+    for seed in range(times(RANDOM[preset])):
         yield random_case(PRESETS[preset], seed)
 
 
@@ -276,7 +278,7 @@ def test_any_program_ends_or_is_an_error(rtl, preset):
     rng, endings = np.random.default_rng(1), Counter[str]()
     programs = [case.program.beats(case.spikes) for case in shaped(preset)]
     programs = [beats for beats in programs if len(beats) < 300]
-    for number in range({"tiny": 4000, "paper": 400}[preset]):
+    for number in range(times(FLIPS[preset])):
         beats = programs[number % len(programs)].copy()
         for _ in range(rng.integers(1, 4)):
             bit = rng.choice([15, 32, 64])  # below 15 a filter's header says what part it is
@@ -325,8 +327,8 @@ OTHERS = {
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_other_hardware(name):
-    with Rtl(OTHERS[name]) as model:
-        for seed in range(12):
+    with Rtl(OTHERS[name], quick=True) as model:
+        for seed in range(times(12)):
             case = random_case(OTHERS[name], seed)
             check(model, case)
             check(model, case, replace(STALLS, seed=seed))

@@ -287,7 +287,7 @@ async def rules_of_axi(dut):
     ],
 )
 def test_axi(test):
-    path = export(TopAxi(CONFIG), "top_axi", BUILD / "verilog" / "axi")
+    path = export(TopAxi(CONFIG), "top_axi", BUILD / "verilog" / f"axi-{test}")
     simulate(path, "top_axi", "tb.test_axi", {}, f"axi-{test}", simulator="icarus", test=test)
 
 

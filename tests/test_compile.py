@@ -15,6 +15,7 @@ from sw.compile import DoesNotFit, compile_network
 from sw.networks import Layer
 from sw.quantize import IntegerNetwork
 from tests.random_networks import conv, random_layer
+from tests.soak import times
 
 TINY = PRESETS["tiny"]
 
@@ -39,7 +40,7 @@ def chain(*channels):
     )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=times(40), deadline=None)
 @given(channels=st.lists(st.integers(1, 7), min_size=2, max_size=6), side=st.integers(1, 32))
 def test_a_chain_whose_pairs_fit_is_placed_without_overlap(channels, side):
     words = [Storage(TINY, side, side).bank_words(c) for c in channels]

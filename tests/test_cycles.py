@@ -12,6 +12,7 @@ from sim.errors import BadInput
 from sim.models.cycles import input_cycles, predict
 from tb.random_programs import Shape, build, random_case
 from tests import plain_cycles
+from tests.soak import times
 
 CONFIGS = {
     "tiny": PRESETS["tiny"],
@@ -37,7 +38,7 @@ def same(program):
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(times(12)))
 def test_random_programs(name, seed):
     assert same(random_case(CONFIGS[name], 1000 + seed, max_side=33).program)
 
@@ -63,7 +64,7 @@ def test_a_compiler_that_fails_is_named(tmp_path, monkeypatch):
         native.library(tmp_path / "bad.cpp")
 
 
-@pytest.mark.parametrize("seed", range(100))
+@pytest.mark.parametrize("seed", range(times(100)))
 def test_input_of_any_size(seed):
     rng = np.random.default_rng(seed)
     side, tile_side = int(rng.integers(1, 65)), int(rng.choice([4, 8]))

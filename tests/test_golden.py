@@ -16,6 +16,7 @@ from sw import datasets
 from sw.networks import Layer
 from sw.quantize import IntegerNetwork, quantize
 from tests.random_networks import conv, random_layer, random_spikes, random_ticket, random_vgg16
+from tests.soak import times
 
 
 @st.composite
@@ -83,7 +84,7 @@ def reference(integer, spikes: np.ndarray, config: Config) -> torch.Tensor:
 
 
 @given(cases())
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=times(100))
 def test_layer_equals_torch(case):
     integer, spikes, config = case
     network = IntegerNetwork((), *[np.zeros(0)] * 2, (), "cifar10", config.ticks, config.neuron)
@@ -94,7 +95,7 @@ def test_layer_equals_torch(case):
 
 
 @given(cases())
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=times(100))
 def test_accumulates_are_counted_one_by_one(case):
     """Against the definition: a step counts where its weight's input spike is 1, padding never."""
     integer, spikes, _ = case

@@ -15,6 +15,7 @@ from torch import nn
 from sw import train
 from sw.devices import Devices
 from tests import training_worker
+from tests.soak import times
 
 ROOT = Path(__file__).parent.parent
 ALONE = [sys.executable, "-m"]
@@ -38,10 +39,13 @@ def finish(process: subprocess.Popen) -> None:
     assert process.returncode == 0, errors
 
 
-def kill(process: subprocess.Popen, rng: random.Random) -> None:
-    """SIGKILL whichever worker comes to a random step, a little later: in that step or its checkpoint."""
+def kill(process: subprocess.Popen, rng: random.Random, first: int) -> None:
+    """SIGKILL whichever worker comes to a random step, a little later: in that step or its checkpoint.
+
+    first: the earliest step.
+    """
     assert process.stdout is not None
-    for _ in range(rng.randint(1, training_worker.STEPS // 3)):
+    for _ in range(rng.randint(first, training_worker.STEPS // 3)):
         line = process.stdout.readline()
         assert line.startswith("step of"), process.communicate()[1]
     time.sleep(rng.uniform(0, 0.02))
@@ -69,13 +73,19 @@ def checkpoint(path: Path) -> dict:
     return torch.load(path, weights_only=True)
 
 
-@pytest.mark.parametrize("how", [ALONE, PAIR], ids=["alone", "pair"])
-def test_a_run_killed_at_random_moments_resumes_to_the_same_result(how, tmp_path):
+@pytest.mark.parametrize("trial", range(times(1)))
+@pytest.mark.parametrize(
+    ("how", "kills", "first"), [(ALONE, 3, 1), (PAIR, min(times(1), 3), 3)], ids=["alone", "pair"]
+)
+def test_a_run_killed_at_random_moments_resumes_to_the_same_result(
+    how, kills, first, trial, tmp_path
+):
+    """first: 3 for the pair, so that there is a checkpoint even after one kill."""
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     finish(start(how, whole, "long"))
     rng, places = random.Random(), []
-    for _ in range(3):
-        kill(start(how, killed, "long"), rng)
+    for _ in range(kills):
+        kill(start(how, killed, "long"), rng, first)
         newest = max(killed.glob("*.pt"), key=lambda path: path.stat().st_mtime, default=None)
         if newest is not None:  # the first step may be the last
             progress = checkpoint(newest)["progress"]

@@ -14,6 +14,7 @@ from sim.rtl.harness import Rtl
 from sw import csr, wsp
 from tb.random_programs import Shape, build, random_case
 from tests.random_networks import random_spikes
+from tests.soak import times
 
 TINY = PRESETS["tiny"]
 
@@ -65,7 +66,7 @@ def test_expected_words_are_the_mean_over_random_masks():
     )
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(times(8)))
 def test_what_crosses_the_edge_is_the_program(seed):
     case = random_case(TINY, seed)
     parts = [memory.rtl_accesses(layer, TINY) for layer in case.program.layers]
@@ -101,7 +102,7 @@ def test_the_parts_of_the_system_add_up():
 def test_the_models_give_the_energy_of_the_counters():
     table = load_table()
     with Rtl(TINY) as rtl:
-        for seed in range(5):
+        for seed in range(times(5)):
             case = random_case(TINY, seed)
             run = rtl.run(case.program, case.spikes, max_cycles=bound(case.program, case.spikes))
             expected = golden.run(case.network, case.spikes)

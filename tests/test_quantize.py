@@ -18,6 +18,7 @@ from sw.quantize import (
     ticket_config,
 )
 from tests.random_networks import RESIDUAL, conv, random_ticket
+from tests.soak import times
 
 configs = st.builds(
     Config,
@@ -80,7 +81,7 @@ def violated(integer: IntegerLayer, scale: np.ndarray, config: Config) -> list[s
 
 
 @given(quantized())
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=times(150))
 def test_scale_is_the_largest(case):
     integer, config = case
     assert violated(integer, integer.scale, config) == [set()] * len(integer.scale)
@@ -89,7 +90,7 @@ def test_scale_is_the_largest(case):
 
 
 @given(quantized(classifier=True))
-@settings(deadline=None, max_examples=80)
+@settings(deadline=None, max_examples=times(80))
 def test_classifier_rows_share_the_largest_scale(case):
     integer, config = case
     assert integer.threshold is None
@@ -99,7 +100,7 @@ def test_classifier_rows_share_the_largest_scale(case):
 
 
 @given(quantized())
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=times(150))
 def test_integers_are_rounded_and_never_zero_in_the_mask(case):
     integer, _ = case
     scale = integer.scale[:, None, None, None]
@@ -115,7 +116,7 @@ def test_integers_are_rounded_and_never_zero_in_the_mask(case):
 
 
 @given(quantized(), st.data())
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=times(150))
 def test_no_input_overflows(case, data):
     """Drive neurons with their worst inputs: all of one sign, then any, without a reset between."""
     integer, config = case

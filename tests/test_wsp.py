@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from sw import csr, wsp
 from tests.random_networks import random_spikes, random_vgg16
+from tests.soak import times
 
 shapes = st.one_of(
     st.tuples(st.integers(1, 600), st.just(3), st.just(3)),
@@ -18,7 +19,7 @@ shapes = st.one_of(
 
 
 @given(shapes, st.sampled_from([0, 0.002, 0.02, 0.5, 1]), st.integers(0, 2**32))
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=times(200))
 def test_round_trip(shape, density, seed):
     rng = np.random.default_rng(seed)
     mask = rng.random(shape) < density

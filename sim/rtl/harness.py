@@ -105,16 +105,20 @@ class Rtl:
         *,
         build: Path = BUILD,
         trace: bool = False,
+        quick: bool = False,
         beside: Callable[[Path], Path] | None = None,
     ) -> None:
         """Raises BadInput where a tool is missing or the Verilog does not build.
 
+        quick: compiled without optimization, sooner, and slower to run: for few cycles.
         beside: given the top's Verilog, makes one more Verilog file, built into the model.
         """
         self.config = config
         started = time.perf_counter()
         verilog = _exported(config, build / "rtl")
         flags = [f"-GWORD={config.word_bits}", f"-GGRANULES={granules(config)}"]
+        if quick:
+            flags += ["-MAKEFLAGS", "OPT_FAST=-O0 OPT_GLOBAL=-O0"]
         if trace:
             flags += ["--trace-fst", "-CFLAGS", "-DUTICKET_TRACE"]
         sources = [*HARNESS, *([beside(verilog)] if beside else [])]
