@@ -116,7 +116,7 @@ def test_integers_are_rounded_and_never_zero_in_the_mask(case):
 
 
 @given(quantized(), st.data())
-@settings(deadline=None, max_examples=times(150))
+@settings(deadline=None, max_examples=times(40))
 def test_no_input_overflows(case, data):
     """Drive neurons with their worst inputs: all of one sign, then any, without a reset between."""
     integer, config = case
