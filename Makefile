@@ -56,7 +56,7 @@ faults: .venv/test .venv/train  ## Prove that each fault of tb/faults.toml is ca
 verilog: build/rtl/README.md  ## Export the RTL to build/rtl, with a README and JSON maps of names
 
 build/rtl/README.md: .venv/sim $(wildcard hw/*.py)
-	@$(BIN)/python -m hw.export build/rtl
+	@$(BIN)/uticket verilog build/rtl
 
 lint: .venv/test .venv/synth  ## Check style, format, types, and the exported Verilog
 	@$(MAKE) --no-print-directory -j2 --output-sync=target style build/lint/clean
@@ -66,7 +66,7 @@ style: .venv/test
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-build/lint/clean: build/rtl/README.md .venv/test .venv/synth tb/lint.py $(wildcard constraints/sram/*)
+build/lint/clean: build/rtl/README.md .venv/test .venv/synth tb/lint.py $(wildcard synth/constraints/sram/*)
 	@$(BIN)/python -m tb.lint build/rtl
 	@touch $@
 
@@ -74,14 +74,14 @@ formal: .venv/formal  ## Prove what tests cannot exhaust, and that each proof fa
 	@$(BIN)/python -m pytest -q formal
 
 synth: .venv/synth  ## Area and timing on standard cells, in build/synth (LIBERTY= NODE=)
-	@$(BIN)/python -m synth cells $${LIBERTY:+"--liberty=$$LIBERTY"} $${NODE:+"--node=$$NODE"}
+	@$(BIN)/uticket synth $${LIBERTY:+"--liberty=$$LIBERTY"} $${NODE:+"--node=$$NODE"}
 
 power: .venv/synth  ## Energy of a PE's gates in a real layer, in build/synth (LIBERTY= NODE= MODEL=)
-	@$(BIN)/python -m synth power $${LIBERTY:+"--liberty=$$LIBERTY"} $${NODE:+"--node=$$NODE"} \
+	@$(BIN)/uticket power $${LIBERTY:+"--liberty=$$LIBERTY"} $${NODE:+"--node=$$NODE"} \
 	    "--model=$$MODEL"
 
 fpga: .venv/synth  ## FPGA build, in build/fpga (BOARD= N_PE=)
-	@$(BIN)/python -m synth boards $${BOARD:+"--board=$$BOARD"} $${N_PE:+"--n-pe=$$N_PE"}
+	@$(BIN)/uticket fpga $${BOARD:+"--board=$$BOARD"} $${N_PE:+"--n-pe=$$N_PE"}
 
 train: .venv/train  ## Train MODEL's ticket (METHOD=, both if left out); goes on where it stopped
 	@$(BIN)/uticket train $${METHOD:+"--method=$$METHOD"} -- "$$MODEL"

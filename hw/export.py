@@ -1,16 +1,12 @@
 """Exports components as Verilog, each file complete in itself, with a JSON map of names.
 
-Usage: python -m hw.export FOLDER [PRESET]
-
-FOLDER gets pe.v, pe_array.v, top.v and top_axi.v, their maps, a README and a C header; FOLDER/blackbox
-the same modules with black boxes for the memories that become SRAM macros (sram.py).
+`uticket verilog` writes all of them (sram.py: the memories that become macros).
 """
 
 from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -135,32 +131,26 @@ def modules(config: Config) -> dict[str, wiring.Component]:
     }
 
 
-def main(arguments: list[str]) -> int:
-    """See the module's docstring."""
-    if len(arguments) not in (1, 2) or (len(arguments) == 2 and arguments[1] not in PRESETS):
-        presets = ", ".join(PRESETS)
-        print(
-            f"usage: python -m hw.export FOLDER [PRESET], PRESET one of {presets}", file=sys.stderr
-        )
-        return 2
-    folder = Path(arguments[0])
-    preset = arguments[1] if len(arguments) == 2 else "paper"
+def export_all(preset: str, folder: Path) -> Iterator[Path]:
+    """Everything that a designer takes; the paths of the files as they are written.
+
+    `folder` gets pe.v, pe_array.v, top.v and top_axi.v, their maps, a README and a C header;
+    `folder`/blackbox the same modules with black boxes for the memories that become SRAM macros.
+    """
     config = PRESETS[preset]
     components = modules(config)
     boxes = BlackBoxes()
     for where, platform in ((folder, None), (folder / "blackbox", boxes)):
         for name, component in components.items():
             path = export(component, name, where, platform)
-            print(f"wrote {path} and {path.with_suffix('.json').name}")
+            yield path
+            yield path.with_suffix(".json")
     macros = sorted(boxes.macros.values(), key=lambda macro: macro.name)
-    (folder / "blackbox" / "memories.v").write_text(memories(macros))
-    readme = folder / "README.md"
-    readme.write_text(datasheet(preset, config, components, macros))
-    header = folder / "uticket.h"
-    header.write_text(c_header())
-    print(f"wrote {header} and {readme}")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    texts = {
+        "blackbox/memories.v": memories(macros),
+        "README.md": datasheet(preset, config, components, macros),
+        "uticket.h": c_header(),
+    }
+    for name, text in texts.items():
+        (folder / name).write_text(text)
+        yield folder / name

@@ -38,32 +38,24 @@ def uticket() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line (default: that of the process) and exit with its status."""
-    run(uticket, "uticket", arguments)
-
-
-def run(group: click.Group, name: str, arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run a group of commands as the process's command line, called `name`, and exit with its status.
-
-    A command returns None or its exit status.
-    """
     try:
-        status = group.main(arguments, prog_name=name, standalone_mode=False)
+        status = uticket.main(arguments, prog_name="uticket", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         sys.exit(2)
     except click.Abort:
         sys.exit(130)
     except click.ClickException as error:
-        _fail(name, error.format_message())
+        _fail(error.format_message())
     except OSError as error:
-        _fail(name, f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
     except ValueError as error:  # BadInput, and the checks of hw, sw and sim
-        _fail(name, str(error))
+        _fail(str(error))
     sys.exit(status)
 
 
-def _fail(name: str, message: str) -> NoReturn:
-    click.echo(f"{name}: error: {' '.join(message.split())}", err=True)
+def _fail(message: str) -> NoReturn:
+    click.echo(f"uticket: error: {' '.join(message.split())}", err=True)
     sys.exit(2)
 
 

@@ -1,4 +1,4 @@
-"""What commands that take a MODEL share: the options, and the hardware they ask for."""
+"""Options that commands share: of those that take a MODEL, and of those that take a cell library."""
 
 from __future__ import annotations
 
@@ -12,6 +12,28 @@ import click
 if TYPE_CHECKING:
     from hw.config import Config
     from sim.catalog import Model
+
+
+LIBERTY = Path("/usr/share/qflow/tech/osu018/osu018_stdcells.lib")
+"""Of Debian's package qflow-tech-osu018: 180 nm, Oklahoma State University."""
+
+
+def library_options(function: Callable) -> Callable:
+    """--liberty and --node."""
+    for option in (
+        click.option(
+            "--node", type=click.IntRange(min=32), help="Of the library, nm, if not known."
+        ),
+        click.option(
+            "--liberty",
+            type=click.Path(path_type=Path),
+            default=LIBERTY,
+            show_default=True,
+            help="Standard cells.",
+        ),
+    ):
+        function = option(function)
+    return function
 
 
 def model_options(function: Callable) -> Callable:

@@ -8,17 +8,20 @@ from pathlib import Path
 import click
 from amaranth.lib import wiring
 
-from hw.config import Config
+from hw.config import PRESETS, Config
 from hw.export import export
 from hw.pe import PE
 from hw.sram import BlackBoxes
 from hw.top import Top
+from sim.errors import BadInput
+from sim.files import BUILD
+from sim.options import LIBERTY
 from synth import asic, clocks, interface, memories, netlist, sta
 from synth.liberty import Library
 from synth.recording import ports_of
 from synth.report import Design
 
-CONSTRAINTS = Path(__file__).resolve().parent.parent / "constraints"
+CONSTRAINTS = Path(__file__).resolve().parent / "constraints"
 
 
 class Flow:
@@ -103,3 +106,15 @@ class Flow:
             gating=clocks.gating(netlist.read(netlists[1].read_text()), self.library),
             seconds=time.perf_counter() - started,
         )
+
+
+def flow_on(liberty: Path, node: int | None) -> Flow:
+    """Of preset `paper` on a library, in build/synth. Raises BadInput for a file that is not there."""
+    if liberty == LIBERTY and not liberty.is_file():
+        raise BadInput(
+            f"Liberty file {liberty} is missing; on Debian: apt-get install qflow-tech-osu018, "
+            "or give another with LIBERTY="
+        )
+    library = Library(liberty)
+    folder = BUILD / "synth" / library.name
+    return Flow(library, memories.node_of(library, node), PRESETS["paper"], folder)

@@ -15,59 +15,10 @@ import click
 from hw.config import PRESETS, Config
 from hw.export import export
 from sim.errors import BadInput
-from synth import yosys
+from synth import boards, yosys
 from synth.board import Board
+from synth.boards import Target
 
-CONSTRAINTS = Path(__file__).resolve().parent.parent / "constraints"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Target:
-    """A board, and the array that goes on it."""
-
-    device: str
-    vendor: str
-    clock_mhz: float
-    divider: int
-    """Of its PLL, see synth.board.PLLS."""
-    baud: int
-    constraints: str
-    preset: str
-    nextpnr: tuple[str, ...] = ()
-    """Device options; none: Yosys alone."""
-
-
-TARGETS = {
-    "ulx3s_25f": Target(
-        device="LFE5U-25F-6BG381C",
-        vendor="ecp5",
-        clock_mhz=25,
-        divider=24,
-        baud=1_000_000,
-        constraints="ulx3s.lpf",
-        preset="tiny",
-        nextpnr=("--25k", "--package", "CABGA381", "--speed", "6"),
-    ),
-    "ulx3s_85f": Target(
-        device="LFE5U-85F-6BG381C",
-        vendor="ecp5",
-        clock_mhz=25,
-        divider=24,
-        baud=1_000_000,
-        constraints="ulx3s.lpf",
-        preset="compact",
-        nextpnr=("--85k", "--package", "CABGA381", "--speed", "6"),
-    ),
-    "arty_a7": Target(
-        device="xc7a100tcsg324-1",
-        vendor="xilinx",
-        clock_mhz=25,
-        divider=40,
-        baud=1_000_000,
-        constraints="arty_a7.xdc",
-        preset="paper",
-    ),
-}
 QUICKEST = "ulx3s_25f"
 """What `make fpga` builds if nothing is asked for."""
 CELLS: dict[str, dict[str, tuple[str, ...]]] = {  # what a report calls a resource: Yosys' cells
@@ -121,10 +72,10 @@ def build(name: str, n_pe: int | None, folder: Path, *, place: bool) -> Result:
 
     place: place and route, where there is nextpnr for it. Raises BadInput where a tool fails.
     """
-    target = TARGETS[name]
+    target = boards.board(name)
     config = config_of(target, n_pe)
     divisor = round(target.clock_mhz * 1e6 / target.baud)
-    board = Board(config, vendor=target.vendor, divider=target.divider, divisor=divisor)
+    board = Board(config, vendor=target.vendor, divider=target.pll_divider, divisor=divisor)
     source = export(board, "board", folder)
     click.echo(f"{name}: synthesis of {config.n_pe} PEs for {target.device}")
     started = time.perf_counter()
@@ -202,7 +153,7 @@ def place_and_route(target: Target, folder: Path) -> tuple[dict[str, tuple[int, 
     The static placer's wires are a fifth shorter than the default one's, and only router2 comes to an end
     on large arrays (docs/silicon.md).
     """
-    lpf = str((CONSTRAINTS / target.constraints).resolve())
+    lpf = str(boards.FOLDER / target.constraints)
     nextpnr = ["--json", "board.netlist.json", "--lpf", lpf, "--placer", "static", "--router"]
     nextpnr += ["router2", "--textcfg", "board.config", "--report", "nextpnr.json"]
     run_tool("nextpnr-ecp5", [*target.nextpnr, *nextpnr, "--timing-allow-fail"], folder)

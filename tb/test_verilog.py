@@ -17,7 +17,7 @@ import pytest
 from cocotb.triggers import FallingEdge, ReadOnly
 
 from hw.config import PRESETS
-from hw.export import export, main
+from hw.export import export
 from hw.pe import PE
 from hw.scratchpad import Scratchpad
 from hw.spike_buffer import SpikeBuffer
@@ -40,7 +40,7 @@ CYCLES = 300
 def exported(tmp_path_factory) -> Path:
     """What `make verilog` writes, of the tiny chip, by a process of its own."""
     folder = tmp_path_factory.mktemp("rtl")
-    command = [sys.executable, "-m", "hw.export", str(folder), "tiny"]
+    command = [sys.executable, "-m", "sim.cli", "verilog", str(folder), "--preset", "tiny"]
     environment = {**os.environ, "PYTHONHASHSEED": "1"}
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=environment)
     return folder
@@ -195,11 +195,6 @@ def test_a_missing_simulator_is_named(exported, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(BadInput, match="iverilog is missing; on Debian: apt-get install iverilog"):
         trace(exported / "pe.v", tmp_path, "icarus")
-
-
-def test_usage(capsys, tmp_path):
-    assert main([str(tmp_path), "huge"]) == 2
-    assert "PRESET one of paper, compact, tiny" in capsys.readouterr().err
 
 
 LOOP = (

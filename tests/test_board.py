@@ -1,6 +1,7 @@
 """The board's serial line: bytes, credits, programs and results, in Amaranth's own simulator."""
 
 import gc
+import re
 
 import pytest
 from amaranth import Module
@@ -10,7 +11,7 @@ from amaranth.sim import Simulator
 from hw.config import PRESETS
 from hw.loader import Error
 from sim.errors import BadInput
-from synth import fpga
+from synth import boards, fpga
 from synth.board import (
     CREDIT,
     CREDIT_BYTE,
@@ -152,8 +153,9 @@ def test_a_line_too_fast_is_refused(divisor):
 
 def test_constraints_name_every_port():
     ports = {"clk_in", "button", "rx", "tx", *(f"leds[{k}]" for k in range(4))}
-    for target in fpga.TARGETS.values():
-        text = (fpga.CONSTRAINTS / target.constraints).read_text()
+    for name in boards.boards():
+        target = boards.board(name)
+        text = (boards.FOLDER / target.constraints).read_text()
         if target.vendor == "ecp5":
             named = {line.split('"')[1] for line in text.splitlines() if line.startswith("LOCATE")}
         else:
@@ -163,9 +165,33 @@ def test_constraints_name_every_port():
                 if "PACKAGE_PIN" in line
             }
         assert named == ports
-        board = Board(PRESETS["tiny"], vendor=target.vendor, divider=target.divider, divisor=25)
+        board = Board(PRESETS["tiny"], vendor=target.vendor, divider=target.pll_divider, divisor=25)
         Fragment.get(board, None)
         assert set(board.signature.members) == {port.partition("[")[0] for port in ports}
+
+
+def test_a_board_is_a_file(tmp_path, monkeypatch):
+    """One YAML more in the folder is one board more; what is wrong in it is one line."""
+    text = (boards.FOLDER / "ulx3s_25f.yaml").read_text()
+    (tmp_path / "ulx3s.lpf").touch()
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    monkeypatch.setattr(boards, "FOLDER", tmp_path)
+    assert boards.boards() == ["mine"]
+    assert boards.board("mine").nextpnr[0] == "--25k"
+    with pytest.raises(BadInput, match="unknown board 'arty_a7'; allowed: mine"):
+        boards.board("arty_a7")
+    for old, new, told in (
+        ("preset: tiny", "preset: huge", "preset = 'huge'; allowed: paper"),
+        ("vendor: ecp5", "vendor: gowin", "Invalid enum value 'gowin' - at `$.vendor`"),
+        ("baud: 1000000", "", "missing required field `baud`"),
+        ("ulx3s.lpf", "mine.lpf", "constraints = 'mine.lpf': no such file beside it"),
+        ("pll_divider", "divider", "unknown field `divider`"),
+    ):
+        path.write_text(text.replace(old, new))
+        with pytest.raises(BadInput, match=re.escape(told)) as error:
+            boards.board("mine")
+        assert str(error.value).startswith(f"{path}: ")
 
 
 def test_nextpnr_report():
@@ -193,7 +219,7 @@ def test_cells_by_resource():
 
 def test_pes_that_no_array_has():
     with pytest.raises(BadInput, match="n_pe = 0, allowed: 1 to 64"):
-        fpga.config_of(fpga.TARGETS["ulx3s_85f"], 0)
+        fpga.config_of(boards.board("ulx3s_85f"), 0)
 
 
 @pytest.mark.parametrize(

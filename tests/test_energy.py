@@ -8,18 +8,10 @@ import yaml
 
 from sim.cli import main
 from sim.errors import BadInput
-from sim.models.components import (
-    ACCOUNTINGS,
-    TABLES,
-    Counts,
-    breakdown,
-    constants,
-    load_table,
-    merge,
-    read_table,
-    total_pj,
-)
-from sim.models.eq3 import FOLDER, Activity, answer, eq3, layer_energies, load_technology
+from sim.models import technology
+from sim.models.components import ACCOUNTINGS, Counts, breakdown, constants, merge, total_pj
+from sim.models.eq3 import Activity, answer, eq3, layer_energies, load_technology
+from sim.models.technology import FOLDER, find, load_table, read, tables
 from sim.paper.published import published
 
 PAPER = load_technology()
@@ -67,7 +59,8 @@ def test_the_share_of_balance_alone(row, cut):
 def test_technology_gives_its_figure_and_its_source():
     assert PAPER.leak == 0.21
     assert "Fig. 7(a)" in PAPER.source
-    assert PAPER.sensitivity["components"] == pytest.approx(0.279 / (1.070 + 0.246), abs=5e-4)
+    cases = find("paper").sensitivity
+    assert cases["components"].leak == pytest.approx(0.279 / (1.070 + 0.246), abs=5e-4)
 
 
 def test_an_unknown_technology_is_refused_with_the_known():
@@ -137,7 +130,7 @@ def test_the_printed_tables_give_the_printed_cuts(network, dataset, options):
 
 def test_another_device_or_free_running_clocks_give_other_cuts():
     rows = published()["tables_1_2"]["vgg16"]["cifar10"]
-    ratios = {name: load_technology(name).leak for name in TABLES}
+    ratios = {name: load_technology(name).leak for name in tables()}
     assert ratios["32nm"] == pytest.approx(0.212, abs=5e-4)
     assert ratios["32nm-lstp"] == ratios["32nm"]
     assert ratios["32nm-lop"] == pytest.approx(1.3, abs=0.05)
@@ -146,14 +139,76 @@ def test_another_device_or_free_running_clocks_give_other_cuts():
     assert cut(rows, technology="32nm-hp") - cut(rows, technology="32nm") > 2
 
 
+def test_a_technology_is_a_file(tmp_path, monkeypatch):
+    """One file more in the folder is one technology more, in answers and in the list of the known."""
+    for path in FOLDER.glob("*.yaml"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "7nm.yaml").write_text("kind: variant\nbase: 32nm\nungated: [adder]\n")
+    monkeypatch.setattr(technology, "FOLDER", tmp_path)
+    caches = (technology.known, load_table, load_technology)
+    try:
+        for cache in caches:
+            cache.cache_clear()
+        assert "7nm" in tables()
+        options = {"work": 100, "idle": 20, "spike_sparsity": 0.5}
+        result = answer(technology="7nm", **options)
+        assert result["components"]["adder"]["dynamic_pj"] == 0
+        assert result["components"]["adder"]["ungated_pj"] == pytest.approx(120 * 256 * 0.140625)
+    finally:
+        monkeypatch.undo()
+        for cache in caches:
+            cache.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "told"),
+    [
+        (
+            "32nm",
+            "unit: uW",
+            "unit: mW",
+            "Invalid enum value 'mW' - at `$.components[...].leakage.unit`",
+        ),
+        (
+            "32nm",
+            "clock_mhz: 400",
+            "clock_mhz: fast",
+            "Expected `float`, got `str` - at `$.clock_mhz`",
+        ),
+        ("32nm", "clock_mhz: 400", "", "missing required field `clock_mhz`"),
+        ("32nm", "value: 13.44", "value: -1", "Expected `float` >= 0"),
+        ("32nm", "  adder:", "  summer:", "components: adder is missing"),
+        (
+            "32nm",
+            "    source: cacti",
+            "    source: me",
+            "components.spad: source = 'me'; allowed: sata, ",
+        ),
+        ("32nm-hp", "base:", "basis:", "Object contains unknown field `basis`"),
+        ("paper", "energy: 0.21", "energy: low", "at `$.actions.leak.energy`"),
+        ("paper", "kind: constants", "kind: ratio", "Invalid value 'ratio' - at `$.kind`"),
+        ("paper", "kind: constants", "kind: [", "not YAML"),
+    ],
+)
+def test_a_technology_that_is_not_whole_is_one_line(tmp_path, name, old, new, told):
+    text = (FOLDER / f"{name}.yaml").read_text()
+    assert old in text
+    path = tmp_path / "mine.yaml"
+    path.write_text(text.replace(old, new, 1))
+    with pytest.raises(BadInput, match=re.escape(told)) as error:
+        read(path)
+    assert str(error.value).startswith(f"{path}: ")
+    assert "\n" not in str(error.value)
+
+
 @pytest.mark.parametrize("accounting", ACCOUNTINGS)
-@pytest.mark.parametrize("technology", TABLES)
-def test_lines_add_up_to_the_answer(technology, accounting):
+@pytest.mark.parametrize("name", tables())
+def test_lines_add_up_to_the_answer(name, accounting):
     result = answer(
         work=1000,
         idle=200,
         spike_sparsity=0.75,
-        technology=technology,
+        technology=name,
         accounting=accounting,
         lif_updates=30,
     )
@@ -171,7 +226,7 @@ def test_the_table_of_components_and_eq_3_are_one():
 
 
 def test_components_are_the_published_figures():
-    content = read_table()
+    content = yaml.safe_load((FOLDER / "32nm.yaml").read_text())
     hz = content["clock_mhz"] * 1e6
     for name, row in content["components"].items():
         assert row["node_nm"] == content["node_nm"] == 32
@@ -190,20 +245,19 @@ def test_components_are_the_published_figures():
                 middle = (rows[16][field] + rows[32][field]) / 2
                 assert rows[24][field] == pytest.approx(middle, rel=1e-4)
     spad, glb = content["components"]["spad"], content["components"]["glb"]
-    assert spad["dynamic"]["value"] == content["devices"]["lstp"]["read_pj"]
+    assert spad["dynamic"]["value"] == find("32nm-lstp").scratchpad.read_pj
     assert spad["area"]["value"] == pytest.approx(content["srams"][8]["area_mm2"] * 1e6 / 4)
     assert glb["leakage"]["value"] == content["srams"][glb["bytes"] // 1024]["leakage_mw"] * 1e3
 
 
 def test_eq_3_is_what_one_accumulate_and_one_cycle_cost():
     dynamic, standing = constants(load_table())
+    cases = find("paper").sensitivity
     assert dynamic == pytest.approx(1.070 + 0.246, abs=1e-3)
     assert standing == pytest.approx(0.279, abs=1e-3)
-    assert PAPER.sensitivity["components"] == pytest.approx(standing / dynamic, abs=5e-4)
-    assert PAPER.sensitivity["itrs_hp"] == pytest.approx(load_technology("32nm-hp").leak, abs=0.02)
-    assert PAPER.sensitivity["itrs_lop"] == pytest.approx(
-        load_technology("32nm-lop").leak, abs=0.03
-    )
+    assert cases["components"].leak == pytest.approx(standing / dynamic, abs=5e-4)
+    assert cases["itrs_hp"].leak == pytest.approx(load_technology("32nm-hp").leak, abs=0.02)
+    assert cases["itrs_lop"].leak == pytest.approx(load_technology("32nm-lop").leak, abs=0.03)
 
 
 def test_figure_8_bars_hold_all_of_it():
@@ -225,7 +279,7 @@ def test_figure_8_bars_hold_all_of_it():
         ({"spike_sparsity": 1.5}, "spike_sparsity = 1.5; allowed: 0 to 1"),
         ({"ratio": -0.1}, "ratio = -0.1"),
         ({"ratio": 0.2, "technology": "32nm"}, "allowed: one of them"),
-        ({"technology": "7nm"}, "unknown technology '7nm'; known: paper, 32nm"),
+        ({"technology": "7nm"}, "unknown technology '7nm'; known: 32nm, 32nm-hp"),
         ({"ratio": 0.2, "accounting": "rtl"}, "accounting 'paper'"),
     ],
 )
@@ -253,12 +307,12 @@ def test_the_command_answers_in_json_and_by_line(tmp_path, capsys):
 
 def test_what_was_measured_on_gates():
     """The ratio follows from the two energies; its picojoules are its own, not the 32 nm table's."""
-    technology = load_technology("nangate45")
+    measured = load_technology("nangate45")
     content = yaml.safe_load((FOLDER / "nangate45.yaml").read_text())["actions"]
     ratio = content["leak"]["picojoule"] / content["accumulate"]["picojoule"]
-    assert technology.leak == pytest.approx(ratio, rel=1e-3)
-    assert technology.sensitivity["clock"] > technology.leak
+    assert measured.leak == pytest.approx(ratio, rel=1e-3)
+    assert find("nangate45").sensitivity["clock"].leak > measured.leak
     result = answer(work=100, idle=20, spike_sparsity=0.5, technology="nangate45")
     dynamic = 50 * content["accumulate"]["picojoule"]
-    assert result["energy_pj"] == pytest.approx(dynamic * (1 + 120 / 50 * technology.leak))
-    assert result["ratio"] == technology.leak
+    assert result["energy_pj"] == pytest.approx(dynamic * (1 + 120 / 50 * measured.leak))
+    assert result["ratio"] == measured.leak

@@ -6,9 +6,10 @@ import pytest
 from hw.config import PRESETS, Config
 from hw.counters import CYCLES
 from sim.models import golden, memory
-from sim.models.components import breakdown, load_table, total_pj
+from sim.models.components import breakdown, total_pj
 from sim.models.cycles import bound, predict
 from sim.models.memory import KINDS
+from sim.models.technology import load_table
 from sim.rtl.checks import expected_steps
 from sim.rtl.harness import Rtl
 from sw import csr, wsp

@@ -14,7 +14,8 @@ from sim.cli import main
 from sim.deployment import Deployment
 from sim.images import first_images
 from sim.models import golden, memory
-from sim.models.components import load_table, total_pj
+from sim.models.components import total_pj
+from sim.models.technology import load_table
 from sim.paper import FIGURES, figure_1, figure_7a, figure_7b, table_3
 from sim.paper.claims import OF_A_PAIR, OF_THE_PAPER, Rule, printed_facts
 from sim.paper.document import csv_files

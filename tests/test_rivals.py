@@ -10,7 +10,7 @@ import pytest
 from hw.config import Config
 from sim.errors import BadInput
 from sim.models import golden
-from sim.models.components import load_table
+from sim.models.technology import load_table
 from sim.rivals import _rival, base, rivals
 from sim.rivals.base import Task
 from sim.rivals.gospa import GoSPA

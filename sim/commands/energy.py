@@ -17,7 +17,7 @@ import click
 @click.option(
     "--technology",
     metavar="NAME",
-    help="paper (Eq. 3 with ratio 0.21, default), 32nm, 32nm-lop, 32nm-hp, 32nm-ungated, nangate45.",
+    help="A file of sim/models/technologies: 32nm, 32nm-hp, ...  [default: paper, Eq. 3 with ratio 0.21]",
 )
 @click.option(
     "--accounting",

@@ -31,16 +31,10 @@ from sim.explore.drawn_networks import synthetic_network
 from sim.explore.spec import Point, Spec
 from sim.files import atomic_write
 from sim.models import golden, memory
-from sim.models.components import (
-    Counts,
-    add_counts,
-    breakdown,
-    load_table,
-    pe_area_um2,
-    total_pj,
-)
+from sim.models.components import Counts, add_counts, breakdown, pe_area_um2, total_pj
 from sim.models.cycles import LayerCycles, bound, input_cycles, predict
 from sim.models.eq3 import eq3, load_technology
+from sim.models.technology import load_table
 from sim.models.workload import of_program, rtl_bound_cycles, totals
 from sim.processes import processes
 from sim.rtl.checks import compare

@@ -1,4 +1,4 @@
-"""Energy from counts x a table of components (sim/models/technologies/*.yaml), line by line; docs/energy.md.
+"""Energy from counts x a table of components (technology.py), line by line; docs/energy.md.
 
 Every line is a component of SATA_Sim's names. Its energy has three parts: dynamic (an action),
 ungated (a cycle, whatever happens in it, where the clock is not gated) and leakage (a cycle).
@@ -7,57 +7,13 @@ ungated (a cycle, whatever happens in it, where the clock is not gated) and leak
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields, replace
-from functools import cache
-from pathlib import Path
-from typing import Any
-
-import yaml
+from dataclasses import dataclass, fields
 
 from hw.config import Config
-from sim.errors import BadInput
+from sim.models.technology import ComponentTable
 
-FOLDER = Path(__file__).parent / "technologies"
-BASE = "32nm"
-DEVICES = {f"{BASE}-{device}": device for device in ("lstp", "lop", "hp")}
-UNGATED = f"{BASE}-ungated"
-TABLES = (BASE, *DEVICES, UNGATED)
-NEVER_GATED = ("and-gate", "adder", "comp-lif", "sub-lif")  # in SATA_Sim's own configuration
 PARTS = ("dynamic_pj", "ungated_pj", "leakage_pj")
 ACCOUNTINGS = ("paper", "rtl")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Component:
-    """One instance of a component."""
-
-    name: str
-    width_bits: int
-    dynamic_pj: float
-    """Of an action: an accumulate, a LIF update, a read."""
-    write_pj: float
-    """Of a write, of memories; 0 otherwise."""
-    ungated_pj: float
-    """Of a cycle, whatever happens in it."""
-    leakage_uw: float
-    area_um2: float
-    node_nm: int
-    source: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class ComponentTable:
-    """Components of one technology."""
-
-    name: str
-    clock_mhz: float
-    components: dict[str, Component]
-    fifo_um2: dict[int, float]
-    """Area of a FIFO 16 bits wide, by depth."""
-
-    def leakage_pj(self, name: str) -> float:
-        """What one instance leaks in a cycle."""
-        return self.components[name].leakage_uw / self.clock_mhz
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,57 +42,6 @@ def add_counts(parts: Iterable[Counts]) -> Counts:
         for name in sums:
             sums[name] += getattr(part, name)
     return Counts(**sums)
-
-
-@cache
-def load_table(name: str = BASE) -> ComponentTable:
-    """A table of components. Raises BadInput for an unknown name, listing the known."""
-    if name not in TABLES:
-        raise BadInput(f"unknown technology {name!r}; known: {', '.join(('paper', *TABLES))}")
-    content = read_table()
-    rows = content["components"]
-    for unit, part in (("pJ", "dynamic"), ("pJ", "ungated"), ("uW", "leakage"), ("um2", "area")):
-        wrong = [n for n, row in rows.items() if row[part]["unit"] != unit]
-        if wrong:
-            raise BadInput(f"{BASE}.yaml: {wrong[0]}.{part} has another unit; allowed: {unit}")
-    components = {n: _component(n, row) for n, row in rows.items()}
-    if name in DEVICES:
-        device = content["devices"][DEVICES[name]]
-        components["spad"] = replace(
-            components["spad"],
-            dynamic_pj=device["read_pj"],
-            write_pj=device["write_pj"],
-            leakage_uw=device["leakage_uw"],
-        )
-    if name == UNGATED:  # what would be an action's energy is spent in every cycle
-        for n in NEVER_GATED:
-            row = components[n]
-            components[n] = replace(row, dynamic_pj=0.0, ungated_pj=row.dynamic_pj)
-    return ComponentTable(
-        name=name,
-        clock_mhz=content["clock_mhz"],
-        components=components,
-        fifo_um2={depth: row["area_um2"] for depth, row in content["fifos"].items()},
-    )
-
-
-def read_table() -> dict[str, Any]:
-    """The YAML as it is."""
-    return yaml.safe_load((FOLDER / f"{BASE}.yaml").read_text(encoding="utf-8"))
-
-
-def _component(name: str, row: dict[str, Any]) -> Component:
-    return Component(
-        name=name,
-        width_bits=row["width_bits"],
-        dynamic_pj=row["dynamic"]["value"],
-        write_pj=row.get("write", {"value": 0.0})["value"],
-        ungated_pj=row["ungated"]["value"],
-        leakage_uw=row["leakage"]["value"],
-        area_um2=row["area"]["value"],
-        node_nm=row["node_nm"],
-        source=row["source"],
-    )
 
 
 def instances(accounting: str, config: Config | None = None) -> dict[str, int]:
@@ -187,12 +92,12 @@ def breakdown(
     lines = {}
     for name, number in instances(accounting, config).items():
         component = table.components[name]
-        dynamic = actions[name] * component.dynamic_pj
+        dynamic = actions[name] * component.dynamic.value
         if name == "spad":
-            dynamic += counts.spad_writes * component.write_pj
+            dynamic += counts.spad_writes * component.write.value
         lines[name] = {
             "dynamic_pj": dynamic,
-            "ungated_pj": counts.pe_cycles * number * component.ungated_pj,
+            "ungated_pj": counts.pe_cycles * number * component.ungated.value,
             "leakage_pj": counts.pe_cycles * number * table.leakage_pj(name),
         }
     return lines
@@ -262,6 +167,6 @@ def pe_area_um2(
 ) -> float:
     """Area of a PE: its components, without control."""
     return sum(
-        number * table.components[name].area_um2
+        number * table.components[name].area.value
         for name, number in instances(accounting, config).items()
     )

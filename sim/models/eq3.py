@@ -14,19 +14,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from math import isfinite
-from pathlib import Path
 from typing import Any
 
-import yaml
-
 from sim.errors import BadInput
-from sim.models.components import TABLES, breakdown, constants, load_table, step_counts, total_pj
+from sim.models.components import breakdown, constants, step_counts, total_pj
+from sim.models.technology import BASE, PAPER, Constants, find, load_table, tables
 
 VIEWS = ("spikes", "input_sparsity", "network_average")
-FOLDER = Path(__file__).parent / "technologies"
-PAPER = "paper"
-MEASURED = ("nangate45",)  # of gates: the two constants, like the paper's
-KNOWN = (PAPER, *TABLES, *MEASURED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +32,6 @@ class Technology:
     """Of any step of a PE, working or idle; that of an accumulate, E_dyn, is the unit."""
     source: str
     """Of `leak`."""
-    sensitivity: dict[str, float]
-    """`leak` under other assumptions, by name."""
     picojoule: float | None = None
     """Of an accumulate, where it was measured."""
 
@@ -83,25 +75,19 @@ class Activity:
 
 @cache
 def load_technology(name: str = PAPER) -> Technology:
-    """`paper`, what was measured on gates, or the two constants of a table of components.
+    """The two constants: of a file that has them, or of a table of components.
 
     Raises BadInput for an unknown name, listing the known.
     """
-    if name in TABLES:
-        dynamic, standing = constants(load_table(name))
-        text = f"components of {name}: {standing:.3f} pJ / {dynamic:.3f} pJ"
-        return Technology(name=name, leak=standing / dynamic, source=text, sensitivity={})
-    if name not in KNOWN:
-        raise BadInput(f"unknown technology {name!r}; known: {', '.join(KNOWN)}")
-    table: dict[str, Any] = yaml.safe_load((FOLDER / f"{name}.yaml").read_text())
-    actions = table["actions"]
-    return Technology(
-        name=table["name"],
-        leak=actions["leak"]["energy"],
-        source=actions["leak"]["source"],
-        sensitivity={case: row["leak"] for case, row in table["sensitivity"].items()},
-        picojoule=actions["accumulate"].get("picojoule"),
-    )
+    found = find(name)
+    if isinstance(found, Constants):
+        accumulate, leak = found.actions.accumulate, found.actions.leak
+        return Technology(
+            name=name, leak=leak.energy, source=leak.source, picojoule=accumulate.picojoule
+        )
+    dynamic, standing = constants(load_table(name))
+    source = f"components of {name}: {standing:.3f} pJ / {dynamic:.3f} pJ"
+    return Technology(name=name, leak=standing / dynamic, source=source)
 
 
 def eq3(*, work: float, idle: float, active: float, leak: float) -> float:
@@ -145,14 +131,12 @@ def answer(
         _check(ratio=ratio)
         if technology is not None:
             raise BadInput(f"ratio = {ratio} and technology = {technology!r}; allowed: one of them")
-    name = technology or (PAPER if accounting == PAPER or ratio is not None else "32nm")
+    name = technology or (PAPER if accounting == PAPER or ratio is not None else BASE)
     label = name if ratio is None else f"ratio {ratio:g}"
-    if name not in KNOWN:
-        raise BadInput(f"unknown technology {name!r}; known: {', '.join(KNOWN)}")
-    tabled = ratio is None and name in TABLES
-    e_dyn, e_leak = constants(load_table(name if tabled else "32nm"), accounting=accounting)
-    if name in MEASURED:
-        e_dyn = load_technology(name).picojoule or e_dyn
+    known = load_technology(name)
+    tabled = ratio is None and name in tables()
+    e_dyn, e_leak = constants(load_table(name if tabled else BASE), accounting=accounting)
+    e_dyn = known.picojoule or e_dyn
     accumulates = work * (1 - spike_sparsity)
     if tabled:
         counts = step_counts(
@@ -168,9 +152,9 @@ def answer(
         if accounting != PAPER or lif_updates:
             raise BadInput(
                 "Eq. 3 with a given ratio is of accounting 'paper', without LIF updates; "
-                f"allowed for others: technology {', '.join(TABLES)}"
+                f"allowed for others: technology {', '.join(tables())}"
             )
-        ratio = load_technology(name).leak if ratio is None else ratio
+        ratio = known.leak if ratio is None else ratio
         standing = (work + idle) * ratio * e_dyn
         lines = {
             "E_dyn": {"dynamic_pj": accumulates * e_dyn, "ungated_pj": 0.0, "leakage_pj": 0.0},

@@ -17,7 +17,8 @@ import numpy as np
 from hw.config import STREAM_BITS, STREAM_WORDS, WORD_BITS, Config
 from hw.counters import CYCLES
 from hw.tiling import Storage
-from sim.models.components import ComponentTable, Counts
+from sim.models.components import Counts
+from sim.models.technology import ComponentTable
 from sw.compile import CompiledLayer, Program, Region
 
 KINDS = ("weights", "spikes_in", "spikes_out", "potentials")
@@ -194,9 +195,9 @@ def system_energy(
     reads, writes = sum(accesses.glb_reads.values()), sum(accesses.glb_writes.values())
     return {
         "pe": pe_pj,
-        "glb": reads * glb.dynamic_pj + writes * glb.write_pj,
+        "glb": reads * glb.dynamic.value + writes * glb.write.value,
         "glb_leakage": cycles * table.leakage_pj("glb"),
-        "dram": accesses.dram_total * dram.dynamic_pj,
+        "dram": accesses.dram_total * dram.dynamic.value,
     }
 
 

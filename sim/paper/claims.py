@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sim.models.components import load_table
 from sim.models.eq3 import load_technology
+from sim.models.technology import load_table
 from sim.paper.document import Claim
 from sim.paper.figure_1 import task
 from sim.paper.figure_7a import printed_splits, split

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sim.models.components import load_table
+from sim.models.technology import load_table
 from sim.models.workload import Workload
 from sim.paper.document import Section, Table, column, table
 from sim.paper.pairs import LABELS, Pair, percent

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from sim.models.components import TABLES
 from sim.models.eq3 import eq3, load_technology
+from sim.models.technology import tables
 from sim.paper.document import Section, column, table
 from sim.paper.pairs import LABELS, Pair, cut
 from sim.paper.published import published
@@ -114,7 +114,7 @@ def split(pair: Pair, leak: float) -> Split:
 
 def sensitivity(pairs: Sequence[Pair], leak: float) -> list[Sensitivity]:
     """Of every table of components."""
-    ratios = {"paper (fit)": leak, **{name: load_technology(name).leak for name in TABLES}}
+    ratios = {"paper (fit)": leak, **{name: load_technology(name).leak for name in tables()}}
     printed = published()["tables_1_2"]["vgg16"]["cifar10"]
     return [
         Sensitivity(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from sim.models.components import ACCOUNTINGS, load_table, merge, total_pj
+from sim.models.components import ACCOUNTINGS, merge, total_pj
+from sim.models.technology import load_table
 from sim.paper.document import Section, column, table
 from sim.paper.pairs import LABELS, Pair
 from sim.reports.plots import energy_stack, svg

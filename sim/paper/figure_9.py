@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sim.models.components import ACCOUNTINGS, load_table
+from sim.models.components import ACCOUNTINGS
 from sim.models.memory import KINDS
+from sim.models.technology import load_table
 from sim.paper.document import Section, column, table
 from sim.paper.pairs import LABELS, Pair, cut
 from sim.paper.published import published
@@ -113,7 +114,7 @@ def section(pairs: Sequence[Pair]) -> Section:
             "Dense is the same network with all weights, 16 bits each, and maps as plain bits.",
             "Before the last round only the weights of each filter are known: words are the mean over "
             "where they may lie; spikes are the final ticket's.",
-            f"The GLB leaks {1e-3 * load_table().components['glb'].leakage_uw:.3f} mW a bank; one bank is "
+            f"The GLB leaks {1e-3 * load_table().components['glb'].leakage.value:.3f} mW a bank; one bank is "
             "charged, as in SATA_Sim. With all 16 the GLB's leakage is 16 times what is shown.",
             "DRAM energy is 0.469 nJ for 64 bits (SATA_Sim, CACTI); without background power.",
         ],

@@ -8,9 +8,10 @@ from functools import cached_property
 import numpy as np
 
 from sim.models import memory
-from sim.models.components import ComponentTable, breakdown, step_counts, total_pj
+from sim.models.components import breakdown, step_counts, total_pj
 from sim.models.eq3 import eq3
 from sim.models.memory import Accesses
+from sim.models.technology import ComponentTable
 from sim.models.workload import Part, Totals, Workload, part_workloads, totals
 from sim.study import Study
 from sw import wsp

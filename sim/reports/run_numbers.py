@@ -9,8 +9,9 @@ import numpy as np
 from hw.counters import COUNTERS, CYCLES
 from sim.deployment import Run
 from sim.models import memory
-from sim.models.components import add_counts, breakdown, load_table, step_counts, total_pj
+from sim.models.components import add_counts, breakdown, step_counts, total_pj
 from sim.models.eq3 import Activity, layer_energies, load_technology
+from sim.models.technology import load_table
 from sim.models.workload import Workload, rtl_bound_cycles
 
 TECHNOLOGY = "32nm"  # of the energy by component

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sim.models.components import ComponentTable
+from sim.models.technology import ComponentTable
 from sw.networks import Layer
 
 

@@ -10,7 +10,8 @@ import math
 
 import numpy as np
 
-from sim.models.components import ComponentTable, pe_area_um2
+from sim.models.components import pe_area_um2
+from sim.models.technology import ComponentTable
 from sim.rivals.base import Load, Rival, Task, fold, groups, load
 from sim.rivals.gb_s import second_accumulators_um2
 from sw.balance import sort_order
@@ -43,7 +44,7 @@ class GbH(Rival):
         accumulator's width for each PE and stage.
         """
         register, gate = table.components["reg-acc"], table.components["and-gate"]
-        multiplexer = 3 * gate.area_um2 * register.width_bits / gate.width_bits
+        multiplexer = 3 * gate.area.value * register.width_bits / gate.width_bits
         stages = math.ceil(math.log2(n_pe)) if n_pe > 1 else 0
-        butterfly = stages * (multiplexer + register.area_um2)
+        butterfly = stages * (multiplexer + register.area.value)
         return (second_accumulators_um2(table) + butterfly) / pe_area_um2(table)

@@ -5,7 +5,8 @@ Of each 2 n_pe sorted filters PE i runs the i-th and the i-th from the end: accu
 
 from __future__ import annotations
 
-from sim.models.components import ComponentTable, instances, pe_area_um2
+from sim.models.components import instances, pe_area_um2
+from sim.models.technology import ComponentTable
 from sim.rivals.base import Load, Rival, Task, fold, groups, load
 from sw.balance import filter_nnz, sort_order
 
@@ -29,4 +30,4 @@ class GbS(Rival):
 
 def second_accumulators_um2(table: ComponentTable) -> float:
     """Of a PE of the paper's."""
-    return instances("paper")["reg-acc"] * table.components["reg-acc"].area_um2
+    return instances("paper")["reg-acc"] * table.components["reg-acc"].area.value

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sim.models.components import ComponentTable, pe_area_um2
+from sim.models.components import pe_area_um2
+from sim.models.technology import ComponentTable
 from sim.rivals.base import Load, Rival, Task, load, visits
 
 DEPTHS = (2, 8, 32)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sim.models.components import ComponentTable
+from sim.models.technology import ComponentTable
 from sim.rivals.base import Load, Rival, Task, groups, load, visits
 
 

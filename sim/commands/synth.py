@@ -1,0 +1,34 @@
+"""`uticket synth`: area and timing on standard cells."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from sim.options import library_options
+
+
+@click.command(short_help="Area by component and timing on standard cells.")
+@library_options
+@click.option("--pe-only", is_flag=True, help="Leave out the array around the PEs.")
+@click.option("--rivals", is_flag=True, help="Instead: area of what GoSPA and SparTen add.")
+def command(liberty: Path, node: int | None, pe_only: bool, rivals: bool) -> None:
+    """Synthesize a PE, and the array around 16 of them, to build/synth/LIBRARY (docs/silicon.md)."""
+    from synth import report
+    from synth.flow import flow_on
+    from synth.rival_areas import MODULES
+
+    flow = flow_on(liberty, node)
+    if rivals:
+        found = {name: flow.area(make(), name) for name, make in MODULES.items()}
+        for name, area in found.items():
+            click.echo(f"{name:<24}{area:>10.0f} um2")
+        (flow.folder / "rivals.json").write_text(json.dumps(found, indent=1) + "\n")
+        return
+    designs = [flow.pe()]
+    if not pe_only:
+        designs.append(flow.top())
+    path = report.write(flow.folder, flow.library, flow.node, flow.macros, designs)
+    click.echo(path.read_text() + f"\nwrote {path} and report.json")

@@ -1,0 +1,26 @@
+"""`uticket verilog`: the RTL as Verilog, with data sheet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command(short_help="Export the RTL as Verilog, with data sheet.")
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--preset", default="paper", show_default=True, help="Of hw/config.py.")
+def command(folder: Path, preset: str) -> None:
+    """Write PE, array, chip, and chip on AXI into FOLDER, each file complete in itself.
+
+    Beside each a JSON map of names; README.md is the data sheet, uticket.h has the registers.
+    FOLDER/blackbox has the same modules with black boxes for the memories that become SRAM macros.
+    """
+    from hw.config import PRESETS
+    from hw.export import export_all
+    from sim.errors import BadInput
+
+    if preset not in PRESETS:
+        raise BadInput(f"--preset {preset}; allowed: {', '.join(PRESETS)}")
+    for path in export_all(preset, folder):
+        click.echo(f"wrote {path}")

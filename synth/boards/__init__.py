@@ -1,0 +1,52 @@
+"""FPGA boards: a YAML each and its pins, found by looking into this folder. See CONTRIBUTING.md."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from hw.config import PRESETS
+from sim import schema
+from sim.errors import BadInput
+
+FOLDER = Path(__file__).resolve().parent
+Positive = Annotated[int, Meta(gt=0)]
+
+
+class Target(Struct, forbid_unknown_fields=True, kw_only=True):
+    """A board, and the array that goes on it."""
+
+    device: str
+    vendor: Literal["ecp5", "xilinx"]
+    clock_mhz: Annotated[float, Meta(gt=0)]
+    """Of the array."""
+    pll_divider: Positive
+    """See synth.board.PLLS."""
+    baud: Positive
+    """Of its serial line."""
+    constraints: str
+    """File of pins, in this folder: LPF or XDC."""
+    preset: str
+    """Of hw.config.PRESETS."""
+    nextpnr: list[str] = []
+    """Device options; none: Yosys alone."""
+
+
+def boards() -> list[str]:
+    """Names of all boards."""
+    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
+def board(name: str) -> Target:
+    """A board. Raises BadInput for an unknown name, or a file that is not as it must be."""
+    if name not in boards():
+        raise BadInput(f"unknown board {name!r}; allowed: {', '.join(boards())}")
+    path = FOLDER / f"{name}.yaml"
+    target = schema.read(path, Target)
+    if target.preset not in PRESETS:
+        raise BadInput(f"{path}: preset = {target.preset!r}; allowed: {', '.join(PRESETS)}")
+    if not (FOLDER / target.constraints).is_file():
+        raise BadInput(f"{path}: constraints = {target.constraints!r}: no such file beside it")
+    return target
