@@ -6,7 +6,6 @@ from pathlib import Path
 from types import ModuleType
 
 import numpy as np
-import pytest
 
 from sim import rivals
 from sim.models import technology
@@ -54,8 +53,3 @@ def test_a_board(tmp_path, monkeypatch):
     (tmp_path / "ulx3s.lpf").touch()
     monkeypatch.setattr(boards, "FOLDER", tmp_path)
     assert boards.board("ulx3s_45f").device == "LFE5U-45F-6BG381C"
-
-
-def test_an_example_is_there():
-    with pytest.raises(TypeError):
-        example("A proof")
