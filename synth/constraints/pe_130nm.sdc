@@ -3,7 +3,7 @@
 # side. `layer` and `geometry` are registers that change only while no PE runs.
 create_clock -name clk -period 5.0 [get_ports clk]
 set inputs [get_ports {weights__valid weights__payload[*] header__valid header__payload[*]
-  layer[*] layer_start layer_active geometry[*] request__ready window_valid window[*]
+  index[*] layer[*] layer_start layer_active geometry[*] request__ready window_valid window[*]
   output__ready release counting capture shift chain_in[*]}]
 set_input_delay 1.0 -clock clk $inputs
 set_input_transition 0.1 $inputs
