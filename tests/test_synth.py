@@ -277,25 +277,25 @@ def test_yosys_error_is_one_line(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["cells", "--liberty", "nowhere.lib"], "Liberty file nowhere.lib: No such file"),
-        (["cells", "--liberty", "/"], "Liberty file /: Is a directory"),
-        (["cells", "--liberty", str(CELLS)], "library tests: its node is not known"),
-        (["cells", "--liberty", str(CELLS), "--node", "65"], "NODE=65"),
-        (["cells", "--liberty", str(CELLS), "--node", "x"], "'x' is not a valid integer"),
-        (["boards", "--board", "x"], "'x' is not one of 'ulx3s_25f'"),
+        (["synth", "--liberty", "nowhere.lib"], "Liberty file nowhere.lib: No such file"),
+        (["synth", "--liberty", "/"], "Liberty file /: Is a directory"),
+        (["synth", "--liberty", str(CELLS)], "library tests: its node is not known"),
+        (["synth", "--liberty", str(CELLS), "--node", "65"], "NODE=65"),
+        (["synth", "--liberty", str(CELLS), "--node", "x"], "'x' is not a valid integer"),
+        (["fpga", "--board", "x"], "unknown board 'x'; allowed: arty_a7, ulx3s_25f, ulx3s_85f"),
         (["power", "--liberty", str(CELLS), "--node", "45", "--model", "x"], "unknown MODEL 'x'"),
     ],
 )
 def test_bad_input_is_one_line(arguments, reason):
     done = subprocess.run(
-        [sys.executable, "-m", "synth", *arguments],
+        [sys.executable, "-m", "sim.cli", *arguments],
         capture_output=True,
         text=True,
         check=False,
         cwd=ROOT,
     )
     assert done.returncode == 2
-    assert done.stderr.startswith("synth: error: ")
+    assert done.stderr.startswith("uticket: error: ")
     assert reason in done.stderr
     assert done.stderr.count("\n") == 1
 
