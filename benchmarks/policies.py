@@ -30,7 +30,7 @@ from hw.config import Config
 from sim.models.workload import layer_workload, totals
 from sw import balance, datasets, evaluate, make_ticket, networks, prune, ticket
 from sw.datasets import Dataset
-from sw.networks import Layer
+from sw.layers import IMAGE, Layer, Pool, conv, linear
 from sw.quantize import quantize
 from sw.schedules import SCHEDULES, Round, Schedule
 from sw.ticket import Ticket
@@ -87,20 +87,12 @@ VARIANTS = {
 
 def study_network(classes: int = 10, in_channels: int = 1) -> tuple[Layer, ...]:
     """Four convolutions, each pooled: maps of 16, 8, 4 and 2; 128 -> classes."""
-    layers, channels, previous = [], in_channels, "image"
+    layers, channels, previous = [], in_channels, IMAGE
     for number, width in enumerate((32, 64, 128, 128), 1):
         name = f"conv{number}"
-        layers.append(
-            Layer(
-                name=name, kind="conv", in_channels=channels, out_channels=width, kernel=3,
-                padding=1, pool="max2", input=previous,
-            )
-        )  # fmt: skip
+        layers.append(conv(name, (channels, width), previous, pool=Pool.MAX2))
         channels, previous = width, name
-    fc = Layer(
-        name="fc", kind="linear", in_channels=channels, out_channels=classes, kernel=1,
-        input=previous,
-    )  # fmt: skip
+    fc = linear("fc", (channels, classes), previous)
     return (*layers, fc)
 
 
@@ -273,19 +265,18 @@ def check_sorted(result: Ticket, images: np.ndarray) -> None:
     network = quantize(result, Config(ticks=TICKS))
     layers = list(network.array)
     for i in range(len(layers) - 1):  # the classifier's order only names its outputs anew
-        order = balance.sort_order(balance.filter_nnz(layers[i].mask))
+        order = balance.sort_order(layers[i].filter_nnz)
+        own = layers[i].own
+        sorted_own = replace(own, weight=own.weight[order], mask=own.mask[order])
+        fields = ("bias", "threshold", "scale")
         layers[i] = replace(
             layers[i],
-            **{
-                field: getattr(layers[i], field)[order]
-                for field in ("weight", "mask", "bias", "threshold", "scale")
-            },
+            sources=(sorted_own,),
+            **{field: getattr(layers[i], field)[order] for field in fields},
         )
-        layers[i + 1] = replace(
-            layers[i + 1],
-            weight=layers[i + 1].weight[:, order],
-            mask=layers[i + 1].mask[:, order],
-        )
+        after = layers[i + 1].own
+        moved = replace(after, weight=after.weight[:, order], mask=after.mask[:, order])
+        layers[i + 1] = replace(layers[i + 1], sources=(moved,))
     spikes = evaluate.first_layer(network, images)
     expected, found = (
         evaluate.outputs(evaluate.integers(n), spikes)
@@ -347,7 +338,7 @@ def record_bits(
 ) -> None:
     """Record a ticket's integer network: its balance, by the integers, and its test accuracy."""
     network = quantize(source, Config(ticks=TICKS, weight_bits=weight_bits))
-    loaded = {layer.layer.name: layer.weight != 0 for layer in network.array}
+    loaded = {layer.name: layer.own.weight != 0 for layer in network.array}
     images, labels = dataset.test_images[:BITS_IMAGES], dataset.test_labels[:BITS_IMAGES]
     _, accuracy = evaluate.accuracies(network, images, labels)
     row = {

@@ -24,7 +24,7 @@ def efficiency(program: Program, total: int, config: Config) -> float:
     """totals.rtl_efficiency: the fewest cycles that the work can take, over the RTL's."""
     bound = 0
     for layer in program.layers:
-        work = int(layer.integer.mask.sum()) * layer.side**2 * config.ticks
+        work = int(layer.integer.filter_nnz.sum()) * layer.side**2 * config.ticks
         bound += rtl_bound_cycles(work, lanes=config.lanes, n_pe=config.n_pe)
     return bound / total
 
@@ -37,8 +37,8 @@ def main(name: str) -> None:
         for method in ("uticket", "lth"):
             ticket = model.ticket(model.method(method))
             network = quantize(ticket, model.hardware)
-            program = compile_network(network, model.hardware, input_side=32)
-            images, _ = first_images(network.dataset, 1)
+            program = compile_network(network, model.hardware)
+            images, _ = first_images(ticket.metadata["dataset"], 1)
             started = time.perf_counter()
             spikes = golden.first_layer_spikes(network, images)[0]
             golden.run(network, spikes)

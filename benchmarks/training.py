@@ -32,15 +32,15 @@ class SpikingJellyVGG(nn.Module):
         super().__init__()
         first, *rest = networks.vgg16()[:-1]
         self.encode = nn.Sequential(  # once an image, as ours does
-            nn.Conv2d(first.in_channels, first.out_channels, 3, padding=1),
-            nn.BatchNorm2d(first.out_channels),
+            nn.Conv2d(first.own.channels, first.filters, 3, padding=1),
+            nn.BatchNorm2d(first.filters),
         )
         modules: list[nn.Module] = [self._neurons()]
         for description in rest:
-            channels = description.in_channels, description.out_channels
+            channels = description.own.channels, description.filters
             modules += [
                 layer.Conv2d(*channels, 3, padding=1),
-                layer.BatchNorm2d(description.out_channels),
+                layer.BatchNorm2d(description.filters),
                 self._neurons(),
             ]
             if description.pool:

@@ -71,10 +71,10 @@ class Model:
         """A method's ticket. Raises ValueError for a damaged one, or one of another network."""
         ticket = load(method.ticket)
         for what, wanted in (("network", self.network), ("dataset", self.dataset)):
-            if wanted not in (None, ticket.metadata[what]):
+            found = ticket.metadata.get(what)
+            if wanted not in (None, found):
                 raise BadInput(
-                    f"{method.ticket}: {what} = {ticket.metadata[what]!r}; "
-                    f"allowed for {self.name}: {wanted!r}"
+                    f"{method.ticket}: {what} = {found!r}; allowed for {self.name}: {wanted!r}"
                 )
         return ticket
 
@@ -104,13 +104,13 @@ def load_hardware(path: Path, base: Config) -> Config:
 
 def _of_ticket(path: Path) -> Model:
     ticket = load(path)
-    name = ticket.metadata["method"]
+    name = ticket.metadata.get("method", path.stem)
     methods = {SORT: Method(name=SORT, ticket=path, sort=True)}
     return Model(
         name=path.stem,
         methods={name: Method(name=name, ticket=path), **methods} if name != SORT else methods,
         baseline=None,
-        hardware=replace(ticket_config(ticket), n_pe=ticket.metadata["n_pe"]),
+        hardware=replace(ticket_config(ticket), n_pe=ticket.metadata.get("n_pe", Config().n_pe)),
     )
 
 

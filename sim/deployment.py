@@ -20,7 +20,7 @@ from sim.rtl import runner
 from sim.rtl.harness import Rtl
 from sim.rtl.runner import ImageResult, Loaded
 from sw.compile import Program, compile_network, sort_orders
-from sw.datasets import SIDE
+from sw.datasets import STATISTICS
 from sw.quantize import IntegerNetwork, quantize
 from sw.ticket import Ticket
 
@@ -63,7 +63,10 @@ class Deployment:
         if ticks != self.config.ticks:
             raise BadInput(f"the ticket has {ticks} ticks, the hardware {self.config.ticks}")
         network, nothing = quantize(self.ticket, self.config), np.zeros(0)
-        lean = (replace(i, float_weight=nothing, float_bias=nothing) for i in network.array)
+        lean = []
+        for layer in network.array:
+            sources = tuple(replace(source, float_weight=nothing) for source in layer.sources)
+            lean.append(replace(layer, sources=sources, float_bias=nothing))
         return replace(network, array=tuple(lean))
 
     @cached_property
@@ -74,8 +77,7 @@ class Deployment:
     @cached_property
     def program(self) -> Program:
         """The program stream. Raises DoesNotFit for what the hardware cannot run."""
-        side = self.network.layers[0].pooled_side(SIDE)
-        return compile_network(self.network, self.config, input_side=side, orders=self.orders)
+        return compile_network(self.network, self.config, orders=self.orders)
 
     @cached_property
     def cycles(self) -> list[LayerCycles]:
@@ -99,7 +101,13 @@ class Deployment:
 
     def test_images(self, count: int) -> tuple[np.ndarray, np.ndarray]:
         """The first of its data set: uint8 (count, C, H, W), and labels, int64 (count,)."""
-        return first_images(self.ticket.metadata["dataset"], count)
+        name = self.ticket.metadata.get("dataset")
+        if name not in STATISTICS:
+            raise BadInput(
+                f"the ticket's dataset = {name!r}, of which there are no test images; known: "
+                f"{', '.join(STATISTICS)}"
+            )
+        return first_images(name, count)
 
     def spikes(self, images: np.ndarray) -> np.ndarray:
         """What the array gets of images, uint8 (N, C, H, W): uint8 (N, T, C, H, W)."""

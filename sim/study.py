@@ -24,7 +24,7 @@ from sim.models.technology import ComponentTable
 from sim.models.workload import Workload, totals
 from sw import wsp
 from sw.compile import CompiledLayer
-from sw.quantize import IntegerLayer
+from sw.quantize import IntegerSource
 from sw.ticket import Ticket
 
 
@@ -33,7 +33,7 @@ class LayerStudy:
     """A row of the report: a layer of the array, or the 1x1 shortcut that runs with one."""
 
     compiled: CompiledLayer
-    integer: IntegerLayer
+    source: IntegerSource
     load: Workload
     accumulates: float
     """Steps whose input spike is 1, mean over the images."""
@@ -66,7 +66,7 @@ class LayerStudy:
     @property
     def slices(self) -> np.ndarray:
         """The mask by kernel position: boolean (K, C, positions of the kernel)."""
-        mask = self.integer.mask
+        mask = self.source.mask
         return mask.reshape(*mask.shape[:2], -1)
 
 
@@ -174,7 +174,7 @@ class Study:
     def _rtl_counts(self) -> Iterator[Counts]:
         rows: dict[str, float] = {}
         for layer in self.layers:
-            host = layer.compiled.integer.layer.name
+            host = layer.compiled.name
             rows[host] = rows.get(host, 0) + layer.accumulates
             if layer.cycles is not None:  # the host comes last
                 counters = {
@@ -185,7 +185,7 @@ class Study:
                 yield memory.rtl_counts(layer.compiled, counters, self.config)
 
     def _paper_accesses(self, layer: LayerStudy) -> Accesses:
-        words = int(wsp.lengths(layer.integer.mask).sum())
+        words = int(wsp.lengths(layer.source.mask).sum())
         return memory.paper_accesses(
             weight_bits=16 * words,
             input_bits=layer.input_bits,
@@ -209,9 +209,9 @@ def study(deployment: Deployment, images: int = 1) -> Study:
     inputs = deployment.spikes(pixels)
     runs = [golden.run(deployment.network, spikes) for spikes in inputs]
     rows = [
-        (layer, part, predicted if part is layer.integer else None)
+        (layer, part, predicted if part is layer.integer.own else None)
         for layer, predicted in zip(program.layers, deployment.cycles, strict=True)
-        for part in layer.sources
+        for part in layer.integer.learned
     ]
     return Study(
         deployment=deployment,
@@ -226,31 +226,33 @@ def study(deployment: Deployment, images: int = 1) -> Study:
 
 def _layer(
     compiled: CompiledLayer,
-    part: IntegerLayer,
+    part: IntegerSource,
     load: Workload,
     predicted: LayerCycles | None,
     runs: list[dict[str, golden.LayerResult]],
     config: Config,
 ) -> LayerStudy:
-    results = [run[load.name] for run in runs]
+    results = [run[compiled.name] for run in runs]
+    inputs = [result.inputs[part.name] for result in results]
+    counts = [result.filter_accumulates[part.name].sum() for result in results]
 
     def bits(maps: list[np.ndarray]) -> float:
         sizes = [memory.csr_bits(memory.active_positions(m), side=m.shape[-1]) for m in maps]
         return float(np.mean(sizes))
 
     host = predicted is not None
-    identity = part.layer.shortcut_input if part.layer.shortcut == "identity" else None
-    added = [run[identity].output for run in runs if identity in run] if identity else []
+    names = [identity.name for identity in compiled.integer.identities] if host else []
+    added = [result.inputs[name] for result in results for name in names]
     return LayerStudy(
         compiled=compiled,
-        integer=part,
+        source=part,
         load=load,
-        accumulates=float(np.mean([result.accumulates for result in results])),
-        input_sparsity=float(np.mean([result.input_sparsity for result in results])),
-        input_bits=bits([result.input for result in results]),
+        accumulates=float(np.mean(counts)),
+        input_sparsity=float(np.mean([1 - float(spikes.mean()) for spikes in inputs])),
+        input_bits=bits(inputs),
         output_bits=bits([r.output for r in results]) if host and compiled.output else 0.0,
         identity_bits=bits(added) if added else 0.0,
-        spikes=results[0].input,
+        spikes=inputs[0],
         cycles=predicted,
         shortcut_accumulates=float(np.mean([r.shortcut_accumulates.sum() for r in results])),
         lif_updates=memory.lif_updates(compiled, config) if host else 0,

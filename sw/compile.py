@@ -6,7 +6,7 @@ A program is the same for every image but for its input; `Program.beats` puts th
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -24,9 +24,9 @@ from hw.program import (
 )
 from hw.tiling import Storage, Tiling
 from sw import csr, wsp
-from sw.balance import filter_nnz, sort_order
-from sw.networks import shortcut_convolutions
-from sw.quantize import IntegerLayer, IntegerNetwork
+from sw.balance import sort_order
+from sw.layers import Layer, Pool, Reduce, Shape, Source
+from sw.quantize import IntegerLayer, IntegerNetwork, IntegerSource
 
 MAX_CHANNELS = 1024
 MAX_LAYERS = 255
@@ -68,30 +68,49 @@ class Segment:
 
 
 @dataclass(frozen=True)
+class Descriptor:
+    """A layer's descriptor, hw.program.LAYER: what the array is told of it."""
+
+    filters: int
+    channels: int  # of the first source
+    side: int  # of the map of neurons, before pooling or averaging
+    half: int  # 1: tiles of half a side, for a stride of 2
+    pool: int
+    raw: int
+    fast: int
+    padded: int
+    output_base: int
+    output_side: int
+    identity: int
+    average: int
+    input: dict[str, int]  # base, side, strided of the first source
+    shortcut: dict[str, int]  # of the second
+
+
+@dataclass(frozen=True)
 class CompiledLayer:
     """A layer as the array runs it, its filters and input channels in their loaded order."""
 
     integer: IntegerLayer
-    convolution: IntegerLayer | None  # the 1x1 shortcut that runs with it
     order: np.ndarray  # position -> output channel of the network
-    fields: dict  # of the descriptor
-    input: Region
+    descriptor: Descriptor
+    inputs: tuple[Region, ...]  # of each source
     output: Region | None  # None: raw results
     segments: tuple[Segment, ...]
 
     @property
+    def name(self) -> str:
+        """The layer's."""
+        return self.integer.name
+
+    @property
     def side(self) -> int:
         """Of the map of neurons, before pooling or averaging."""
-        return self.fields["side"]
+        return self.descriptor.side
 
     def tiling(self, config: Config) -> Tiling:
         """Of the map of neurons."""
-        return _tiling(self.fields, config)
-
-    @property
-    def sources(self) -> tuple[IntegerLayer, ...]:
-        """The layers whose weights it runs, in the network's order; the neurons are the last one's."""
-        return (self.integer,) if self.convolution is None else (self.convolution, self.integer)
+        return _tiling(self.descriptor, config)
 
 
 @dataclass(frozen=True)
@@ -111,7 +130,7 @@ class Program:
             thresholds = integer.threshold
             if thresholds is None:
                 thresholds = np.zeros(len(layer.order), np.int64)
-            beats.append(_layer_beats(layer.fields))
+            beats.append(_layer_beats(layer.descriptor))
             beats += _segment_beats(
                 layer.segments, integer.bias[layer.order], thresholds[layer.order], self.config
             )
@@ -150,15 +169,14 @@ def compile_network(
     network: IntegerNetwork,
     config: Config,
     *,
-    input_side: int,
     orders: dict[str, np.ndarray] | None = None,
     encoded: dict[str, Encoded] | None = None,
 ) -> Program:
-    """Compile everything after the first layer.
+    """Compile everything that the array runs.
 
-    input_side: of the first layer's output map. orders: by layer, position -> output channel, where
-    the filters are loaded in another order than the network's (policy `sort`). encoded: filled with
-    the layers' streams, or taken from, where the same network in the same order was compiled before.
+    orders: by layer, position -> output channel, where the filters are loaded in another order than
+    the network's (policy `sort`). encoded: filled with the layers' streams, or taken from, where the
+    same network in the same order was compiled before.
     Raises DoesNotFit for what the hardware cannot run.
     """
     encoded = {} if encoded is None else encoded
@@ -166,86 +184,73 @@ def compile_network(
         raise DoesNotFit(f"the network has {network.ticks} ticks, the hardware {config.ticks}")
     if len(network.array) > MAX_LAYERS:
         raise DoesNotFit(f"the network has {len(network.array)} layers; allowed: {MAX_LAYERS}")
-    first = network.layers[0]
-    sides, channels = {first.name: input_side}, {first.name: first.out_channels}
-    hosts = shortcut_convolutions(network.layers)
+    shapes = network.description.shapes()
+    _check_map("the input", shapes[network.first_map])
     for integer in network.array:
-        layer = integer.layer
-        _check(integer, sides, channels, config, added=layer.name in hosts)
-        sides[layer.name] = layer.pooled_side(sides[layer.input])
-        channels[layer.name] = layer.out_channels
-    regions = _allocate(network, config, sides, channels)
+        check_layer(integer.layer, shapes, config)
+    regions = _allocate(network, config, shapes)
     orders = orders or {}
-    integers = {integer.layer.name: integer for integer in network.array}
     compiled = []
     for integer in network.array:
         layer = integer.layer
-        if layer.name in hosts:
-            continue
-        order = orders.get(layer.name, np.arange(layer.out_channels))
-        added = layer.shortcut_input or ""
-        convolution = integers[added] if layer.shortcut == "conv" else None
+        order = orders.get(layer.name, np.arange(layer.filters))
         if layer.name not in encoded:
-            encoded[layer.name] = _encode(*_weights(integer, convolution, order, orders))
-        streams = encoded[layer.name]
-        if streams.counts.shape[1] > MAX_CHANNELS:
-            raise DoesNotFit(
-                f"layer {layer.name}: {streams.counts.shape[1]} channels with those of its shortcut; the "
-                f"array has up to {MAX_CHANNELS}"
-            )
-        source, output = regions[layer.input], regions.get(layer.name)
-        shortcut = source
-        if convolution is not None:
-            shortcut = regions[convolution.layer.input]
-        elif layer.shortcut == "identity":
-            shortcut = regions[added]
-        identities = int(layer.shortcut == "identity")
-        strided = (layer.stride == 2, convolution is not None and convolution.layer.stride == 2)
-        fields = {
-            "filters": layer.out_channels,
-            "channels": layer.in_channels,
-            "side": layer.output_side(source.side),
-            "half": int(any(strided)),
-            "pool": int(layer.pool == "max2"),
-            "raw": int(output is None),
-            "fast": int(max(source.side, shortcut.side) <= config.small_side),
-            "padded": int(layer.padding == 1 or layer.kernel == 1),
-            "output_base": output.base if output else 0,
-            "output_side": output.side if output else 1,
-            "identity": identities,
-            "average": int(layer.pool == "avg"),
-            "input": _source(source, strided[0]),
-            "shortcut": _source(shortcut, strided[1]),
-        }
+            encoded[layer.name] = _encode(*_weights(integer, order, orders))
+        inputs = tuple(regions[source.map] for source in layer.sources)
+        output = regions.get(layer.name)
+        descriptor = _descriptor(layer, inputs, output, shapes, config)
         segments = _segments(
-            streams, config, tiles=_tiling(fields, config).count, identities=identities
+            encoded[layer.name],
+            config,
+            tiles=_tiling(descriptor, config).count,
+            identities=descriptor.identity,
         )
-        compiled.append(
-            CompiledLayer(integer, convolution, order, fields, source, output, tuple(segments))
-        )
-    return Program(config, regions[first.name], tuple(compiled))
+        compiled.append(CompiledLayer(integer, order, descriptor, inputs, output, tuple(segments)))
+    return Program(config, regions[network.first_map], tuple(compiled))
 
 
 def sort_orders(network: IntegerNetwork) -> dict[str, np.ndarray]:
-    """Policy `sort`: each layer's output channels in descending order of nnz, ties by index.
-
-    A shortcut convolution's filters count with those of the layer that they run with.
-    """
-    counts = {i.layer.name: filter_nnz(i.mask) for i in network.array}
-    for name, host in shortcut_convolutions(network.layers).items():
-        counts[host.name] = counts[host.name] + counts.pop(name)
-    return {name: sort_order(count) for name, count in counts.items()}
+    """Policy `sort`: each layer's output channels in descending order of nnz, ties by index."""
+    return {integer.name: sort_order(integer.filter_nnz) for integer in network.array}
 
 
-def _tiling(fields: dict, config: Config) -> Tiling:
-    side, output = fields["side"], fields["output_side"]
+def _descriptor(
+    layer: Layer,
+    inputs: tuple[Region, ...],
+    output: Region | None,
+    shapes: dict[str, Shape],
+    config: Config,
+) -> Descriptor:
+    own = layer.own
+    strided = [source.stride == 2 and not source.identity for source in layer.sources]
+    second = len(inputs) - 1  # without a shortcut its fields say what the input's do
+    return Descriptor(
+        filters=layer.filters,
+        channels=own.channels,
+        side=layer.neurons(shapes).height,
+        half=int(any(strided)),
+        pool=int(layer.pool is Pool.MAX2),
+        raw=int(output is None),
+        fast=int(max(region.side for region in inputs) <= config.small_side),
+        padded=int(own.padding == 1 or own.kernel in (None, (1, 1))),
+        output_base=output.base if output else 0,
+        output_side=output.side if output else 1,
+        identity=len(layer.identities),
+        average=int(layer.reduce is Reduce.MEAN),
+        input=_source(inputs[0], strided[0]),
+        shortcut=_source(inputs[second], second > 0 and strided[second]),
+    )
+
+
+def _tiling(descriptor: Descriptor, config: Config) -> Tiling:
+    side, output = descriptor.side, descriptor.output_side
     return Tiling(
         config=config,
         height=side,
         width=side,
         output=Storage(config, output, output),
-        half=bool(fields["half"]),
-        pool=bool(fields["pool"]),
+        half=bool(descriptor.half),
+        pool=bool(descriptor.pool),
     )
 
 
@@ -254,114 +259,126 @@ def _source(region: Region, strided: bool) -> dict[str, int]:
 
 
 def _weights(
-    integer: IntegerLayer,
-    convolution: IntegerLayer | None,
-    order: np.ndarray,
-    orders: dict[str, np.ndarray],
+    integer: IntegerLayer, order: np.ndarray, orders: dict[str, np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Weights and mask in their loaded order; behind the input's channels those of the shortcut."""
+    """Weights and mask (K, C, kh, kw) in their loaded order; each source's channels behind the last's."""
+    kernel = integer.own.source.kernel or (1, 1)
+    parts = [_loaded(part, order, orders.get(part.source.map)) for part in integer.sources]
+    weights, masks = zip(*(_widened(*part, kernel) for part in parts), strict=True)
+    return np.concatenate(weights, axis=1), np.concatenate(masks, axis=1)
 
-    def loaded(part: IntegerLayer) -> list[np.ndarray]:
-        arrays = [part.weight[order], part.mask[order]]
-        before = orders.get(part.layer.input)
-        return arrays if before is None else [a[:, before] for a in arrays]
 
-    weight, mask = loaded(integer)
-    layer = integer.layer
-    if convolution is not None:
-        more_weight, more_mask = loaded(convolution)
-    elif integer.shortcut is None:
-        return weight, mask
-    else:  # filter order[k] adds the channel of that name, wherever the source has it
-        filters = layer.out_channels
-        before = orders.get(layer.shortcut_input or "", np.arange(filters))
+def _loaded(
+    part: IntegerSource, order: np.ndarray, before: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """A source's weights and mask, (K, C, ...), filters in `order`, channels in their map's, `before`."""
+    if (
+        part.source.identity
+    ):  # filter order[k] adds the channel of that name, wherever the map has it
+        filters = len(order)
         position = np.empty(filters, np.int64)
-        position[before] = np.arange(filters)
-        more_mask = np.zeros((filters, filters), bool)
-        more_mask[np.arange(filters), position[order]] = True
-        more_weight = np.where(more_mask, integer.shortcut[order, None], 0)
-    if weight.ndim == 4:  # 1x1 in the centre of the host's kernel
-        centre = (slice(None), slice(None), layer.kernel // 2, layer.kernel // 2)
-        shape = (*more_mask.shape[:2], layer.kernel, layer.kernel)
-        wide_weight, wide_mask = np.zeros(shape, weight.dtype), np.zeros(shape, bool)
-        wide_weight[centre] = more_weight.reshape(more_mask.shape[:2])
-        wide_mask[centre] = more_mask.reshape(more_mask.shape[:2])
-        more_weight, more_mask = wide_weight, wide_mask
-    return np.concatenate([weight, more_weight], 1), np.concatenate([mask, more_mask], 1)
+        position[np.arange(filters) if before is None else before] = np.arange(filters)
+        mask = np.zeros((filters, filters), bool)
+        mask[np.arange(filters), position[order]] = True
+        return np.where(mask, part.weight[order, None], 0), mask
+    arrays = part.weight[order], part.mask[order]
+    if before is None:
+        return arrays
+    return arrays[0][:, before], arrays[1][:, before]
 
 
-def _check(
-    integer: IntegerLayer,
-    sides: dict[str, int],
-    channels: dict[str, int],
-    config: Config,
-    *,
-    added: bool,
-) -> None:
-    """Raises DoesNotFit where the array cannot run a layer. added: it is a shortcut convolution."""
-    layer = integer.layer
-    side = sides[layer.input]
+def _widened(
+    weight: np.ndarray, mask: np.ndarray, kernel: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """1x1 weights in the centre of the kernel of the layer's own source."""
+    shape = (*weight.shape[:2], *kernel)
+    if weight.shape == shape:
+        return weight, mask
+    result = np.zeros(shape, weight.dtype), np.zeros(shape, bool)
+    for wide, narrow in zip(result, (weight, mask), strict=True):
+        wide[:, :, kernel[0] // 2, kernel[1] // 2] = narrow.reshape(shape[:2])
+    return result
+
+
+def _check_map(where: str, shape: Shape) -> None:
+    side = max(shape.height, shape.width)
+    if shape.height != shape.width:
+        raise DoesNotFit(f"{where}: a map of {shape.height}x{shape.width}; the array has squares")
+    if not 1 <= side <= MAX_SIDE:
+        raise DoesNotFit(f"{where}: a map of side {side}; the array has 1 to {MAX_SIDE}")
+    if shape.channels > MAX_CHANNELS:
+        raise DoesNotFit(f"{where}: {shape.channels} channels; the array has up to {MAX_CHANNELS}")
+
+
+def check_layer(layer: Layer, shapes: dict[str, Shape], config: Config) -> None:
+    """Raises DoesNotFit, naming layer, what it needs and what there is, where the array cannot run it."""
     name = f"layer {layer.name}"
-    out = layer.output_side(side)
 
     def need(allowed: bool, what: str) -> None:
         if not allowed:
             raise DoesNotFit(f"{name}: {what}")
 
-    need(layer.kernel in (1, 3), f"a kernel of {layer.kernel}; the array has 1 and 3")
-    need(layer.stride in (1, 2), f"a stride of {layer.stride}; the array has 1 and 2")
-    pads = (0, 1) if layer.kernel == 3 else (0,)
-    need(layer.padding in pads, f"a padding of {layer.padding}; allowed here: {pads}")
-    if layer.pool == "avg":
-        tile = config.tile_side // layer.stride
-        need(out <= tile, f"an average over a map of side {out}; the array has up to {tile}")
-    if layer.shortcut_input is not None:
-        place = (sides[layer.shortcut_input], channels[layer.shortcut_input])
-        text = f"its shortcut has (side, channels) = {place}; allowed: {(out, layer.out_channels)}"
-        need(place == (out, layer.out_channels), text)
-        need(layer.pool != "avg", "an average and a shortcut; the array has one or the other")
-    if added:
-        need(layer.kernel == 1, f"a shortcut with a kernel of {layer.kernel}; the array has 1")
-        need(layer.pool is None, f"a shortcut with a pool of {layer.pool!r}; the array has none")
-    need(1 <= side <= MAX_SIDE, f"an input map of side {side}; the array has 1 to {MAX_SIDE}")
-    need(out >= 1, f"an output map of side {out}")
-    need(layer.pooled_side(side) >= 1, f"pools a map of side {out} to nothing")
-    for what, count in (("input", layer.in_channels), ("output", layer.out_channels)):
-        text = f"{count} {what} channels; the array has up to {MAX_CHANNELS}"
-        need(1 <= count <= MAX_CHANNELS, text)
-    if layer.kind == "linear":
+    sums, output = layer.neurons(shapes), layer.output(shapes)
+    _check_map(name, sums)
+    need(output.height >= 1, f"pools a map of side {sums.height} to nothing")
+    need(len(layer.sources) <= 2, f"{len(layer.sources)} sources; the array has up to 2")
+    for source in layer.sources:
+        _check_source(layer, source, shapes[source.map], need)
+    total = sum(source.channels for source in layer.sources)
+    need(
+        total <= MAX_CHANNELS,
+        f"{total} channels with those of its shortcut; the array has up to {MAX_CHANNELS}",
+    )
+    if layer.reduce is Reduce.MEAN:
+        tile = config.tile_side // layer.own.stride
+        text = f"an average over a map of side {sums.height}; the array has up to {tile}"
+        need(sums.height <= tile, text)
+        text = "an average and a shortcut; the array has one or the other"
+        need(len(layer.sources) == 1, text)
+        need(layer.pool is None, "an average and a pool; the array has one or the other")
+    if layer.neuron is None:
+        text = f"raw results of a map of side {sums.height}; the array has them of side 1"
+        need(sums.height == 1 and layer.pool is None, text)
+
+
+def _check_source(
+    layer: Layer, source: Source, given: Shape, need: Callable[[bool, str], None]
+) -> None:
+    if source.kernel is None:
+        side = max(given.height, given.width)
         need(side == 1, f"a linear layer on a map of side {side}; the array needs side 1")
-    if integer.threshold is None and not added:
-        text = f"raw results of a map of side {out}; the array has them of side 1"
-        need(out == 1 and layer.pool is None, text)
-    given = channels[layer.input]
-    need(layer.in_channels == given, f"{layer.in_channels} input channels, there are {given}")
+        return
+    tall, wide = source.kernel
+    need(tall == wide, f"a kernel of {tall}x{wide}; the array has squares")
+    need(tall in (1, 3), f"a kernel of {tall}; the array has 1 and 3")
+    need(source.stride in (1, 2), f"a stride of {source.stride}; the array has 1 and 2")
+    pads = (0, 1) if tall == 3 else (0,)
+    need(source.padding in pads, f"a padding of {source.padding}; allowed here: {pads}")
+    if source is not layer.own:
+        need(tall == 1, f"a shortcut with a kernel of {tall}; the array has 1")
+        text = f"an identity with a stride of {source.stride}; the array has 1"
+        need(not source.identity or source.stride == 1, text)
+        need(layer.own.kernel is not None, "a linear layer with a shortcut")
 
 
 def _allocate(
-    network: IntegerNetwork, config: Config, sides: dict[str, int], channels: dict[str, int]
+    network: IntegerNetwork, config: Config, shapes: dict[str, Shape]
 ) -> dict[str, Region]:
     """A region for every map, none overlapping another that lives at the same time.
 
     Maps take turns at both ends of the buffer, so that in a chain of layers, where only an input and
     an output live at a time, any two that fit together find their place.
     """
-    born = {network.layers[0].name: -1}
+    born = {network.first_map: -1}
     dies: dict[str, int] = {}
-    hosts = shortcut_convolutions(network.layers)
-    steps = {integer.layer.name: step for step, integer in enumerate(network.array)}
-    for name, step in steps.items():
-        integer = network.array[step]
+    for step, integer in enumerate(network.array):
         if integer.threshold is not None:
-            born[name] = step
-        for source in (integer.layer.input, integer.layer.shortcut_input):
-            if source is not None:  # a shortcut convolution reads when its host does
-                dies[source] = max(
-                    dies.get(source, -1), steps[hosts[name].name if name in hosts else name]
-                )
+            born[integer.name] = step
+        dies |= {part.source.map: step for part in integer.sources}
     regions: dict[str, Region] = {}
     for number, (name, birth) in enumerate(born.items()):
-        words = Storage(config, sides[name], sides[name]).bank_words(channels[name])
+        shape = shapes[name]
+        words = Storage(config, shape.height, shape.width).bank_words(shape.channels)
         alive = sorted(
             (regions[other] for other in regions if dies.get(other, born[other]) >= birth),
             key=lambda region: region.base,
@@ -373,12 +390,12 @@ def _allocate(
             bits = BANKS * config.word_bits
             used = sum(region.words for region in alive)
             raise DoesNotFit(
-                f"layer {name}: its map of {channels[name]} channels of {sides[name]}x{sides[name]} "
+                f"layer {name}: its map of {shape.channels} channels of {shape.height}x{shape.width} "
                 f"needs {words * bits} bits of the spike buffer beside {used * bits} in use; "
                 f"there are {config.buffer_depth * bits}"
             )
         base = fitting[-1][1] - words if number % 2 else fitting[0][0]
-        regions[name] = Region(base, words, sides[name], channels[name])
+        regions[name] = Region(base, words, shape.height, shape.channels)
     return regions
 
 
@@ -444,8 +461,8 @@ def _parts(
     return parts
 
 
-def _layer_beats(fields: dict) -> np.ndarray:
-    bits = pack(LAYER, **fields)
+def _layer_beats(descriptor: Descriptor) -> np.ndarray:
+    bits = pack(LAYER, **vars(descriptor))
     return np.array([bits & (1 << 64) - 1, bits >> 64], np.uint64)
 
 

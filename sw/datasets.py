@@ -16,7 +16,7 @@ import os
 import pickle
 import tarfile
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,8 +75,13 @@ def load_test(name: str) -> Split:
 
 def normalize(images: np.ndarray, name: str) -> np.ndarray:
     """uint8 images (N, C, H, W) as float64 with zero mean and unit deviation per channel."""
-    mean, std = (np.array(s).reshape(1, -1, 1, 1) for s in STATISTICS[name])
-    return (images / 255.0 - mean) / std
+    return scaled(images, *STATISTICS[name])
+
+
+def scaled(images: np.ndarray, mean: Sequence[float], std: Sequence[float]) -> np.ndarray:
+    """uint8 images (N, C, H, W) as float64, (image / 255 - mean) / std for each channel."""
+    shift, scale = (np.array(s).reshape(1, -1, 1, 1) for s in (mean, std))
+    return (images / 255.0 - shift) / scale
 
 
 def _known(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -18,8 +18,8 @@ from threadpoolctl import threadpool_limits
 
 from sim.models import golden
 from sw import sparse
-from sw.networks import Layer
-from sw.quantize import IntegerLayer, IntegerNetwork
+from sw.layers import Layer, Pool, Reduce, Source
+from sw.quantize import IntegerLayer, IntegerNetwork, IntegerSource
 from sw.sparse import BORDER, Leak, Reset
 
 BATCH = 16  # images: four ticks of them, a byte each, fill a line of the cache
@@ -27,42 +27,52 @@ BATCH = 16  # images: four ticks of them, a byte each, fill a line of the cache
 
 @dataclass(frozen=True)
 class Numbers:
-    """A layer in one arithmetic, int32 or float32, without the weights that are gone."""
+    """A source with weights in one arithmetic, int32 or float32, without the weights that are gone."""
 
-    layer: Layer
+    source: Source
     first: np.ndarray  # int64 (K + 1,): where each filter's weights begin
     index: tuple[np.ndarray, ...]  # input channel, row and column in the kernel of each weight
     weight: np.ndarray  # filter after filter
+
+
+@dataclass(frozen=True)
+class LayerNumbers:
+    """A layer in one arithmetic."""
+
+    layer: Layer
+    learned: tuple[Numbers, ...]
+    identities: tuple[tuple[Source, np.ndarray], ...]  # (K,): what a spike of each adds
     bias: np.ndarray  # (K,)
     threshold: np.ndarray | None  # (K,); None: its sums are its result
-    shortcut: np.ndarray | None  # (K,): what a spike of an identity shortcut adds
 
 
 @dataclass(frozen=True)
 class Arithmetic:
     """A network after its first layer, in int32 or float32."""
 
-    layers: tuple[Numbers, ...]
+    first_map: str
+    layers: tuple[LayerNumbers, ...]
     leak: Leak
     reset: Reset
 
 
 def integers(network: IntegerNetwork) -> Arithmetic:
     """What the array computes; no sum leaves 24 bits (quantize.py)."""
-    layers = (
-        _numbers(i, np.int32, i.weight, i.bias, i.threshold, i.shortcut) for i in network.array
-    )
     return Arithmetic(
-        tuple(layers), sparse.integer_leak(network.neuron), sparse.reset(network.neuron)
+        network.first_map,
+        tuple(_layer(i, np.int32, "weight", i.bias, i.threshold) for i in network.array),
+        sparse.integer_leak(network.neuron),
+        sparse.reset(network.neuron),
     )
 
 
 def floats(network: IntegerNetwork) -> Arithmetic:
-    """The network before it was rounded: it fires at v >= 1, and a shortcut's spike adds the gain."""
-    gain = network.neuron.gain
-    layers = (_numbers(i, np.float32, i.float_weight, i.float_bias, 1, gain) for i in network.array)
+    """The network before it was rounded: it fires at v >= 1."""
     return Arithmetic(
-        tuple(layers), sparse.float_leak(network.neuron), sparse.reset(network.neuron)
+        network.first_map,
+        tuple(_layer(i, np.float32, "float_weight", i.float_bias, 1) for i in network.array),
+        sparse.float_leak(network.neuron),
+        sparse.reset(network.neuron),
     )
 
 
@@ -103,19 +113,21 @@ def batches(images: int) -> int:
 
 def _check(network: IntegerNetwork, image: np.ndarray, found: np.ndarray) -> None:
     spikes = golden.first_layer_spikes(network, image)[0]
-    expected = golden.run(network, spikes)[network.layers[-1].name].output
-    if not np.array_equal(found, expected):
+    expected = golden.run(network, spikes)[network.array[-1].name].output
+    if not np.array_equal(found, expected.reshape(*expected.shape[:2], -1).sum(axis=2)):
         raise RuntimeError("the batched integer network differs from the golden model")
 
 
 def predict(results: np.ndarray) -> np.ndarray:
-    """Class of each image, int64 (N,), from the classifier's sums (N, T, K): lowest index on ties."""
+    """Class of each image, int64 (N,), from the last layer's result (N, T, K): lowest index on ties."""
     total = np.int64 if results.dtype == np.int32 else np.float64
     return results.sum(axis=1, dtype=total).argmax(axis=1)
 
 
 def first_layer(network: IntegerNetwork, images: np.ndarray) -> np.ndarray:
     """The spikes of `golden.first_layer_spikes`, as int8 (T, K, H, W, N): images are innermost."""
+    if network.host is None:
+        return np.moveaxis(golden.first_layer_spikes(network, images), 0, -1).astype(np.int8)
     currents = np.stack(list(golden.first_layer_currents(network, images)), axis=-1)
     spikes = np.empty((network.ticks, *currents.shape), np.int8)
     sparse.replay(
@@ -124,7 +136,7 @@ def first_layer(network: IntegerNetwork, images: np.ndarray) -> np.ndarray:
         sparse.reset(network.neuron),
         spikes.reshape(network.ticks, -1),
     )
-    if network.layers[0].pool == "max2":
+    if network.host.layer.pool is Pool.MAX2:
         ticks, filters, height, width, batch = spikes.shape
         even = spikes[:, :, : height // 2 * 2, : width // 2 * 2]
         spikes = even.reshape(ticks, filters, height // 2, 2, width // 2, 2, batch).max(axis=(3, 5))
@@ -132,86 +144,107 @@ def first_layer(network: IntegerNetwork, images: np.ndarray) -> np.ndarray:
 
 
 def outputs(network: Arithmetic, spikes: np.ndarray) -> np.ndarray:
-    """The classifier's sums (N, T, K), for spikes of the first layer (T, K, H, W, N)."""
-    ticks, filters, height, width, batch = spikes.shape
-    image = sparse.empty_map(filters, height, width, ticks * batch)
+    """The last layer's result (N, T, K) for the array's input (T, K, H, W, N): sums, or spikes counted."""
+    ticks, channels, height, width, batch = spikes.shape
+    image = sparse.empty_map(channels, height, width, ticks * batch)
     inside = image[:, BORDER:-BORDER, BORDER:-BORDER]
-    inside.reshape(filters, height, width, ticks, batch)[...] = np.moveaxis(spikes, 0, 3)
-    maps: dict[str | None, np.ndarray] = {network.layers[0].layer.input: image}
+    inside.reshape(channels, height, width, ticks, batch)[...] = np.moveaxis(spikes, 0, 3)
+    maps: dict[str, np.ndarray] = {network.first_map: image}
     for numbers in network.layers:
-        layer = numbers.layer
-        sums = _sums(numbers, maps[layer.input])
-        if layer.shortcut == "conv":
-            sums += maps[layer.shortcut_input]
-        elif numbers.shortcut is not None:
-            added = maps[layer.shortcut_input][:, BORDER:-BORDER, BORDER:-BORDER]
-            sums += added * numbers.shortcut.reshape(-1, 1, 1, 1)
-        if layer.kind == "linear":
-            return sums.reshape(-1, ticks, batch).transpose(2, 1, 0)
+        sums = _layer_sums(numbers, maps)
         if numbers.threshold is None:
-            maps[layer.name] = sums
+            result = sums
         else:
-            maps[layer.name] = _fired(numbers, sums, network, ticks)
-    raise ValueError("the network has no classifier")
+            maps[numbers.layer.name] = fired = _fired(numbers, sums, network, ticks)
+            result = fired[:, BORDER:-BORDER, BORDER:-BORDER].astype(np.int32)
+    return result.sum(axis=(1, 2), dtype=result.dtype).reshape(-1, ticks, batch).transpose(2, 1, 0)
 
 
-def _numbers(
+def _layer(
     integer: IntegerLayer,
     dtype: type[np.number],
-    weight: np.ndarray,
+    field: str,
     bias: np.ndarray,
     threshold: ArrayLike | None,
-    shortcut: ArrayLike | None,
-) -> Numbers:
-    """threshold, shortcut: (K,) or one for all; of a layer that has any."""
-    layer, filters = integer.layer, integer.layer.out_channels
-    filter_, *index = np.nonzero(
-        integer.mask.reshape(filters, layer.in_channels, *2 * [layer.kernel])
-    )
+) -> LayerNumbers:
+    """field: which weights. threshold: (K,) or one for all, of a layer that has neurons."""
+    filters = integer.layer.filters
 
     def each(value: Any) -> np.ndarray:
         return np.broadcast_to(np.asarray(value, dtype), filters)
 
-    return Numbers(
-        layer=layer,
-        first=np.searchsorted(filter_, np.arange(filters + 1)),
-        index=tuple(index),
-        weight=weight[integer.mask].astype(dtype),
+    return LayerNumbers(
+        layer=integer.layer,
+        learned=tuple(
+            _numbers(part, getattr(part, field)[part.mask].astype(dtype))
+            for part in integer.sources
+            if not part.source.identity
+        ),
+        identities=tuple((part.source, each(getattr(part, field))) for part in integer.identities),
         bias=each(bias),
         threshold=None if integer.threshold is None else each(threshold),
-        shortcut=each(shortcut) if layer.shortcut == "identity" else None,
     )
 
 
-def _sums(numbers: Numbers, x: np.ndarray) -> np.ndarray:
-    """Biases and weights times spikes, (K, H, W, lanes); an averaging layer's over the whole map."""
-    layer, (channel, row, column) = numbers.layer, numbers.index
-    _, padded_height, padded_width, lanes = x.shape
-    height, width = (layer.output_side(side - 2 * BORDER) for side in x.shape[1:3])
-    if layer.kind == "linear":  # a position of the flattened map is a channel of its own
-        channel, position = np.divmod(
-            channel, (padded_height - 2 * BORDER) * (padded_width - 2 * BORDER)
-        )
-        row, column = np.divmod(position, padded_width - 2 * BORDER)
-        height = width = 1
-    edge = BORDER - layer.padding
-    offset = ((channel * padded_height + row + edge) * padded_width + column + edge) * lanes
-    sums = np.empty((len(numbers.bias), height, width, lanes), numbers.weight.dtype)
-    average = layer.pool == "avg"
-    sums[...] = 0 if average else numbers.bias.reshape(-1, 1, 1, 1)
-    sparse.convolve(
-        x.ravel(), padded_width, layer.stride, numbers.first, offset, numbers.weight, sums
+def _numbers(part: IntegerSource, weight: np.ndarray) -> Numbers:
+    kernel = part.source.kernel or (1, 1)
+    filter_, *index = np.nonzero(part.mask.reshape(*part.mask.shape[:2], *kernel))
+    return Numbers(
+        source=part.source,
+        first=np.searchsorted(filter_, np.arange(len(part.mask) + 1)),
+        index=tuple(index),
+        weight=weight,
     )
+
+
+def _layer_sums(numbers: LayerNumbers, maps: dict[str, np.ndarray]) -> np.ndarray:
+    """Biases and what all sources add, (K, H, W, lanes); an averaging layer's over the whole map."""
+    own = numbers.learned[0].source
+    x = maps[own.map]
+    height, width = own.output(*(side - 2 * BORDER for side in x.shape[1:3]))
+    filters, lanes = len(numbers.bias), x.shape[3]
+    sums = np.zeros((filters, height, width, lanes), numbers.learned[0].weight.dtype)
+    average = numbers.layer.reduce is Reduce.MEAN
+    bias = numbers.bias.reshape(-1, 1, 1, 1)
+    if not average:
+        sums[...] = bias
+    _add(numbers.learned[0], x, sums)
+    for part in numbers.learned[1:]:
+        more = np.zeros_like(sums)
+        _add(part, maps[part.source.map], more)
+        sums += more
+    for source, adds in numbers.identities:
+        inside = maps[source.map][:, BORDER:-BORDER, BORDER:-BORDER]
+        sums += inside[:, :: source.stride, :: source.stride] * adds.reshape(-1, 1, 1, 1)
     if average:
         sums = sums.sum(axis=(1, 2), keepdims=True, dtype=sums.dtype)
-        sums += numbers.bias.reshape(-1, 1, 1, 1)
+        sums += bias
     return sums
 
 
-def _fired(numbers: Numbers, sums: np.ndarray, network: Arithmetic, ticks: int) -> np.ndarray:
+def _add(numbers: Numbers, x: np.ndarray, sums: np.ndarray) -> None:
+    """Weights times spikes of one source, onto (K, H, W, lanes)."""
+    source, (channel, row, column) = numbers.source, numbers.index
+    edge = BORDER - source.padding
+    if edge < 0:
+        grow = -edge
+        x = np.pad(x, ((0, 0), (grow, grow), (grow, grow), (0, 0)))
+        edge = 0
+    _, padded_height, padded_width, lanes = x.shape
+    if source.kernel is None:  # a position of the flattened map is a channel of its own
+        wide = padded_width - 2 * BORDER
+        channel, position = np.divmod(channel, (padded_height - 2 * BORDER) * wide)
+        row, column = np.divmod(position, wide)
+    offset = ((channel * padded_height + row + edge) * padded_width + column + edge) * lanes
+    sparse.convolve(
+        x.ravel(), padded_width, source.stride, numbers.first, offset, numbers.weight, sums
+    )
+
+
+def _fired(numbers: LayerNumbers, sums: np.ndarray, network: Arithmetic, ticks: int) -> np.ndarray:
     """The map of spikes, pooled, of neurons that get `sums`."""
     filters, height, width, lanes = sums.shape
-    pool = 2 if numbers.layer.pool == "max2" else 1
+    pool = 2 if numbers.layer.pool is Pool.MAX2 else 1
     result = sparse.empty_map(filters, height // pool, width // pool, lanes)
     sparse.fire(sums, numbers.threshold, network.leak, network.reset, ticks, pool, result)
     return result

@@ -45,22 +45,18 @@ def scales(network: SpikingNetwork, masks: Masks, *, weight_bits: int) -> dict[s
     """
     result: dict[str, torch.Tensor] = {}
     for layer in network.layers[1:]:
-        if layer.name in network.without_neurons:
-            continue  # scaled with the layer that adds it
-        parts = [layer.name]
-        if layer.shortcut == "conv" and layer.shortcut_input is not None:
-            parts.append(layer.shortcut_input)
+        parts = [source.name for source in layer.sources if not source.identity]
         magnitude = {
             name: (network.prunable[name].double() * masks[name]).abs().flatten(1).amax(1)
             for name in parts
         }
         factor = {name: torch.ones_like(m) for name, m in magnitude.items()}
-        if layer.shortcut is not None:
+        if len(layer.sources) > 1:
             for name in parts:
                 norm = network.norms[name]
                 factor[name] = (norm.weight / (norm.running_var + norm.eps).sqrt()).double().abs()
         largest = torch.stack([magnitude[name] * factor[name] for name in parts]).amax(0)
-        if layer.shortcut == "identity":  # a weight of 1
+        if layer.identities:  # a weight of 1
             largest = largest.clamp(min=1)
         if layer is network.layers[-1]:
             largest = largest.max().expand(len(largest))

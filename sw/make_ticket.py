@@ -18,6 +18,7 @@ import torch
 from hw.config import Config
 from sw import datasets, evaluate, networks, ticket
 from sw.datasets import Dataset
+from sw.layers import Input, Layer, Network, Source
 from sw.model import SpikingNetwork, input_sparsity
 from sw.neurons import TRAINED
 from sw.quantize import quantize
@@ -55,17 +56,23 @@ def make_ticket(
             f"{state['progress']['round']}, allowed: the end of a round"
         )
     layers = networks.build(network, in_channels=dataset.train_images.shape[1])
+    shape = dataset.train_images.shape[1:]
+    seen = Input(shape=shape, mean=dataset.mean, std=dataset.std)
+    described = Network(input=seen, layers=layers)
     model = SpikingNetwork(layers)
     model.load_state_dict(state["network"])
     model.eval()
-    parameters = tuple(_parameters(layer, state["network"], state["masks"]) for layer in layers)
+    parameters = tuple(
+        _parameters(layer, source, state["network"], state["masks"])
+        for layer, source in described.sources()
+    )
     history = state["progress"]["history"]
     if "input_sparsity" not in history[-1]:  # a round trained before this was recorded
         validation = dataset.train_images[-VALIDATION_IMAGES:][:SPARSITY_IMAGES]
         history[-1]["input_sparsity"] = input_sparsity(
             model, _normalized(validation, dataset), history[-1]["ticks"]
         )
-    arrays = [layer.name for layer in layers[1:]]
+    arrays = list(state["masks"])
     seen = sum(row["images"] for row in history)
     test_images, labels = dataset.test_images[:images], dataset.test_labels[:images]
     result = Ticket(
@@ -96,6 +103,7 @@ def make_ticket(
                 for row in history
             ],
         },
+        network=described,
         parameters=parameters,
         history_nnz={
             name: np.array([row["filter_nnz"][name] for row in history], np.int32)
@@ -123,18 +131,18 @@ def make_ticket(
 
 
 def _parameters(
-    layer: networks.Layer, state: dict[str, torch.Tensor], masks: dict[str, torch.Tensor]
+    layer: Layer, source: Source, state: dict[str, torch.Tensor], masks: dict[str, torch.Tensor]
 ) -> Parameters:
-    """One layer's parameters, from the network's state, as contiguous float32 arrays."""
+    """One source's parameters, from the network's state, as contiguous float32 arrays."""
 
     def array(name: str) -> np.ndarray:
         return np.ascontiguousarray(state[name].numpy(), np.float32)
 
-    weights, norms = f"weights.{layer.name}", f"norms.{layer.name}"
+    weights, norms = f"weights.{source.name}", f"norms.{source.name}"
     weight = array(f"{weights}.weight")
     mask = np.ones(weight.shape, bool)
-    if layer.name in masks:
-        mask = np.ascontiguousarray(masks[layer.name].numpy())
+    if source.name in masks:
+        mask = np.ascontiguousarray(masks[source.name].numpy())
     norm = None
     if f"{norms}.weight" in state:
         norm = Norm(
@@ -144,7 +152,7 @@ def _parameters(
             var=array(f"{norms}.running_var"),
             eps=NORM_EPS,
         )
-    return Parameters(layer, weight * mask, mask, array(f"{weights}.bias"), norm)
+    return Parameters(layer, source, weight * mask, mask, array(f"{weights}.bias"), norm)
 
 
 def _normalized(images: np.ndarray, dataset: Dataset) -> torch.Tensor:

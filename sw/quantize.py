@@ -1,9 +1,9 @@
 """Fixed point: from a trained ticket to the integers that the array loads (design, section 3).
 
-Batch norm, bias and the input gain 1 - leak of v = leak v + (1 - leak) x are folded into float64
+Batch norm, bias, gain and threshold of v = leak v + gain x, v >= threshold, are folded into float64
 weights and a bias, so that a neuron fires at v >= 1; an average over P positions divides the weights
-by P. What a shortcut adds has the neuron's scale: a 1x1 convolution's bias is part of its host's, an
-identity is one more weight a filter, the gain. Filter k is then multiplied by its scale s[k] and
+by P. All sources of a layer have one scale: their biases are added up, and an identity is one more
+weight a filter, gain / threshold. Filter k is then multiplied by its scale s[k] and
 rounded (`numpy.rint`, half to even):
 
     weight_int = rint(s w), but never 0 inside the mask     bias_int = rint(s b)
@@ -21,15 +21,31 @@ successor in float64 breaks one of the three.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from hw.config import Config
 from hw.neuron import Neuron, trained
-from sw import datasets, networks
-from sw.networks import Layer
+from sw.layers import IMAGE, Encoding, Input, Layer, Network, Reduce, Shape, Source
 from sw.ticket import Parameters, Ticket
+
+
+@dataclass(frozen=True)
+class IntegerSource:
+    """A source of a layer as the array runs it, in the network's own channel order."""
+
+    source: Source
+    weight: np.ndarray  # int32, source.weight_shape; of an identity int64 (K,): what a spike adds
+    mask: np.ndarray  # bool, the same shape; weight != 0 exactly where True
+    float_weight: np.ndarray  # float64, folded
+    parameters: int  # weights of the trained network, zero or not
+
+    @property
+    def name(self) -> str:
+        """The source's."""
+        return self.source.name
 
 
 @dataclass(frozen=True)
@@ -37,27 +53,96 @@ class IntegerLayer:
     """A layer as the array runs it, in the network's own channel order."""
 
     layer: Layer
-    weight: np.ndarray  # int32, layer.weight_shape
-    mask: np.ndarray  # bool, the same shape; weight != 0 exactly where True
+    sources: tuple[IntegerSource, ...]  # as layer.sources
     bias: np.ndarray  # int64 (K,)
-    threshold: np.ndarray | None  # int64 (K,); None for the classifier and shortcut convolutions
-    scale: np.ndarray  # float64 (K,), integers per unit of membrane potential
-    float_weight: np.ndarray  # float64, folded
+    threshold: np.ndarray | None  # int64 (K,); None: the sums are the result
+    scale: np.ndarray  # float64 (K,), integers per unit of the threshold
     float_bias: np.ndarray  # float64 (K,), folded
-    shortcut: np.ndarray | None = None  # int64 (K,): what a spike of an identity shortcut adds
+
+    @property
+    def name(self) -> str:
+        """The layer's."""
+        return self.layer.name
+
+    @property
+    def own(self) -> IntegerSource:
+        """The first source."""
+        return self.sources[0]
+
+    @property
+    def learned(self) -> tuple[IntegerSource, ...]:
+        """Sources with weights, the layer's own last: the order of tickets and reports."""
+        return tuple(s for s in reversed(self.sources) if not s.source.identity)
+
+    @property
+    def identities(self) -> tuple[IntegerSource, ...]:
+        """Sources without weights."""
+        return tuple(s for s in self.sources if s.source.identity)
+
+    @property
+    def filter_nnz(self) -> np.ndarray:
+        """Non-zero weights of each filter, int64 (K,), over all learned sources: what a PE has to do."""
+        masks = [s.mask.reshape(len(s.mask), -1) for s in self.learned]
+        return np.sum([np.count_nonzero(mask, axis=1) for mask in masks], axis=0)
+
+
+@dataclass(frozen=True)
+class HostLayer:
+    """A first layer in software, in float64: it sees an image once and replays its sums every tick."""
+
+    layer: Layer
+    weight: np.ndarray  # float64 (K, C, kh, kw), folded
+    bias: np.ndarray  # float64 (K,), folded
 
 
 @dataclass(frozen=True)
 class IntegerNetwork:
-    """A quantized network: the first layer in float64 for software, the others for the array."""
+    """A quantized network: what software does, and what the array does."""
 
-    layers: tuple[Layer, ...]  # all, the first included
-    first_weight: np.ndarray  # float64 (K, C, kh, kw), folded
-    first_bias: np.ndarray  # float64 (K,), folded
-    array: tuple[IntegerLayer, ...]  # everything after the first convolution
-    dataset: str
+    input: Input
+    host: HostLayer | None  # None: spikes come in
+    array: tuple[IntegerLayer, ...]
     ticks: int
     neuron: Neuron
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """All of them."""
+        array = tuple(integer.layer for integer in self.array)
+        return array if self.host is None else (self.host.layer, *array)
+
+    @property
+    def description(self) -> Network:
+        """Input and layers, without numbers."""
+        return Network(input=self.input, layers=self.layers)
+
+    @property
+    def first_map(self) -> str:
+        """The map of spikes that the array is given, by name."""
+        return self.array[0].own.source.map
+
+
+def part(network: IntegerNetwork, names: Sequence[str], seen: Shape) -> IntegerNetwork:
+    """Some layers alone, in order, as a network that is given the spikes that the first of them reads.
+
+    seen: the shape of that map. Raises ValueError where a layer reads another map from outside.
+    """
+    array = tuple(integer for integer in network.array if integer.name in names)
+    first = array[0].own.source.map
+    renamed = []
+    for integer in array:
+        for one in integer.sources:
+            if one.source.map != first and one.source.map not in names:
+                text = f"layer {integer.name} needs {one.source.map}, which comes before"
+                raise ValueError(text)
+        sources = tuple(
+            replace(one, source=replace(one.source, map=IMAGE)) if one.source.map == first else one
+            for one in integer.sources
+        )
+        layer = replace(integer.layer, sources=tuple(one.source for one in sources))
+        renamed.append(replace(integer, layer=layer, sources=sources))
+    spikes = Input(shape=(seen.channels, seen.height, seen.width), encoding=Encoding.SPIKES)
+    return replace(network, input=spikes, host=None, array=tuple(renamed))
 
 
 def ticket_config(ticket: Ticket) -> Config:
@@ -65,10 +150,7 @@ def ticket_config(ticket: Ticket) -> Config:
 
     Raises ValueError for a leak that no shift makes, or values that the hardware does not have.
     """
-    leak = ticket.metadata["leak"]
-    neuron = trained(leak)
-    if neuron is None:
-        raise ValueError(f"the ticket's leak = {leak}, allowed: 1, 2^-k and 1 - 2^-k, k = 1 to 8")
+    neuron = _neuron(ticket.network)
     return Config(
         leak_mode=neuron.name,
         leak_shift=neuron.shift,
@@ -77,47 +159,53 @@ def ticket_config(ticket: Ticket) -> Config:
     )
 
 
+def _neuron(network: Network) -> Neuron:
+    """The one neuron of all layers. Raises ValueError where they differ or there is no such neuron."""
+    kinds = {(n.leak, n.reset): n for layer in network.layers if (n := layer.neuron) is not None}
+    if len(kinds) > 1:
+        found = ", ".join(f"leak {leak} and reset to {reset}" for leak, reset in kinds)
+        raise ValueError(f"the ticket's layers have different neurons ({found}); allowed: one kind")
+    for neuron in kinds.values():
+        if neuron.hardware is not None:
+            return neuron.hardware
+        if trained(neuron.leak) is not None:
+            raise ValueError(f"the ticket's reset = {neuron.reset!r}, allowed: 'zero'")
+        raise ValueError(
+            f"the ticket's leak = {neuron.leak}, allowed: 1, 2^-k and 1 - 2^-k, k = 1 to 8"
+        )
+    return Config().neuron  # none has neurons
+
+
 def quantize(ticket: Ticket, config: Config) -> IntegerNetwork:
     """The integer network that `config` runs.
 
     Raises ValueError where the ticket was trained for another leak, and where no scale avoids
     overflow.
     """
-    leak = ticket.metadata["leak"]
-    neuron = config.neuron
-    if leak != neuron.factor:
+    wanted, neuron = _neuron(ticket.network), config.neuron
+    if (wanted.factor, wanted.reset_to) != (neuron.factor, neuron.reset_to):
         raise ValueError(
-            f"the ticket was trained with leak = {leak}, the hardware has {neuron.factor} "
+            f"the ticket was trained with leak = {wanted.factor}, the hardware has {neuron.factor} "
             f"(leak_mode = {config.leak_mode!r}, leak_shift = {config.leak_shift})"
         )
-    first, *rest = ticket.parameters
-    first_weight, first_bias = fold(first, neuron)
-    sides = networks.sides(ticket.layers, datasets.SIDE)
-    hosts = networks.shortcut_convolutions(ticket.layers)
-    folded = {}
-    for p in rest:
-        positions = 1
-        if p.layer.pool == "avg":
-            positions = p.layer.output_side(sides[p.layer.input]) ** 2
-        weight, bias = fold(p, None if p is rest[-1] else neuron, positions=positions)
-        folded[p.layer.name] = Folded(p.layer, weight, p.mask, bias, positions)
-    done: dict[str, IntegerLayer] = {}
-    for name, layer in folded.items():
-        if name in hosts:
-            continue
-        shortcut = layer.layer.shortcut_input if layer.layer.shortcut == "conv" else None
-        done |= quantize_layer(
-            layer,
-            config,
-            classifier=name == rest[-1].layer.name,
-            convolution=folded[shortcut] if shortcut else None,
-        )
+    network, shapes = ticket.network, ticket.network.shapes()
+    folded: dict[str, list[Folded]] = {layer.name: [] for layer in network.layers}
+    for p in ticket.parameters:
+        sums = p.layer.neurons(shapes)
+        positions = sums.height * sums.width if p.layer.reduce is Reduce.MEAN else 1
+        weight, bias = fold(p, positions=positions)
+        folded[p.layer.name].append(spread(Folded(p.source, weight, p.mask, bias, positions)))
+    host = None
+    if network.host is not None:
+        (first,) = folded[network.host.name]
+        host = HostLayer(network.host, first.weight, first.bias)
     return IntegerNetwork(
-        layers=ticket.layers,
-        first_weight=first_weight,
-        first_bias=first_bias,
-        array=tuple(done[name] for name in folded),
-        dataset=ticket.metadata["dataset"],
+        input=network.input,
+        host=host,
+        array=tuple(
+            quantize_layer(layer, tuple(reversed(folded[layer.name])), config)
+            for layer in network.array
+        ),
         ticks=config.ticks,
         neuron=neuron,
     )
@@ -125,94 +213,104 @@ def quantize(ticket: Ticket, config: Config) -> IntegerNetwork:
 
 @dataclass(frozen=True)
 class Folded:
-    """A layer in float64, ready to be rounded."""
+    """A learned source in float64, ready to be rounded."""
 
-    layer: Layer
-    weight: np.ndarray  # layer.weight_shape
+    source: Source
+    weight: np.ndarray  # source.weight_shape
     mask: np.ndarray  # bool, the same shape
     bias: np.ndarray  # (K,)
     positions: int = 1  # whose sums an average adds up
+    parameters: int = field(default=0)  # weights as trained; 0: as many as there are here
+
+    @property
+    def trained(self) -> int:
+        """Weights as trained, zero or not."""
+        return self.parameters or self.weight.size
 
 
-def fold(
-    p: Parameters, neuron: Neuron | None, *, positions: int = 1
-) -> tuple[np.ndarray, np.ndarray]:
-    """Weights and bias (K,) in float64, batch norm and the input gain folded in.
+def fold(p: Parameters, *, positions: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Weights and bias (K,) in float64: batch norm, the neuron's gain and its threshold folded in.
 
-    neuron: of those that follow; None: none do (the classifier), hence no gain. positions: an
-    average is over as many.
+    The neuron then fires at 1. Without neurons there is neither. positions: an average is over as many.
     """
-    gain = 1.0 if neuron is None else neuron.gain
+    scale = 1.0 if p.layer.neuron is None else p.layer.neuron.scale
     weight, bias = p.weight.astype(np.float64), p.bias.astype(np.float64)
     factor = np.ones(len(bias))
     if p.norm is not None:
         factor = p.norm.weight / np.sqrt(p.norm.var.astype(np.float64) + p.norm.eps)
         bias = (bias - p.norm.mean) * factor + p.norm.bias
-    per_filter = (gain * factor / positions).reshape(-1, *[1] * (weight.ndim - 1))
-    return weight * per_filter * p.mask, gain * bias
+    per_filter = (scale * factor / positions).reshape(-1, *[1] * (weight.ndim - 1))
+    return weight * per_filter * p.mask, scale * bias
 
 
-def quantize_layer(
-    layer: Folded,
-    config: Config,
-    *,
-    classifier: bool = False,
-    convolution: Folded | None = None,
-) -> dict[str, IntegerLayer]:
-    """Integers of a layer, and of the convolution that is its shortcut, by name.
+def spread(folded: Folded) -> Folded:
+    """Groups as one convolution over all channels: zeros where a filter does not look."""
+    source = folded.source
+    if source.groups == 1:
+        return folded
+    filters, inside = folded.weight.shape[:2]
+    shape = (filters, source.channels, *folded.weight.shape[2:])
+    weight, mask = np.zeros(shape), np.zeros(shape, bool)
+    first = np.arange(filters) // (filters // source.groups) * inside
+    rows, columns = np.arange(filters)[:, None], first[:, None] + np.arange(inside)
+    weight[rows, columns], mask[rows, columns] = folded.weight, folded.mask
+    return replace(
+        folded,
+        source=replace(source, groups=1),
+        weight=weight,
+        mask=mask,
+        parameters=folded.trained,
+    )
 
-    A classifier is read out raw every tick: no threshold, no leak, one scale for all its rows.
+
+def quantize_layer(layer: Layer, learned: tuple[Folded, ...], config: Config) -> IntegerLayer:
+    """Integers of a layer. learned: its sources with weights, the layer's own first.
+
+    Without neurons it is read out raw every tick: no threshold, no leak, one scale for all its rows.
     """
-    name, filters = layer.layer.name, layer.layer.out_channels
-    parts = [layer] if convolution is None else [layer, convolution]
-    bias = np.sum([part.bias for part in parts], axis=0)
-    rows = [(part.weight.reshape(filters, -1), part.mask.reshape(filters, -1)) for part in parts]
-    gain = config.neuron.gain
-    if layer.layer.shortcut == "identity":
-        rows.append((np.full((filters, 1), gain), np.ones((filters, 1), bool)))
+    raw, filters = layer.neuron is None, layer.filters
+    bias = np.sum([part.bias for part in learned], axis=0)
+    rows = [(part.weight.reshape(filters, -1), part.mask.reshape(filters, -1)) for part in learned]
+    adds = np.full(
+        filters, 1.0 if layer.neuron is None else layer.neuron.scale
+    )  # an identity's spike
+    one = np.ones((filters, 1), bool)
+    rows += [(adds[:, None], one) for _ in layer.identities]
     weights, masks = (np.concatenate(arrays, axis=1) for arrays in zip(*rows, strict=True))
     scale = largest_scale(
         weights[masks],  # in row order, filter after filter
         np.cumsum(np.count_nonzero(masks, axis=1)),
         bias,
         config,
-        classifier=classifier,
-        positions=layer.positions,
-        name=name,
+        classifier=raw,
+        positions=learned[0].positions,
+        name=layer.name,
     )
-    host = IntegerLayer(
-        layer=layer.layer,
-        weight=_integers(layer, scale),
-        mask=layer.mask,
+    sources: dict[str, IntegerSource] = {
+        part.source.name: IntegerSource(
+            part.source, _integers(part, scale), part.mask, part.weight, part.trained
+        )
+        for part in learned
+    }
+    for source in layer.identities:
+        integers = _round_weights(adds, scale).astype(np.int64)
+        sources[source.name] = IntegerSource(source, integers, one[:, 0], adds, 0)
+    spread_sources = tuple(sources[source.name] for source in layer.sources)
+    return IntegerLayer(
+        layer=replace(layer, sources=tuple(s.source for s in spread_sources)),
+        sources=spread_sources,
         bias=np.rint(bias * scale).astype(np.int64),
-        threshold=None if classifier else np.rint(scale).astype(np.int64),
+        threshold=None if raw else np.rint(scale).astype(np.int64),
         scale=scale,
-        float_weight=layer.weight,
         float_bias=bias,
     )
-    if layer.layer.shortcut == "identity":
-        identity = _round_weights(np.full(filters, gain), scale).astype(np.int64)
-        host = replace(host, shortcut=identity)
-    if convolution is None:
-        return {name: host}
-    added = IntegerLayer(
-        layer=convolution.layer,
-        weight=_integers(convolution, scale),
-        mask=convolution.mask,
-        bias=np.zeros(filters, np.int64),
-        threshold=None,
-        scale=scale,
-        float_weight=convolution.weight,
-        float_bias=np.zeros(filters),
-    )
-    return {convolution.layer.name: added, name: host}
 
 
-def _integers(layer: Folded, scale: np.ndarray) -> np.ndarray:
-    """int32, layer.weight_shape."""
-    nnz = np.count_nonzero(layer.mask.reshape(len(layer.mask), -1), axis=1)
-    integers = np.zeros(layer.weight.shape, np.int32)
-    integers[layer.mask] = _round_weights(layer.weight[layer.mask], np.repeat(scale, nnz))
+def _integers(part: Folded, scale: np.ndarray) -> np.ndarray:
+    """int32, as the source's weights."""
+    nnz = np.count_nonzero(part.mask.reshape(len(part.mask), -1), axis=1)
+    integers = np.zeros(part.weight.shape, np.int32)
+    integers[part.mask] = _round_weights(part.weight[part.mask], np.repeat(scale, nnz))
     return integers
 
 

@@ -10,19 +10,18 @@ import json
 import math
 import zipfile
 import zlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
+from pydantic import TypeAdapter
 
-from sw.balance import POLICIES, filter_nnz
-from sw.datasets import STATISTICS
-from sw.networks import Layer
+from sw import ticket_v1
+from sw.balance import filter_nnz
+from sw.layers import Encoding, Layer, Network, Source, refuse
+from sw.ticket_metadata import FORMAT, VERSION, Metadata, MetadataV2, checked
 
-FORMAT = "uticket-ticket"
-VERSION = 1
 NOT_MEASURED = -1.0  # in `history.<layer>.input_sparsity`
 # What NumPy and zipfile raise for a damaged file.
 UNREADABLE = (
@@ -50,13 +49,19 @@ class Norm:
 
 @dataclass(frozen=True)
 class Parameters:
-    """What training found for one layer."""
+    """What training found for one source of a layer."""
 
     layer: Layer
-    weight: np.ndarray  # float32, layer.weight_shape, 0 outside the mask
-    mask: np.ndarray  # bool, the same shape; all True for the first layer
+    source: Source
+    weight: np.ndarray  # float32, source.weight_shape, 0 outside the mask
+    mask: np.ndarray  # bool, the same shape; all True for a layer that runs in software
     bias: np.ndarray  # float32 (K,)
-    norm: Norm | None  # None: no batch norm (the classifier)
+    norm: Norm | None  # None: no batch norm
+
+    @property
+    def name(self) -> str:
+        """The source's."""
+        return self.source.name
 
 
 @dataclass(frozen=True)
@@ -64,19 +69,21 @@ class Ticket:
     """The content of a ticket file. `metadata` is what `uticket show` prints (docs/formats.md)."""
 
     metadata: dict[str, Any]
-    parameters: tuple[Parameters, ...]  # in execution order, the first layer included
-    history_nnz: dict[str, np.ndarray]  # array layer -> int32 (rounds, K)
+    network: Network
+    parameters: tuple[Parameters, ...]  # in the order of `Network.sources`
+    history_nnz: dict[str, np.ndarray]  # source on the array -> int32 (rounds, K)
     history_input_sparsity: dict[str, np.ndarray]  # float32 (rounds,), NOT_MEASURED where unknown
+    version: int = VERSION  # of the file that it was read from
 
     @property
-    def layers(self) -> tuple[Layer, ...]:
-        """The network's layers, in execution order."""
-        return tuple(p.layer for p in self.parameters)
+    def array(self) -> tuple[Parameters, ...]:
+        """Of the layers that the array runs."""
+        return self.parameters if self.network.host is None else self.parameters[1:]
 
     @property
     def masks(self) -> dict[str, np.ndarray]:
-        """Masks of the layers that the array runs (all after the first), by name."""
-        return {p.layer.name: p.mask for p in self.parameters[1:]}
+        """Masks of the sources that the array runs, by name."""
+        return {p.name: p.mask for p in self.array}
 
 
 def counts(masks: dict[str, np.ndarray]) -> dict[str, Any]:
@@ -112,31 +119,32 @@ def load(path: Path) -> Ticket:
 def _arrays(ticket: Ticket) -> dict[str, Any]:
     """The arrays of the file, by name."""
     arrays: dict[str, Any] = {}
-    for number, p in enumerate(ticket.parameters):
-        name = p.layer.name
-        if number == 0:
+    for p in ticket.parameters:
+        name = p.name
+        if p.layer is ticket.network.host:
             arrays[f"{name}.weight"] = p.weight.astype(np.float32)
         else:
             index = np.flatnonzero(p.mask)
             arrays[f"{name}.index"] = index.astype(np.int32)
             arrays[f"{name}.value"] = p.weight.ravel()[index].astype(np.float32)
-            arrays[f"history.{name}.nnz"] = ticket.history_nnz[name].astype(np.int32)
-            arrays[f"history.{name}.input_sparsity"] = ticket.history_input_sparsity[name].astype(
-                np.float32
-            )
+            if ticket.metadata.get("rounds"):
+                nnz, share = ticket.history_nnz[name], ticket.history_input_sparsity[name]
+                arrays[f"history.{name}.nnz"] = nnz.astype(np.int32)
+                arrays[f"history.{name}.input_sparsity"] = share.astype(np.float32)
         arrays[f"{name}.bias"] = p.bias.astype(np.float32)
         if p.norm is not None:
             for part in ("weight", "bias", "mean", "var"):
                 arrays[f"{name}.norm.{part}"] = getattr(p.norm, part).astype(np.float32)
             arrays[f"{name}.norm.eps"] = np.array(p.norm.eps, np.float64)
-    content = {
-        "format": FORMAT,
-        "version": VERSION,
-        **ticket.metadata,
-        "layers": [layer.to_dict() for layer in ticket.layers],
-    }
+    content = public_metadata(replace(ticket, version=VERSION)) | described(ticket.network)
     arrays["metadata"] = np.array(json.dumps(content, sort_keys=True, allow_nan=False))
     return arrays
+
+
+def described(network: Network) -> dict[str, Any]:
+    """`input` and `layers` of the metadata, plain."""
+    content = TypeAdapter(Network).dump_python(network, mode="json")
+    return {"input": content["input"], "layers": content["layers"]}
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
@@ -158,74 +166,28 @@ def _read(path: Path) -> dict[str, np.ndarray]:
         raise ValueError(f"{path.name}: not a ticket file, or a damaged one ({reason})") from None
 
 
+def check_network(network: Network) -> None:
+    """Raises ValueError, naming field and value, unless the input is complete and the layers meet."""
+    seen = network.input
+    if seen.encoding is Encoding.IMAGE:
+        for what, values in (("mean", seen.mean), ("std", seen.std)):
+            if values is None or len(values) != seen.shape[0]:
+                refuse(f"input.{what}", values, f"{seen.shape[0]} numbers, one a channel")
+    elif seen.mean is not None or seen.std is not None:
+        refuse("input.mean", seen.mean, "null for spikes, as std")
+    network.shapes()
+    host = network.host
+    if host and (len(host.sources) > 1 or host.neuron is None or host.reduce):
+        refuse("layers[0]", host.name, "one source and neurons, since it runs in software")
+    for number, layer in enumerate(network.layers[:-1]):
+        if layer.neuron is None:
+            refuse(f"layers[{number}].neuron", None, "a neuron; the last layer alone has none")
+    if not network.array:
+        refuse("layers", f"{len(network.layers)} layer", "one that the array runs")
+
+
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON")
-
-
-def _whole(low: int, high: float = math.inf) -> Callable[[Any], bool]:
-    return lambda v: isinstance(v, int) and not isinstance(v, bool) and low <= v <= high
-
-
-def _number(low: float, high: float = math.inf) -> Callable[[Any], bool]:
-    return lambda v: (
-        isinstance(v, int | float)
-        and not isinstance(v, bool)
-        and math.isfinite(v)
-        and low <= v <= high
-    )
-
-
-def _text(v: Any) -> bool:
-    return isinstance(v, str) and bool(v)
-
-
-def _one_of(*allowed: Any) -> Callable[[Any], bool]:
-    return lambda v: type(v) in (str, int) and v in allowed
-
-
-# Contract, section 5 of the design, and what else tells a reader how the ticket came about.
-METADATA: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "network": (_text, "a name"),
-    "dataset": (_one_of(*STATISTICS), ", ".join(STATISTICS)),
-    "method": (_text, "a name"),
-    "schedule": (_text, "a name"),
-    "policy": (_one_of(*POLICIES), ", ".join(POLICIES)),
-    "n_pe": (_whole(1), "a whole number, at least 1"),
-    "ticks": (_whole(1), "a whole number, at least 1"),
-    "leak": (lambda v: _number(0, 1)(v) and v > 0, "a number above 0, at most 1"),
-    "weight_bits": (_one_of(4, 8, 16), "4, 8 or 16"),
-    "seed": (_whole(0), "a whole number, at least 0"),
-    "rounds": (_whole(0), "a whole number, at least 0"),
-    "epochs": (_number(0), "a number, at least 0"),
-    "images_seen": (_whole(0), "a whole number, at least 0"),
-    "rewound": (lambda v: isinstance(v, bool), "true or false"),
-    "nnz": (_whole(0), "a whole number, at least 0"),
-    "weight_sparsity": (_number(0, 1), "0 to 1"),
-    "accuracy": (_number(0, 1), "0 to 1"),
-    "accuracy_quantized": (_number(0, 1), "0 to 1"),
-    "test_images": (_whole(1), "a whole number, at least 1"),
-    "date": (_text, "a date"),
-    "versions": (lambda v: isinstance(v, dict) and all(map(_text, v.values())), "name: version"),
-    "history": (
-        lambda v: isinstance(v, list) and all(isinstance(r, dict) for r in v),
-        "a list with an object a round",
-    ),
-    "layers": (lambda v: isinstance(v, list) and len(v) >= 2, "a list of at least two layers"),
-}
-
-LAYER: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "name": (_text, "a name"),
-    "kind": (_one_of("conv", "linear"), "conv, linear"),
-    "in_channels": (_whole(1), "a whole number, at least 1"),
-    "out_channels": (_whole(1), "a whole number, at least 1"),
-    "kernel": (_one_of(1, 3), "1 or 3"),
-    "stride": (_one_of(1, 2), "1 or 2"),
-    "padding": (_one_of(0, 1), "0 or 1"),
-    "pool": (lambda v: v in (None, "max2", "avg"), "null, max2, avg"),
-    "input": (_text, "a layer's name"),
-    "shortcut": (lambda v: v in (None, "identity", "conv"), "null, identity, conv"),
-    "shortcut_input": (lambda v: v is None or _text(v), "null or a layer's name"),
-}
 
 
 class _Check:
@@ -239,26 +201,34 @@ class _Check:
         raise ValueError(f"{self.file}: {what} = {shown}, allowed: {allowed}")
 
     def ticket(self) -> Ticket:
-        metadata = self.metadata()
-        layers = self.layers(metadata.pop("layers"))
-        parameters = tuple(self.parameters(layer, first=i == 0) for i, layer in enumerate(layers))
-        rounds = metadata["rounds"]
-        if len(metadata["history"]) != rounds:
-            self.refuse(
-                "metadata.history", f"{len(metadata['history'])} rounds", f"{rounds} rounds"
-            )
-        nnz = {p.layer.name: self.history_nnz(p, rounds) for p in parameters[1:]}
-        silent = {p.layer.name: self.history_input_sparsity(p, rounds) for p in parameters[1:]}
+        version, content, network = self.metadata()
+        rounds, history = content.rounds, content.history
+        if len(history) != rounds:
+            self.refuse("metadata.history", f"{len(history)} rounds", f"{rounds} rounds")
+        parameters = tuple(
+            self.parameters(layer, source, host=layer is network.host, old=version == 1)
+            for layer, source in network.sources()
+        )
+        metadata = content.model_dump(exclude_unset=True, exclude={"input", "layers"})
+        metadata = {k: v for k, v in metadata.items() if v is not None}
+        metadata |= {"rounds": rounds, "history": history}
+        ticket = Ticket(metadata, network, parameters, {}, {}, version)
+        for p in ticket.array:
+            ticket.history_nnz[p.name] = self.history_nnz(p, rounds)
+            ticket.history_input_sparsity[p.name] = self.history_input_sparsity(p, rounds)
         for name in self.arrays:
             if name not in self.used:
                 raise ValueError(f"{self.file}: {name} is no array of this network's ticket")
-        ticket = Ticket(metadata, parameters, nnz, silent)
         for name, value in counts(ticket.masks).items():
-            if not math.isclose(metadata[name], value, rel_tol=0, abs_tol=1e-9):
+            if not math.isclose(metadata.setdefault(name, value), value, rel_tol=0, abs_tol=1e-9):
                 self.refuse(f"metadata.{name}", metadata[name], f"{value}, by the masks")
+        leaks = {layer.neuron.leak for layer in network.layers if layer.neuron}
+        if len(leaks) == 1 and metadata.setdefault("leak", *leaks) not in leaks:
+            self.refuse("metadata.leak", metadata["leak"], f"{leaks.pop()}, as of the neurons")
         return ticket
 
-    def metadata(self) -> dict[str, Any]:
+    def metadata(self) -> tuple[int, Metadata, Network]:
+        """Version, content and network."""
         if "metadata" not in self.arrays:
             raise ValueError(f"{self.file}: metadata is missing; is this a ticket?")
         text = self.arrays["metadata"]
@@ -273,45 +243,21 @@ class _Check:
         if content.pop("format", None) != FORMAT:
             raise ValueError(f"{self.file}: metadata.format is missing or not {FORMAT!r}")
         version = content.pop("version", None)
-        if version != VERSION:
-            self.refuse("metadata.version", version, str(VERSION))
-        self.fields("metadata", content, METADATA)
-        return content
-
-    def fields(self, what: str, content: dict, table: dict) -> None:
-        for name, (valid, allowed) in table.items():
-            if name not in content:
-                raise ValueError(f"{self.file}: {what}.{name} is missing")
-            if not valid(content[name]):
-                self.refuse(f"{what}.{name}", content[name], allowed)
-
-    def layers(self, rows: list) -> tuple[Layer, ...]:
-        layers: list[Layer] = []
-        for i, row in enumerate(rows):
-            what = f"metadata.layers[{i}]"
-            if not isinstance(row, dict) or set(row) - set(LAYER):
-                self.refuse(what, row, "an object with " + ", ".join(LAYER))
-            self.fields(what, row, LAYER)
-            known = [layer.name for layer in layers] or ["image"]
-            for source in {row["input"], row["shortcut_input"]} - {None}:
-                if source not in known:
-                    self.refuse(f"{what}.input", source, "an earlier layer: " + ", ".join(known))
-            if row["name"] in known:
-                self.refuse(f"{what}.name", row["name"], "a name no other layer has")
-            layer = Layer(**row)
-            self.channels(what, layer, {other.name: other for other in layers})
-            layers.append(layer)
-        if layers[0].kind != "conv" or layers[-1].kind != "linear":
-            self.refuse("metadata.layers", layers[-1].kind, "from a convolution to a classifier")
-        return tuple(layers)
-
-    def channels(self, what: str, layer: Layer, earlier: dict[str, Layer]) -> None:
-        """A convolution takes its input's channels, a linear layer the flattened map."""
-        if layer.input not in earlier:
-            return
-        given = earlier[layer.input].out_channels
-        if layer.in_channels % given or (layer.kind == "conv" and layer.in_channels != given):
-            self.refuse(f"{what}.in_channels", layer.in_channels, f"{given}, as its input gives")
+        try:
+            if version == 1:
+                old = checked(ticket_v1.MetadataV1, json.dumps(content), "metadata")
+                network = ticket_v1.network(old)
+                network.shapes()
+                return 1, old, network
+            if version == VERSION:
+                new = checked(MetadataV2, json.dumps(content), "metadata")
+                network = Network(input=new.input, layers=tuple(new.layers))
+                check_network(network)
+                return VERSION, new, network
+        except ValueError as error:
+            prefix = "" if str(error).startswith("metadata") else "metadata."
+            raise ValueError(f"{self.file}: {prefix}{error}") from None
+        return self.refuse("metadata.version", version, f"1, {VERSION}")
 
     def array(self, name: str, kind: str, shape: tuple[int | None, ...]) -> np.ndarray:
         """An array of dtype kind "i" or "f" and a shape in which None is any length."""
@@ -335,9 +281,10 @@ class _Check:
             where = tuple(int(i) for i in np.argwhere(~np.atleast_1d(valid))[0])
             self.refuse(f"{name}{list(where)}", np.atleast_1d(a)[where].item(), allowed)
 
-    def parameters(self, layer: Layer, *, first: bool) -> Parameters:
-        name, shape = layer.name, layer.weight_shape
-        if first:
+    def parameters(self, layer: Layer, source: Source, *, host: bool, old: bool) -> Parameters:
+        """host: it runs in software. old: of version 1, where every convolution has a batch norm."""
+        name, shape = source.name, source.weight_shape(layer.filters)
+        if host:
             weight = self.array(f"{name}.weight", "f", shape)
             mask = np.ones(shape, bool)
         else:
@@ -349,25 +296,27 @@ class _Check:
             weight, mask = np.zeros(shape, np.float32), np.zeros(shape, bool)
             weight.flat[index] = self.array(f"{name}.value", "f", (len(index),))
             mask.flat[index] = True
-        bias = self.array(f"{name}.bias", "f", (layer.out_channels,))
+        bias = self.array(f"{name}.bias", "f", (layer.filters,))
         norm = None
         if any(other.startswith(f"{name}.norm.") for other in self.arrays):
             parts = {
-                part: self.array(f"{name}.norm.{part}", "f", (layer.out_channels,))
+                part: self.array(f"{name}.norm.{part}", "f", (layer.filters,))
                 for part in ("weight", "bias", "mean", "var")
             }
             self.demand(f"{name}.norm.var", parts["var"], parts["var"] >= 0, "at least 0")
             eps = self.array(f"{name}.norm.eps", "f", ())
             self.demand(f"{name}.norm.eps", eps, eps > 0, "above 0")
             norm = Norm(**parts, eps=float(eps))
-        elif layer.kind == "conv":
+        elif old and source.kernel is not None:
             raise ValueError(f"{self.file}: {name}.norm.weight is missing")
-        return Parameters(layer, weight, mask, bias, norm)
+        return Parameters(layer, source, weight, mask, bias, norm)
 
     def history_nnz(self, p: Parameters, rounds: int) -> np.ndarray:
-        name = f"history.{p.layer.name}.nnz"
-        nnz = self.array(name, "i", (rounds, p.layer.out_channels))
-        most = math.prod(p.layer.weight_shape[1:])
+        name = f"history.{p.name}.nnz"
+        if not rounds and name not in self.arrays:
+            return np.zeros((0, p.layer.filters), np.int32)
+        nnz = self.array(name, "i", (rounds, p.layer.filters))
+        most = p.weight[0].size
         self.demand(name, nnz, (nnz >= 0) & (nnz <= most), f"0 to {most}")
         last = filter_nnz(p.mask)
         if rounds:
@@ -375,7 +324,9 @@ class _Check:
         return nnz
 
     def history_input_sparsity(self, p: Parameters, rounds: int) -> np.ndarray:
-        name = f"history.{p.layer.name}.input_sparsity"
+        name = f"history.{p.name}.input_sparsity"
+        if not rounds and name not in self.arrays:
+            return np.zeros(0, np.float32)
         share = self.array(name, "f", (rounds,))
         valid = ((share >= 0) & (share <= 1)) | (share == NOT_MEASURED)
         self.demand(name, share, valid, f"0 to 1, or {NOT_MEASURED:g} (not measured)")
@@ -389,4 +340,4 @@ def _not_last(rounds: int) -> np.ndarray:
 
 def public_metadata(ticket: Ticket) -> dict[str, Any]:
     """Metadata with the format's name and version first, as `uticket show` prints it."""
-    return {"format": FORMAT, "version": VERSION, **ticket.metadata}
+    return {"format": FORMAT, "version": ticket.version, **ticket.metadata}

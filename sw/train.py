@@ -25,8 +25,8 @@ from sw import balance, neurons, prune
 from sw.datasets import Dataset
 from sw.devices import Devices
 from sw.fake_quantize import quantized
+from sw.layers import Layer
 from sw.model import SpikingNetwork, input_sparsity, loss, predict
-from sw.networks import Layer
 from sw.schedules import Round, Schedule
 
 VALIDATION_IMAGES = 5_000  # the last of the training set; never trained on

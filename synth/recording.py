@@ -6,7 +6,7 @@ import json
 import re
 import tempfile
 from contextlib import chdir
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,8 @@ from sim.errors import BadInput
 from sim.models import golden
 from sim.rtl.harness import Rtl
 from sw.compile import Program, compile_network
-from sw.quantize import IntegerNetwork
+from sw.layers import Shape
+from sw.quantize import part
 
 COUNTED = ("steps", "accumulates", "cycle")  # of hw.counters: two counters, and what a cycle is
 FLUSH = 256  # rows after which the recorder writes them out
@@ -66,27 +67,17 @@ def layer_program(
     """
     deployed = Deployment.load(model, method)
     network = deployed.network
-    names = [integer.layer.name for integer in network.array]
+    names = [integer.name for integer in network.array]
     if layer not in names:
         raise BadInput(f"--layer {layer}; allowed: {', '.join(names)}")
     picture, _ = deployed.test_images(1)
-    inside = golden.run(network, deployed.spikes(picture)[0])[layer].input
-    index = [part.name for part in network.layers].index(layer)
-    there = {part.name for part in network.layers[index - 1 :]}
-    for part in network.layers[index:]:
-        for source in (part.input, part.shortcut_input):
-            if source is not None and source not in there:
-                raise BadInput(f"--layer {layer}: {part.name} needs {source}, which comes before")
-    rest = _from(network, index)
-    program = compile_network(rest, deployed.config, input_side=inside.shape[-1])
-    return program, inside, deployed.config
-
-
-def _from(network: IntegerNetwork, index: int) -> IntegerNetwork:
-    layers = network.layers[index - 1 :]
-    names = {layer.name for layer in layers[1:]}
-    array = tuple(integer for integer in network.array if integer.layer.name in names)
-    return replace(network, layers=layers, array=array)
+    result = golden.run(network, deployed.spikes(picture)[0])[layer]
+    inside = result.inputs[layer]
+    try:
+        rest = part(network, names[names.index(layer) :], Shape(*inside.shape[1:]))
+    except ValueError as error:
+        raise BadInput(f"--layer {layer}: {error}") from None
+    return compile_network(rest, deployed.config), inside, deployed.config
 
 
 def record(

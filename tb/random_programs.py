@@ -8,9 +8,10 @@ import numpy as np
 
 from hw.config import Config
 from sw.compile import DoesNotFit, Program, compile_network
-from sw.networks import Layer
-from sw.quantize import Folded, IntegerLayer, IntegerNetwork, quantize_layer
-from tests.random_networks import conv, random_spikes
+from sw.layers import Encoding, Input, Pool, Reduce, Source, conv, linear
+from sw.layers import Shape as Map
+from sw.quantize import Folded, IntegerLayer, IntegerNetwork, part, quantize_layer
+from tests.random_networks import random_spikes
 
 
 @dataclass(frozen=True)
@@ -58,18 +59,16 @@ def build(
     Raises DoesNotFit where the array cannot hold it.
     """
     rng = np.random.default_rng(seed)
-    first = conv("first", (3, channels), "image")
-    layers = [first]
     array: list[IntegerLayer] = []
-    maps = [(first.name, channels, side)]  # name, channels and side of every map so far
+    maps = [("first", channels, side)]  # name, channels and side of every map so far
 
-    def folded(layer: Layer, shape: Shape, positions: int = 1) -> Folded:
-        mask = rng.random(layer.weight_shape) < shape.density
+    def folded(source: Source, shape: Shape, positions: int = 1) -> Folded:
+        mask = rng.random(source.weight_shape(shape.filters)) < shape.density
         mask[list(shape.empty)] = False
         # Sums of a few weights reach the threshold of 1, so that some neurons fire and some do not.
         fan_in = max(1.0, mask.sum() / len(mask) * rate)
         weight = rng.normal(0.05, 1 / np.sqrt(fan_in), mask.shape) * mask / np.sqrt(positions)
-        return Folded(layer, weight, mask, rng.normal(0.1, 0.4, len(mask)), positions)
+        return Folded(source, weight, mask, rng.normal(0.1, 0.4, len(mask)), positions)
 
     for k, shape in enumerate(shapes):
         before, width, map_side = maps[-1]
@@ -80,59 +79,55 @@ def build(
             kernel=shape.kernel,
             stride=shape.stride,
             padding=shape.padding,
-            pool=shape.pool,
+            pool=Pool.MAX2 if shape.pool == "max2" else None,
+            reduce=Reduce.MEAN if shape.pool == "avg" else None,
         )
-        out = layer.output_side(map_side)
+        out = layer.own.output(map_side, map_side)[0]
         if out < 1:
             raise DoesNotFit(f"{layer.name}: no output")
-        convolution = None
+        learned = []
         if shape.shortcut is not None:
             kind, back = shape.shortcut
             if back > len(maps):
                 raise DoesNotFit(f"{layer.name}: no map {back} layers back")
             source, source_channels, source_side = maps[-back]
-            if kind == "conv":
-                stride = 1 if source_side == out else 2
-                added = conv(
-                    f"shortcut{k}",
-                    (source_channels, shape.filters),
-                    source,
-                    kernel=1,
-                    padding=0,
-                    stride=stride,
-                )
-                layers.append(added)
-                convolution, source = folded(added, shape), added.name
-            layer = replace(layer, shortcut=kind, shortcut_input=source)
+            stride = 1 if source_side == out or kind == "identity" else 2
+            added = Source(
+                name=f"shortcut{k}",
+                map=source,
+                channels=source_channels,
+                kernel=(1, 1),
+                stride=stride,
+                identity=kind == "identity",
+            )
+            if added.output(source_side, source_side) != (out, out) or (
+                added.identity and source_channels != shape.filters
+            ):
+                raise DoesNotFit(f"{layer.name}: a shortcut of another shape")
+            layer = replace(layer, sources=(*layer.sources, added))
+            learned = [] if added.identity else [folded(added, shape)]
         positions = out * out if shape.pool == "avg" else 1
-        integers = quantize_layer(folded(layer, shape, positions), config, convolution=convolution)
-        layers.append(layer)
-        array += integers.values()
-        maps.append((layer.name, shape.filters, layer.pooled_side(map_side)))
+        own = folded(layer.own, shape, positions)
+        array.append(quantize_layer(layer, (own, *learned), config))
+        scale = {None: out, "max2": out // 2, "avg": 1}[shape.pool]
+        if scale < 1:
+            raise DoesNotFit(f"{layer.name}: pools to nothing")
+        maps.append((layer.name, shape.filters, scale))
     before, width, _ = maps[-1]
     if classes:
-        fc = Layer(
-            name="fc",
-            kind="linear",
-            in_channels=width,
-            out_channels=classes,
-            kernel=1,
-            input=before,
-        )
-        mask = rng.random(fc.weight_shape) < 0.5
+        fc = linear("fc", (width, classes), before)
+        mask = rng.random(fc.own.weight_shape(classes)) < 0.5
         weight, bias = rng.normal(0, 1, mask.shape) * mask, rng.normal(0, 1, classes)
-        array += quantize_layer(Folded(fc, weight, mask, bias), config, classifier=True).values()
-        layers.append(fc)
-    network = IntegerNetwork(
-        layers=tuple(layers),
-        first_weight=np.zeros(first.weight_shape),
-        first_bias=np.zeros(channels),
+        array.append(quantize_layer(fc, (Folded(fc.own, weight, mask, bias),), config))
+    whole = IntegerNetwork(
+        input=Input(shape=(channels, side, side), encoding=Encoding.SPIKES),
+        host=None,
         array=tuple(array),
-        dataset="cifar10",
         ticks=config.ticks,
         neuron=config.neuron,
     )
-    program = compile_network(network, config, input_side=side)
+    network = part(whole, [integer.name for integer in array], Map(channels, side, side))
+    program = compile_network(network, config)
     spikes = random_spikes(rng, (config.ticks, channels, side, side), rate)
     name = f"{channels}c{side}-" + "-".join(map(str, shapes)) + (f"-fc{classes}" if classes else "")
     return Case(name, network, program, spikes)

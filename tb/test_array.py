@@ -125,14 +125,17 @@ def check(rtl, case, stalls=None):
     assert np.array_equal(result.input, case.spikes), f"{case.name}: input"
     assert result.input_spikes == case.spikes.sum()
     for compiled, layer in zip(case.program.layers, result.layers, strict=True):
-        name = compiled.integer.layer.name
+        name = compiled.name
         where = f"{case.name}, {name}, stalls {stalls}"
         want = expected[name]
         assert np.array_equal(layer.output, want.output), f"{where}: spikes"
         n_pe, steps = rtl.config.n_pe, rtl.config.ticks * compiled.side**2
         counts = {
-            "steps": sum(p.mask.reshape(len(p.mask), -1).sum(1) * steps for p in compiled.sources),
-            "accumulates": sum(expected[p.layer.name].filter_accumulates for p in compiled.sources),
+            "steps": sum(
+                source.mask.reshape(len(source.mask), -1).sum(1) * steps
+                for source in compiled.integer.learned
+            ),
+            "accumulates": sum(want.filter_accumulates.values()),
             "shortcut_accumulates": want.shortcut_accumulates,
         }
         for name, filters in counts.items():

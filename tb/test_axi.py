@@ -77,7 +77,7 @@ async def runs(chip, network, stall):
     await chip.source.send(AxiStreamFrame(data))
     results = await chip.sink.recv()
     layers = len(network.program.layers)
-    classes = network.network.array[-1].layer.out_channels
+    classes = network.network.array[-1].layer.filters
     raw = classes * beats_a_result(CONFIG)
     assert len(results.tdata) == BYTES * (1 + layers * BEATS * CONFIG.n_pe + raw)
     expected = golden.run(network.network, network.spikes)

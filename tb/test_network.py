@@ -1,7 +1,6 @@
 """The tickets that ship: what they are, a real layer under stalls, and a whole network on one image."""
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +13,8 @@ from sim.models import cycles, golden
 from sim.rtl.harness import Rtl, Stalls
 from sw.balance import filter_nnz
 from sw.compile import compile_network
-from sw.quantize import quantize
+from sw.layers import Shape
+from sw.quantize import part, quantize
 
 WEIGHTS = {"vgg16": 14_713_856, "resnet19": 12_618_240}  # after the first convolution
 CHANCE = 0.1
@@ -65,13 +65,11 @@ def test_a_real_layer_under_stalls():
     model = load_model("vgg16_cifar10")
     config = model.hardware
     network = quantize(model.ticket(model.method("uticket")), config)
-    images, _ = first_images(network.dataset, 1)
+    images, _ = first_images("cifar10", 1)
     results = golden.run(network, golden.first_layer_spikes(network, images)[0])
-    integer = next(i for i in network.array if i.layer.name == "conv8")
-    source = next(layer for layer in network.layers if layer.name == integer.layer.input)
-    alone = replace(network, layers=(source, integer.layer), array=(integer,))
-    spikes = results["conv8"].input
-    program = compile_network(alone, config, input_side=spikes.shape[-1])
+    spikes = results["conv8"].inputs["conv8"]
+    alone = part(network, ["conv8"], Shape(*spikes.shape[1:]))
+    program = compile_network(alone, config)
     bound = cycles.bound(program, spikes)
     with Rtl(config) as rtl:
         for stalls in (None, Stalls(seed=4, program=0.4, results=0.4)):

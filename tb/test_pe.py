@@ -48,8 +48,6 @@ class Surroundings:
         self.rng = np.random.default_rng(seed)
         self.layers = deque(case.program.layers)
         self.results = golden.run(case.network, case.spikes)
-        self.maps = {name: result.output for name, result in self.results.items()}
-        self.maps[case.network.layers[0].name] = case.spikes
         self.headers: deque[int] = deque()
         self.words: deque[int] = deque()
         self.offers: dict[str, int] = {}
@@ -83,21 +81,20 @@ class Surroundings:
     def _start(self):
         layer = self.layers.popleft()
         integer, side = layer.integer, layer.side
-        shape, convolution = integer.layer, layer.convolution
-        half, pool = bool(layer.fields["half"]), shape.pool == "max2"
+        shape, descriptor = integer.layer, layer.descriptor
+        half, pool = bool(descriptor.half), bool(descriptor.pool)
         result = self.results[shape.name]
         self.compiled, self.integer, self.side = layer, integer, side
         self.block = CONFIG.tile_side // 2 if half else CONFIG.tile_side
-        self.input = result.input.transpose(1, 2, 3, 0)
-        if convolution is not None:
-            self.second = self.results[convolution.layer.name].input.transpose(1, 2, 3, 0)
-        elif integer.shortcut is not None:
-            self.second = self.maps[shape.shortcut_input].transpose(1, 2, 3, 0)
-        self.layer = bits(LAYER, layer.fields)
+        first, *second = (result.inputs[source.name] for source in integer.sources)
+        self.input = first.transpose(1, 2, 3, 0)
+        for spikes in second:
+            self.second = spikes.transpose(1, 2, 3, 0)
+        self.layer = bits(LAYER, vars(descriptor))
         self.raw = integer.threshold is None
         geometry = maps.geometry(CONFIG, side=side, half=half, pool=pool)
         self.geometry = bits(geometry_layout(CONFIG), geometry)
-        mine = range(self.index, shape.out_channels, CONFIG.n_pe)
+        mine = range(self.index, shape.filters, CONFIG.n_pe)
         if self.raw:
             self.expected = {(k, 0, 0): result.output[:, k] for k in mine}
         else:
@@ -110,16 +107,16 @@ class Surroundings:
                 for y in words
                 for x in words
             }
-        parts = [(p.mask, self.results[p.layer.name]) for p in layer.sources]
-        nnz = np.sum([mask.reshape(len(mask), -1).sum(axis=1) for mask, _ in parts], axis=0)
-        accumulates = np.sum([r.filter_accumulates for _, r in parts], axis=0)
+        masks = [source.mask for source in integer.learned]
+        nnz = np.sum([mask.reshape(len(mask), -1).sum(axis=1) for mask in masks], axis=0)
+        accumulates = np.sum(list(result.filter_accumulates.values()), axis=0)
         steps = sum(int(nnz[k]) for k in mine) * side * side
         self.totals = {
             "steps": steps * CONFIG.ticks,
             "work_cycles": steps,
             "accumulates": sum(int(accumulates[k]) for k in mine),
             "shortcut_accumulates": sum(int(result.shortcut_accumulates[k]) for k in mine),
-            "stall_shortcut": 0 if integer.shortcut is None else len(mine) * side * side,
+            "stall_shortcut": len(mine) * side * side * len(integer.identities),
         }
         self.cycles = 0
 
@@ -161,12 +158,12 @@ class Surroundings:
         return {}
 
     def _window(self, request):
-        shape, channel, source = self.integer.layer, request["channel"], self.input
-        padding, stride = 1 if shape.kernel == 1 else shape.padding, shape.stride
-        if channel >= shape.in_channels:  # the shortcut's: 1x1, in the centre
-            channel, source, padding = channel - shape.in_channels, self.second, 1
-            convolution = self.compiled.convolution
-            stride = 1 if convolution is None else convolution.layer.stride
+        own, *more = self.integer.layer.sources
+        channel, source, stride = request["channel"], self.input, own.stride
+        padding = own.padding if own.kernel == (3, 3) else 1
+        if channel >= own.channels:  # the shortcut's: 1x1, in the centre
+            channel, source, padding = channel - own.channels, self.second, 1
+            stride = more[0].stride
         cells = maps.window(
             CONFIG,
             source[channel],

@@ -24,7 +24,7 @@ async def two_programs(dut):
     network = case()
     beats = network.program.beats(network.spikes).tolist()
     payloads = [b | (k == len(beats) - 1) << STREAM_BITS for k, b in enumerate(beats)]
-    classes = network.network.array[-1].layer.out_channels
+    classes = network.network.array[-1].layer.filters
     counts = BEATS * CONFIG.n_pe
     raw = classes * beats_a_result(CONFIG)
     total = 1 + len(network.program.layers) * counts + raw

@@ -132,8 +132,8 @@ class _Tile:
 
 def _tiles(layer: CompiledLayer, config: Config) -> tuple[list[_Tile], int]:
     """The tiles of a layer in order, and the positions of a whole one: counted, position by position."""
-    side, output = layer.side, layer.fields["output_side"]
-    half, pool = bool(layer.fields["half"]), bool(layer.fields["pool"])
+    side, output = layer.side, layer.descriptor.output_side
+    half, pool = bool(layer.descriptor.half), bool(layer.descriptor.pool)
     block = config.tile_side // 2 if half else config.tile_side
     tiles = []
     for y, x, completes in maps.tiles(config, side=side, half=half, pool=pool):
@@ -310,7 +310,7 @@ class _Array:
                 free = taken + cycles + 1
                 if opening:
                     self._drain(pe, i, layer, taken, whole, start)
-                    present = pe.group * self.config.n_pe + i < layer.fields["filters"]
+                    present = pe.group * self.config.n_pe + i < layer.descriptor.filters
                     pe.opened, pe.stored = True, tile.stored and present
         if segment.close:
             pe.tile = (last + 1) % len(tiles)
@@ -351,6 +351,6 @@ class _Array:
 
     def _slots(self, layer: CompiledLayer, i: int) -> tuple[int, int]:
         """How often PE i may read the spike buffer, and when."""
-        if layer.fields["fast"]:
+        if layer.descriptor.fast:
             return -(-self.config.n_pe // BANKS), i // BANKS
         return self.config.n_pe, i

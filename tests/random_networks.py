@@ -2,52 +2,56 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from hw.config import Config
 from sw import networks
 from sw.balance import balance, filter_nnz
-from sw.networks import Layer
+from sw.layers import (
+    IMAGE,
+    Layer,
+    Network,
+    Pool,
+    Reduce,
+    Source,
+    TrainedNeuron,
+    conv,
+    identity,
+    linear,
+)
 from sw.quantize import Folded, IntegerLayer, IntegerNetwork, quantize, quantize_layer
 from sw.ticket import NOT_MEASURED, Norm, Parameters, Ticket, counts
 
 
-def conv(name: str, channels: tuple[int, int], source: str, **options) -> Layer:
-    """A 3x3 convolution with padding 1, unless `options` say otherwise."""
-    inputs, outputs = channels
-    settings = {"kernel": 3, "padding": 1, **options}
-    return Layer(
-        name=name,
-        kind="conv",
-        in_channels=inputs,
-        out_channels=outputs,
-        input=source,
-        **settings,
-    )
+def shortcut(name: str, channels: int, source: str, *, stride: int = 1) -> Source:
+    """A 1x1 convolution beside a layer's own."""
+    return Source(name=name, map=source, channels=channels, kernel=(1, 1), stride=stride)
 
 
 SMALL = (
-    conv("conv1", (3, 8), "image"),
-    conv("conv2", (8, 20), "conv1", pool="max2"),
+    conv("conv1", (3, 8), IMAGE),
+    conv("conv2", (8, 20), "conv1", pool=Pool.MAX2),
     conv("conv3", (20, 12), "conv2", stride=2),
-    conv("conv4", (12, 7), "conv3", kernel=1, padding=0, pool="max2"),
-    Layer(name="fc", kind="linear", in_channels=7 * 16, out_channels=10, kernel=1, input="conv4"),
+    conv("conv4", (12, 7), "conv3", kernel=1, pool=Pool.MAX2),
+    linear("fc", (7 * 16, 10), "conv4"),
 )
 """Layers in a row, for images of 32x32: maps of 32, 16, 8 and 4."""
 
 RESIDUAL = (
-    conv("conv1", (3, 8), "image"),
+    conv("conv1", (3, 8), IMAGE),
     conv("conv2", (8, 20), "conv1", stride=2),
-    conv("conv3_shortcut", (8, 20), "conv1", kernel=1, padding=0, stride=2),
-    conv("conv3", (20, 20), "conv2", shortcut="conv", shortcut_input="conv3_shortcut"),
+    conv("conv3", (20, 20), "conv2", more=(shortcut("conv3_shortcut", 8, "conv1", stride=2),)),
     conv("conv4", (20, 9), "conv3", stride=2),
     conv("conv5", (9, 20), "conv4"),
-    conv("conv6_shortcut", (20, 20), "conv3", kernel=1, padding=0, stride=2),
-    conv("conv6", (20, 20), "conv5", shortcut="conv", shortcut_input="conv6_shortcut"),
-    conv("conv7", (20, 20), "conv6", shortcut="identity", shortcut_input="conv6"),
-    conv("conv8", (20, 20), "conv7", pool="max2", shortcut="identity", shortcut_input="conv6"),
-    conv("fc1", (20, 12), "conv8", kernel=1, padding=0, pool="avg"),
-    Layer(name="fc2", kind="linear", in_channels=12, out_channels=10, kernel=1, input="fc1"),
+    conv("conv6", (20, 20), "conv5", more=(shortcut("conv6_shortcut", 20, "conv3", stride=2),)),
+    conv("conv7", (20, 20), "conv6", more=(identity("conv7_identity", "conv6", 20),)),
+    conv(
+        "conv8", (20, 20), "conv7", pool=Pool.MAX2, more=(identity("conv8_identity", "conv6", 20),)
+    ),
+    conv("fc1", (20, 12), "conv8", kernel=1, reduce=Reduce.MEAN),
+    linear("fc2", (12, 10), "fc1"),
 )
 """Shortcuts of both kinds and an average, as in ResNet-19: maps of 32, 16, 8 and 4."""
 
@@ -64,14 +68,20 @@ def random_ticket(
 ) -> Ticket:
     """A ticket of random weights, scaled so that a fair share of the neurons fires in every layer."""
     rng = np.random.default_rng(seed)
-    parameters = tuple(
-        _random_parameters(rng, layer, 1.0 if i == 0 else density, policy, n_pe)
-        for i, layer in enumerate(layers)
+    leak = metadata.get("leak", 0.25)
+    neuron = TrainedNeuron(leak=leak, gain=1 if leak == 1 else 1 - leak)
+    network = Network(
+        input=networks.images("cifar10"),
+        layers=tuple(replace(layer, neuron=neuron) if layer.neuron else layer for layer in layers),
     )
-    masks = {p.layer.name: p.mask for p in parameters[1:]}
+    parameters = tuple(
+        _random_parameters(rng, layer, source, 1.0 if i == 0 else density, policy, n_pe)
+        for i, (layer, source) in enumerate(network.sources())
+    )
+    masks = {p.name: p.mask for p in parameters[1:]}
     return Ticket(
         metadata={
-            "network": "vgg16" if layers[0].out_channels == 64 else "small",
+            "network": "vgg16" if layers[0].filters == 64 else "small",
             "dataset": "cifar10",
             "method": "random",
             "schedule": "none",
@@ -94,6 +104,7 @@ def random_ticket(
             **counts(masks),
             **metadata,
         },
+        network=network,
         parameters=parameters,
         history_nnz={n: np.tile(filter_nnz(m), (rounds, 1)) for n, m in masks.items()},
         history_input_sparsity={
@@ -115,13 +126,17 @@ def random_vgg16(seed: int = 0, config: Config | None = None, **options) -> Inte
 def random_layer(
     rng: np.random.Generator, layer: Layer, *, density: float = 0.3, config: Config | None = None
 ) -> IntegerLayer:
-    """One random layer for the array, a classifier if it is named "fc"."""
-    mask = rng.random(layer.weight_shape) < density
+    """One random layer for the array, of one source."""
+    mask = rng.random(layer.own.weight_shape(layer.filters)) < density
     weight = rng.normal(0, 1, mask.shape) * mask
     bias = rng.normal(0, 1, len(mask))
-    classifier = layer.name == "fc"
-    folded = Folded(layer, weight, mask, bias)
-    return quantize_layer(folded, config or Config(), classifier=classifier)[layer.name]
+    return quantize_layer(layer, (Folded(layer.own, weight, mask, bias),), config or Config())
+
+
+def with_own(integer: IntegerLayer, **arrays) -> IntegerLayer:
+    """A layer whose own source has other arrays: weight, mask."""
+    own = replace(integer.own, **arrays)
+    return replace(integer, sources=(own, *integer.sources[1:]))
 
 
 def random_spikes(
@@ -132,16 +147,22 @@ def random_spikes(
 
 
 def _random_parameters(
-    rng: np.random.Generator, layer: Layer, density: float, policy: str, n_pe: int
+    rng: np.random.Generator,
+    layer: Layer,
+    source: Source,
+    density: float,
+    policy: str,
+    n_pe: int,
 ) -> Parameters:
-    filters = layer.out_channels
-    # Densities of filters differ log-normally, as trained masks' do (facts, section 1).
-    spread = np.exp(rng.normal(0, 0.2, filters)).reshape(-1, *[1] * (len(layer.weight_shape) - 1))
-    mask = rng.random(layer.weight_shape) < density * (spread if density < 1 else 1)
+    filters, shape = layer.filters, source.weight_shape(layer.filters)
+    # Densities of filters differ log-normally, as trained masks' do.
+    spread = np.exp(rng.normal(0, 0.2, filters)).reshape(-1, *[1] * (len(shape) - 1))
+    mask = rng.random(shape) < density * (spread if density < 1 else 1)
     mask = balance(mask, n_pe=n_pe, policy=policy, rng=rng)
     weight = (rng.normal(0, 1, mask.shape) * mask).astype(np.float32)
-    if layer.kind == "linear":
-        return Parameters(layer, weight, mask, rng.normal(0, 1, filters).astype(np.float32), None)
+    if source.kernel is None:
+        bias = rng.normal(0, 1, filters).astype(np.float32)
+        return Parameters(layer, source, weight, mask, bias, None)
     fan_in = max(density * mask[0].size, 1.0)
     norm = Norm(
         weight=rng.uniform(0.5, 1.5, filters).astype(np.float32),
@@ -150,4 +171,5 @@ def _random_parameters(
         var=(fan_in * rng.uniform(0.2, 0.6, filters)).astype(np.float32),
         eps=1e-5,
     )
-    return Parameters(layer, weight, mask, rng.normal(0, 0.3, filters).astype(np.float32), norm)
+    bias = rng.normal(0, 0.3, filters).astype(np.float32)
+    return Parameters(layer, source, weight, mask, bias, norm)

@@ -27,7 +27,7 @@ CONFIGS = {
 def same(program):
     plain = plain_cycles.predict(program)
     for layer, fast, slow in zip(program.layers, predict(program), plain, strict=True):
-        name = layer.integer.layer.name
+        name = layer.name
         assert fast.cycles == slow.cycles, name
         assert list(fast.counters) == list(CYCLES)
         for account in CYCLES:

@@ -9,17 +9,17 @@ from hw.neuron import NEURONS
 from sim.commands.evaluate import command
 from sim.models import golden
 from sw import datasets, evaluate, ticket
+from sw.layers import IMAGE, Pool, conv, linear
 from sw.model import SpikingNetwork
-from sw.networks import Layer
 from sw.quantize import quantize
-from tests.random_networks import RESIDUAL, SMALL, conv, random_ticket
+from tests.random_networks import RESIDUAL, SMALL, random_ticket
 
 UNEVEN = (
-    conv("conv1", (3, 5), "image", pool="max2"),
-    conv("conv2", (5, 7), "conv1", padding=0, pool="max2"),
-    conv("conv3", (7, 6), "conv2", kernel=1, padding=0, stride=2),
+    conv("conv1", (3, 5), IMAGE, pool=Pool.MAX2),
+    conv("conv2", (5, 7), "conv1", padding=0, pool=Pool.MAX2),
+    conv("conv3", (7, 6), "conv2", kernel=1, stride=2),
     conv("conv4", (6, 3), "conv3"),
-    Layer(name="fc", kind="linear", in_channels=3 * 16, out_channels=4, kernel=1, input="conv4"),
+    linear("fc", (3 * 16, 4), "conv4"),
 )
 """Maps of 16, 7 (pooled from 14, of no padding) and 4; pooling of the first layer."""
 NETWORKS = {"small": SMALL, "uneven": UNEVEN, "residual": RESIDUAL}
@@ -31,12 +31,12 @@ def pixels(count: int) -> np.ndarray:
 
 def trained(result: ticket.Ticket) -> SpikingNetwork:
     """The PyTorch network of a ticket."""
-    network = SpikingNetwork(result.layers)
+    network = SpikingNetwork(result.network.layers)
     state = network.state_dict()
     for p in result.parameters:
-        names = {f"weights.{p.layer.name}": {"weight": p.weight * p.mask, "bias": p.bias}}
+        names = {f"weights.{p.name}": {"weight": p.weight * p.mask, "bias": p.bias}}
         if p.norm is not None:
-            names[f"norms.{p.layer.name}"] = {
+            names[f"norms.{p.name}"] = {
                 "weight": p.norm.weight,
                 "bias": p.norm.bias,
                 "running_mean": p.norm.mean,

@@ -10,31 +10,30 @@ from hw.config import Config
 from sim.models.workload import group_utilization
 from sw.balance import filter_nnz
 from sw.fake_quantize import quantized
+from sw.layers import IMAGE, Pool, Reduce, conv, identity, linear
 from sw.model import SpikingNetwork
-from sw.networks import Layer
 from sw.quantize import quantize
-from tests.random_networks import SMALL, conv, random_ticket
+from tests.random_networks import SMALL, random_ticket, shortcut
 
 RESIDUAL = (
-    conv("conv1", (3, 8), "image", pool="max2"),
+    conv("conv1", (3, 8), IMAGE, pool=Pool.MAX2),
     conv("conv2", (8, 8), "conv1"),
-    conv("conv3", (8, 8), "conv2", shortcut="identity", shortcut_input="conv1"),
+    conv("conv3", (8, 8), "conv2", more=(identity("conv3_identity", "conv1", 8),)),
     conv("conv4", (8, 12), "conv3", stride=2),
-    conv("side", (8, 12), "conv3", kernel=1, padding=0, stride=2),
-    conv("conv5", (12, 12), "conv4", shortcut="conv", shortcut_input="side"),
-    conv("fc1", (12, 16), "conv5", kernel=1, padding=0, pool="avg"),
-    Layer(name="fc2", kind="linear", in_channels=16, out_channels=10, kernel=1, input="fc1"),
+    conv("conv5", (12, 12), "conv4", more=(shortcut("side", 8, "conv3", stride=2),)),
+    conv("fc1", (12, 16), "conv5", kernel=1, reduce=Reduce.MEAN),
+    linear("fc2", (16, 10), "fc1"),
 )
 
 
 def network_of(ticket) -> tuple[SpikingNetwork, dict[str, torch.Tensor]]:
     """A ticket's weights and norms in a network that trains, and its masks."""
-    network = SpikingNetwork(ticket.layers)
+    network = SpikingNetwork(ticket.network.layers)
     with torch.no_grad():
         for p in ticket.parameters:
-            network.weights[p.layer.name].weight.copy_(torch.from_numpy(p.weight))
+            network.weights[p.name].weight.copy_(torch.from_numpy(p.weight))
             if p.norm is not None:
-                norm = network.norms[p.layer.name]
+                norm = network.norms[p.name]
                 norm.weight.copy_(torch.from_numpy(p.norm.weight))
                 norm.running_var.copy_(torch.from_numpy(p.norm.var))
     return network, {name: torch.from_numpy(mask) for name, mask in ticket.masks.items()}
@@ -55,15 +54,17 @@ def test_the_weights_seen_are_the_integers_that_the_hardware_loads(bits, seed, l
     network, masks = network_of(ticket)
     with quantized(network, masks, weight_bits=bits):
         seen = {name: w.detach().numpy().copy() for name, w in network.prunable.items()}
-    for p, sign, integer in zip(ticket.parameters[1:], signs[1:], loaded.array, strict=True):
+    sources = [(layer, source) for layer in loaded.array for source in layer.learned]
+    for p, sign, (layer, integer) in zip(ticket.array, signs[1:], sources, strict=True):
+        assert p.name == integer.name
         rows = integer.weight.reshape(len(p.bias), -1)
-        fake = seen[p.layer.name].reshape(rows.shape) * (sign[:, None] if p.norm else 1)
+        fake = seen[p.name].reshape(rows.shape) * (sign[:, None] if p.norm else 1)
         # Folded as the weights are, by filter, they are the integers over their scale.
         folded = integer.float_weight.reshape(rows.shape)
         raw = p.weight.reshape(rows.shape) * (sign[:, None] if p.norm else 1)
         largest = np.arange(len(rows)), np.abs(raw).argmax(1)
         factor = folded[largest] / np.where(raw[largest] == 0, 1, raw[largest])
-        expected = rows / integer.scale[:, None]
+        expected = rows / layer.scale[:, None]
         np.testing.assert_allclose(fake * factor[:, None], expected, rtol=1e-5)
         assert np.array_equal(fake.reshape(p.mask.shape) != 0, p.mask)
 
@@ -74,16 +75,9 @@ def tiny(filters, classifier, *, masks=None):
     channels = weights["conv2"].shape[1]
     network = SpikingNetwork(
         (
-            conv("conv1", (1, channels), "image"),
-            conv("conv2", (channels, len(filters)), "conv1", kernel=1, padding=0),
-            Layer(
-                name="fc",
-                kind="linear",
-                in_channels=len(classifier[0]),
-                out_channels=len(classifier),
-                kernel=1,
-                input="conv2",
-            ),
+            conv("conv1", (1, channels), IMAGE),
+            conv("conv2", (channels, len(filters)), "conv1", kernel=1),
+            linear("fc", (len(classifier[0]), len(classifier)), "conv2"),
         )
     )
     with torch.no_grad():
@@ -147,11 +141,12 @@ def test_what_was_balanced_is_balanced_when_it_is_loaded(bits):
     ticket = random_ticket(3, policy="random", n_pe=4)
     lost = 0
     for integer in quantize(ticket, Config(weight_bits=bits)).array:
-        nnz = filter_nnz(integer.weight)
+        own = integer.own
+        nnz = filter_nnz(own.weight)
         for start in range(0, len(nnz), 4):
             group = nnz[start : start + 4]
-            assert len(set(group.tolist())) == 1, integer.layer.name
+            assert len(set(group.tolist())) == 1, integer.name
             assert len(group) < 4 or group_utilization(group.tolist(), 4) == 1
-        step = integer.scale.reshape(-1, *[1] * (integer.weight.ndim - 1))
-        lost += int(np.count_nonzero(np.rint(integer.float_weight * step)[integer.mask] == 0))
+        step = integer.scale.reshape(-1, *[1] * (own.weight.ndim - 1))
+        lost += int(np.count_nonzero(np.rint(own.float_weight * step)[own.mask] == 0))
     assert (lost > 100) == (bits == 4)

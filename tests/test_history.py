@@ -8,9 +8,9 @@ from click.testing import CliRunner
 
 from sim.cli import main, uticket
 from sim.models.workload import layer_workload, totals
-from sim.reports.history import output_sides, rounds
-from sw import networks, ticket
-from tests.random_networks import SMALL, random_ticket
+from sim.reports.history import rounds
+from sw import ticket
+from tests.random_networks import random_ticket
 
 HISTORY = [
     {"keep": 1.0, "images": 64, "ticks": 1, "validation_accuracy": 0.5, "weight_sparsity": 0.0},
@@ -27,16 +27,6 @@ def with_rounds(seed: int = 1, **options) -> ticket.Ticket:
         result.history_nnz[name][0] = mask[0].size
         result.history_nnz[name][1] = rng.integers(0, mask[0].size + 1, len(mask))
     return result
-
-
-def test_maps_of_the_networks():
-    assert output_sides(SMALL) == {"conv1": 32, "conv2": 32, "conv3": 8, "conv4": 8, "fc": 1}
-    resnet = output_sides(networks.build("resnet19"))
-    assert resnet["conv2"] == resnet["conv3_shortcut"] == resnet["conv3"] == 16
-    assert resnet["fc1"] == 4  # P = 16: summed over the map, then averaged
-    assert resnet["fc2"] == 1
-    vgg = output_sides(networks.build("vgg16"))
-    assert list(vgg.values()) == [32, 32, 16, 16, 8, 8, 8, 4, 4, 4, 2, 2, 2, 1]
 
 
 @pytest.mark.parametrize("n_pe", [None, 5])

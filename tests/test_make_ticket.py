@@ -84,7 +84,7 @@ def test_the_ticket_holds_what_was_trained(checkpoint, dataset, monkeypatch, tmp
     loaded = ticket.load(tmp_path / "t.npz")
     state = torch.load(checkpoint, weights_only=True)
     for p in loaded.parameters:
-        name = p.layer.name
+        name = p.name
         assert np.array_equal(p.weight, state["network"][f"weights.{name}.weight"].numpy())
         assert np.array_equal(p.bias, state["network"][f"weights.{name}.bias"].numpy())
         if name != "fc":

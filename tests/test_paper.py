@@ -67,17 +67,16 @@ def test_a_study_is_what_the_golden_model_counts(folder, pair):
     network = quantize(ticket.load(folder / "lth.npz"), pair.lth.config)
     images, _ = first_images("cifar10", 2)
     runs = [golden.run(network, spikes) for spikes in golden.first_layer_spikes(network, images)]
-    names = [layer.layer.name for layer in network.array]
+    names = [source.name for layer in network.array for source in layer.learned]
     assert [layer.load.name for layer in pair.lth.layers] == names
     for layer in pair.lth.layers:
-        name = layer.load.name
-        counted = np.mean([run[name].accumulates for run in runs])
+        host, name = layer.compiled.name, layer.load.name
+        counted = np.mean([run[host].filter_accumulates[name].sum() for run in runs])
         assert layer.accumulates == pytest.approx(counted)
         assert layer.spike_sparsity == pytest.approx(1 - counted / layer.load.work)
     total = pair.lth.totals
     assert total["work"] == 4 * sum(
-        layer.load.positions * int(filter_nnz(layer.integer.mask).sum())
-        for layer in pair.lth.layers
+        layer.load.positions * int(filter_nnz(layer.source.mask).sum()) for layer in pair.lth.layers
     )
     assert pair.lth.energy(0.21) == pytest.approx(
         total["accumulates"] + 0.21 * (total["work"] + total["idle"])
@@ -102,7 +101,7 @@ def test_energy_by_component_is_of_the_counters(pair):
 
 def test_accesses_of_the_paper_are_of_masks_and_maps(pair):
     accesses = pair.lth.accesses("paper")
-    words = [wsp.lengths(layer.integer.mask).sum() for layer in pair.lth.layers]
+    words = [wsp.lengths(layer.source.mask).sum() for layer in pair.lth.layers]
     assert accesses.dram["weights"] == sum(-(-16 * n // 64) for n in words)
     assert accesses.spad_writes == sum(words)
     assert accesses.dram_total < pair.lth.dense_accesses().dram_total

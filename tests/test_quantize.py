@@ -1,5 +1,7 @@
 """Fixed point: each constraint of a scale, overflow under the worst inputs, folding."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 from hw.config import Config
 from hw.neuron import NEURONS, Complement, Lossless, Shift
 from sim.models import golden
-from sw.networks import Layer
+from sw.layers import IMAGE, LIF, conv, linear
 from sw.quantize import (
     Folded,
     IntegerLayer,
@@ -17,7 +19,7 @@ from sw.quantize import (
     quantize_layer,
     ticket_config,
 )
-from tests.random_networks import RESIDUAL, conv, random_ticket
+from tests.random_networks import RESIDUAL, random_ticket, with_own
 from tests.soak import times
 
 configs = st.builds(
@@ -36,22 +38,15 @@ def quantized(draw, *, classifier: bool = False) -> tuple[IntegerLayer, Config]:
     config = draw(configs)
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     filters, channels = draw(st.integers(1, 5)), draw(st.integers(1, 40))
-    layer = Layer(
-        name="layer",
-        kind="linear" if classifier else "conv",
-        in_channels=channels,
-        out_channels=filters,
-        kernel=1 if classifier else 3,
-        input="image",
-    )
-    mask = rng.random(layer.weight_shape) < draw(st.sampled_from([0, 0.02, 0.3, 1]))
+    layer = conv("layer", (channels, filters), IMAGE)
+    if classifier:
+        layer = linear("layer", (channels, filters), IMAGE)
+    mask = rng.random(layer.own.weight_shape(filters)) < draw(st.sampled_from([0, 0.02, 0.3, 1]))
     spread = draw(st.sampled_from([0, 1, 5, 30]))
     weight = rng.normal(0, 1, mask.shape) * np.exp(rng.normal(0, spread, mask.shape)) * mask
     weight *= rng.random(mask.shape) < 0.9
     bias = rng.normal(0, draw(st.sampled_from([0, 1, 1e4])), filters)
-    return quantize_layer(Folded(layer, weight, mask, bias), config, classifier=classifier)[
-        layer.name
-    ], config
+    return quantize_layer(layer, (Folded(layer.own, weight, mask, bias),), config), config
 
 
 def violated(integer: IntegerLayer, scale: np.ndarray, config: Config) -> list[set[str]]:
@@ -61,7 +56,7 @@ def violated(integer: IntegerLayer, scale: np.ndarray, config: Config) -> list[s
     for k, s in enumerate(scale):
         broken = set()
         weights = []
-        for w in integer.float_weight[k][integer.mask[k]]:
+        for w in integer.own.float_weight[k][integer.own.mask[k]]:
             rounded = abs(int(np.rint(w * s)))
             if rounded > 2 ** (config.weight_bits - 1) - 1:
                 broken.add("a")
@@ -103,14 +98,13 @@ def test_classifier_rows_share_the_largest_scale(case):
 @settings(deadline=None, max_examples=times(150))
 def test_integers_are_rounded_and_never_zero_in_the_mask(case):
     integer, _ = case
+    own = integer.own
     scale = integer.scale[:, None, None, None]
-    rounded = np.rint(integer.float_weight * scale)
-    assert np.array_equal(integer.weight != 0, integer.mask)
-    replaced = integer.mask & (rounded == 0)
-    assert np.array_equal(integer.weight[~replaced], rounded[~replaced])
-    assert np.array_equal(
-        integer.weight[replaced], np.where(integer.float_weight[replaced] < 0, -1, 1)
-    )
+    rounded = np.rint(own.float_weight * scale)
+    assert np.array_equal(own.weight != 0, own.mask)
+    replaced = own.mask & (rounded == 0)
+    assert np.array_equal(own.weight[~replaced], rounded[~replaced])
+    assert np.array_equal(own.weight[replaced], np.where(own.float_weight[replaced] < 0, -1, 1))
     assert np.array_equal(integer.bias, np.rint(integer.float_bias * integer.scale))
     assert np.array_equal(integer.threshold, np.rint(integer.scale))
 
@@ -120,7 +114,7 @@ def test_integers_are_rounded_and_never_zero_in_the_mask(case):
 def test_no_input_overflows(case, data):
     """Drive neurons with their worst inputs: all of one sign, then any, without a reset between."""
     integer, config = case
-    weight = integer.weight.reshape(len(integer.weight), -1).astype(object)
+    weight = integer.own.weight.reshape(len(integer.bias), -1).astype(object)
     bound = 2 ** (config.accumulator_bits - 1)
     for k, row in enumerate(weight):
         bias = int(integer.bias[k])
@@ -149,22 +143,20 @@ def test_no_input_overflows(case, data):
 
 def test_each_constraint_can_be_the_one_that_binds():
     config = Config()
-    layer = Layer(
-        name="layer", kind="linear", in_channels=1000, out_channels=3, kernel=1, input="image"
-    )
+    layer = linear("layer", (1000, 3), IMAGE, neuron=LIF)
     weight = np.zeros((3, 1000))
     weight[0, 0] = 2.0  # (a): a scale of 32767.5 / 2
     weight[1] = 1.0  # (b): 1000 equal weights
     weight[2, 0] = 1e-6  # (c)
-    integer = quantize_layer(Folded(layer, weight, weight != 0, np.zeros(3)), config)[layer.name]
-    assert integer.weight[0, 0] == 32767
+    integer = quantize_layer(layer, (Folded(layer.own, weight, weight != 0, np.zeros(3)),), config)
+    assert integer.own.weight[0, 0] == 32767
     assert integer.threshold[0] == 16384
-    extent = 1000 * int(integer.weight[1, 0])
+    extent = 1000 * int(integer.own.weight[1, 0])
     assert extent + (extent + (extent + extent // 4) // 4) // 4 < 2**23
     extent += 1000
     assert extent + (extent + (extent + extent // 4) // 4) // 4 >= 2**23
     assert integer.threshold[2] == 2**23 - 1
-    assert integer.weight[2, 0] == 8
+    assert integer.own.weight[2, 0] == 8
 
 
 @pytest.mark.parametrize("mode", NEURONS)
@@ -186,30 +178,31 @@ def test_the_bound_is_met_to_the_last_bit(mode, ticks):
             return hi <= 32767 and lo >= -32768
 
         largest = next(a for a in range(32767, 0, -1) if inside(a))
-        weight = np.zeros(layer.weight_shape)
-        folded = Folded(layer, weight, weight != 0, np.ones(1))
-        integer = quantize_layer(folded, config)[layer.name]
+        weight = np.zeros(layer.own.weight_shape(1))
+        folded = Folded(layer.own, weight, weight != 0, np.ones(1))
+        integer = quantize_layer(layer, (folded,), config)
         assert integer.bias[0] == largest, config
 
 
 def test_too_many_weights_for_the_accumulator_is_an_error():
     layer = conv("wide", (3641, 1), "image")
-    mask = np.ones(layer.weight_shape, bool)
+    mask = np.ones(layer.own.weight_shape(1), bool)
+    folded = Folded(layer.own, mask * 1.0, mask, np.zeros(1))
     with pytest.raises(
         ValueError, match="layer wide, filter 0: 32769 weights can overflow 16 bits"
     ):
-        quantize_layer(Folded(layer, mask * 1.0, mask, np.zeros(1)), Config(accumulator_bits=16))
+        quantize_layer(layer, (folded,), Config(accumulator_bits=16))
 
 
 @pytest.mark.parametrize("neuron", [Shift(2), Complement(2), Lossless()])
 def test_folding_keeps_the_neurons_spikes(neuron):
     """The folded network at v = leak v + x fires as the trained one at v = leak v + gain bn(x)."""
-    p = random_ticket(3).parameters[1]
+    p = random_ticket(3, leak=neuron.factor).parameters[1]
     rng = np.random.default_rng(0)
     x = rng.normal(0, 1, p.weight[0].size)
     raw = p.weight.reshape(len(p.weight), -1) @ x + p.bias
     norm = (raw - p.norm.mean) / np.sqrt(p.norm.var + p.norm.eps) * p.norm.weight + p.norm.bias
-    weight, bias = fold(p, neuron)
+    weight, bias = fold(p)
     assert weight.dtype == bias.dtype == np.float64
     gain = {"shift": 0.75, "complement": 0.25, "none": 1}[neuron.name]
     folded = weight.reshape(len(weight), -1) @ x + bias
@@ -219,7 +212,7 @@ def test_folding_keeps_the_neurons_spikes(neuron):
 def test_classifier_has_no_gain():
     ticket = random_ticket(3)
     p, integer = ticket.parameters[-1], quantize(ticket, Config()).array[-1]
-    assert np.array_equal(integer.float_weight, p.weight)
+    assert np.array_equal(integer.own.float_weight, p.weight)
     assert np.array_equal(integer.float_bias, p.bias)
     assert integer.threshold is None
 
@@ -231,21 +224,13 @@ def test_integer_network_follows_the_float_network():
     rng = np.random.default_rng(1)
     spikes = golden.first_layer_spikes(network, rng.integers(0, 256, (1, 3, 32, 32), np.uint8))[0]
     for integer in network.array[:-1]:
-        result = golden.run_layer(integer, spikes, network.neuron)
-        exact = golden.run_layer(
-            IntegerLayer(
-                integer.layer,
-                np.rint(integer.float_weight * 2**28).astype(np.int64),
-                integer.mask,
-                np.rint(integer.float_bias * 2**28).astype(np.int64),
-                np.full(len(integer.bias), 2**28),
-                integer.scale,
-                integer.float_weight,
-                integer.float_bias,
-            ),
-            spikes,
-            network.neuron,
+        result = golden.run_layer(integer, [spikes], network.neuron)
+        finer = replace(
+            with_own(integer, weight=np.rint(integer.own.float_weight * 2**28).astype(np.int64)),
+            bias=np.rint(integer.float_bias * 2**28).astype(np.int64),
+            threshold=np.full(len(integer.bias), 2**28),
         )
+        exact = golden.run_layer(finer, [spikes], network.neuron)
         assert 0.02 < exact.output.mean() < 0.98
         assert (result.output != exact.output).mean() < 1e-3
         spikes = result.output
@@ -259,7 +244,7 @@ def test_ticket_config_matches_the_leak(mode):
     assert found.neuron.factor == config.neuron.factor
     assert (found.weight_bits, found.ticks) == (8, 2)
     network = quantize(ticket, found)
-    assert max(np.abs(layer.weight).max() for layer in network.array) == 127
+    assert max(np.abs(layer.own.weight).max() for layer in network.array) == 127
 
 
 def test_another_leak_is_refused():
@@ -275,13 +260,11 @@ def test_what_a_shortcut_adds_has_the_neurons_scale(weight_bits):
     config = Config(weight_bits=weight_bits)
     made = random_ticket(4, layers=RESIDUAL, weight_bits=weight_bits)
     network = quantize(made, config)
-    by_name = {i.layer.name: i for i in network.array}
     limit, bound = 2 ** (weight_bits - 1) - 1, 2**23
 
-    def allowed(host, others, positions, k, scale):
-        rows = [i.float_weight[k][i.mask[k]] for i in (host, *others)]
-        if host.shortcut is not None:
-            rows.append(np.array([0.75]))
+    def allowed(host, positions, k, scale):
+        rows = [s.float_weight[k][s.mask[k]] for s in host.learned]
+        rows += [np.array([0.75]) for _ in host.identities]
         integers = np.maximum(np.abs(np.rint(np.concatenate(rows) * scale)), 1)
         extent = positions * integers.sum() + abs(np.rint(host.float_bias[k] * scale))
         hi = lo = 0
@@ -290,34 +273,30 @@ def test_what_a_shortcut_adds_has_the_neurons_scale(weight_bits):
         return integers.max() <= limit and hi < bound and lo >= -bound and round(scale) < bound
 
     for host in network.array:
-        name = host.layer.name
         if host.threshold is None:
             continue
-        others = [by_name[host.layer.shortcut_input]] if host.layer.shortcut == "conv" else []
-        positions = 16 if name == "fc1" else 1
-        for other in others:
-            assert np.array_equal(other.scale, host.scale)
-            assert not other.bias.any()
-        if host.shortcut is not None:
-            assert np.array_equal(host.shortcut, np.maximum(np.rint(0.75 * host.scale), 1))
-        assert (host.shortcut is not None) == (host.layer.shortcut == "identity")
+        positions = 16 if host.name == "fc1" else 1
+        for identity in host.identities:
+            assert np.array_equal(identity.weight, np.maximum(np.rint(0.75 * host.scale), 1))
         for k, scale in enumerate(host.scale):
-            assert allowed(host, others, positions, k, scale), (name, k)
-            assert not allowed(host, others, positions, k, np.nextafter(scale, np.inf)), (name, k)
+            assert allowed(host, positions, k, scale), (host.name, k)
+            assert not allowed(host, positions, k, np.nextafter(scale, np.inf)), (host.name, k)
+    assert [len(host.learned) for host in network.array].count(2) == 2
+    assert sum(len(host.identities) for host in network.array) == 2
 
 
 def test_a_shortcuts_bias_is_its_hosts():
     made = random_ticket(4, layers=RESIDUAL)
     network = quantize(made, Config())
-    parameters = {p.layer.name: p for p in made.parameters}
-    host = next(i for i in network.array if i.layer.name == "conv3")
-    biases = [fold(parameters[n], Shift(2))[1] for n in ("conv3", "conv3_shortcut")]
+    parameters = {p.name: p for p in made.parameters}
+    host = next(i for i in network.array if i.name == "conv3")
+    biases = [fold(parameters[n])[1] for n in ("conv3", "conv3_shortcut")]
     np.testing.assert_allclose(host.float_bias, biases[0] + biases[1])
 
 
 def test_an_average_divides_the_weights():
     p = random_ticket(4, layers=RESIDUAL).parameters[-2]
-    weight, bias = fold(p, Shift(2), positions=16)
-    whole, same = fold(p, Shift(2))
+    weight, bias = fold(p, positions=16)
+    whole, same = fold(p)
     np.testing.assert_allclose(16 * weight, whole)
     np.testing.assert_array_equal(bias, same)

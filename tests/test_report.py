@@ -34,8 +34,8 @@ def made_ticket(empty=None):
     if empty is None:
         return made
     parameters = tuple(
-        Parameters(p.layer, p.weight * 0, p.mask & False, p.bias, p.norm)
-        if p.layer.name == empty
+        Parameters(p.layer, p.source, p.weight * 0, p.mask & False, p.bias, p.norm)
+        if p.name == empty
         else p
         for p in made.parameters
     )
@@ -62,13 +62,13 @@ def made_run(name="uticket", empty=None):
                 {
                     "steps": np.zeros(4, int),
                     "shortcut_accumulates": np.zeros(4, int),
-                    "accumulates": np.full(4, 0 if layer.integer.layer.name == empty else 10 + i),
+                    "accumulates": np.full(4, 0 if layer.name == empty else 10 + i),
                     **counters,
                 }
                 for layer in program.layers
             ),
             accumulates=tuple(
-                0 if layer.integer.layer.name == empty else 4 * (10 + i) for layer in program.layers
+                0 if layer.name == empty else 4 * (10 + i) for layer in program.layers
             ),
             input_zeros=(90 - 10 * i,) * layers,
             inputs=(100,) * layers,

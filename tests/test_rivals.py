@@ -16,14 +16,15 @@ from sim.rivals.base import Task
 from sim.rivals.gospa import GoSPA
 from sim.rivals.n_of_m import n_of_m_mask
 from sw.balance import filter_nnz
-from tests.random_networks import conv, random_layer, random_spikes
+from sw.layers import conv
+from tests.random_networks import random_layer, random_spikes
 
 
 def task(nnz, *, size=16, positions=10):
     """A 1x1 layer whose filters have `nnz` weights, the first ones."""
     mask = np.arange(size) < np.array(nnz)[:, None]
-    layer = conv("l", (size, len(nnz)), "image", kernel=1, padding=0)
-    return Task(layer=layer, mask=mask, positions=positions)
+    layer = conv("l", (size, len(nnz)), "image", kernel=1)
+    return Task(source=layer.own, mask=mask, positions=positions)
 
 
 def masked():
@@ -60,8 +61,8 @@ def test_pairing_chunk_by_chunk_by_hand():
     mask = np.zeros((4, 256), bool)
     for k, (first, second) in enumerate([(9, 1), (5, 2), (1, 6), (1, 3)]):
         mask[k, :first] = mask[k, 128 : 128 + second] = True
-    layer = conv("l", (256, 4), "image", kernel=1, padding=0)
-    one = rivals()["GB-H"].load(Task(layer=layer, mask=mask, positions=1), 2)
+    layer = conv("l", (256, 4), "image", kernel=1)
+    one = rivals()["GB-H"].load(Task(source=layer.own, mask=mask, positions=1), 2)
     # chunk 1: 9 5 1 1 -> 10 and 6; chunk 2: 6 3 2 1 -> 7 and 5, 7 to the PE that has 6
     assert figures(one)[:2] == (28, 15)
 
@@ -107,9 +108,9 @@ def spiking(seed, stride=1, kernel=3, side=7, rate=0.3):
     integer = random_layer(rng, layer, density=0.3)
     spikes = random_spikes(rng, (4, 5, side, side), rate)
     return integer, Task(
-        layer=layer,
-        mask=integer.mask,
-        positions=layer.output_side(side) ** 2,
+        source=layer.own,
+        mask=integer.own.mask,
+        positions=layer.own.output(side, side)[0] ** 2,
         spikes=spikes,
     )
 
@@ -118,7 +119,7 @@ def spiking(seed, stride=1, kernel=3, side=7, rate=0.3):
 def test_loas_counts_what_the_golden_model_counts(stride, kernel, side):
     integer, one = spiking(1, stride, kernel, side)
     awake = np.repeat(one.spikes.any(axis=0)[None], 4, axis=0).astype(np.uint8)
-    counted = golden.run_layer(integer, awake, Config().neuron).filter_accumulates // 4
+    counted = golden.run_layer(integer, [awake], Config().neuron).filter_accumulates["l"] // 4
     groups = np.append(counted, [0]).reshape(3, 4)
     assert figures(rivals()["LoAS"].load(one, 4))[:2] == (counted.sum(), groups.max(axis=1).sum())
     assert GoSPA().load(one, 4).busy == counted.sum()

@@ -25,17 +25,17 @@ from sim.models.eq3 import load_technology
 from sim.rtl import checks, runner
 from sim.rtl.harness import RtlError
 from sw import ticket
-from sw.networks import Layer
+from sw.layers import IMAGE, Pool, Reduce, conv, identity, linear
 from sw.quantize import quantize
-from tests.random_networks import conv, random_ticket
+from tests.random_networks import random_ticket, shortcut
 
 NETWORK = (
-    conv("conv1", (3, 8), "image", pool="max2"),
-    conv("conv2", (8, 6), "conv1", pool="max2"),
+    conv("conv1", (3, 8), IMAGE, pool=Pool.MAX2),
+    conv("conv2", (8, 6), "conv1", pool=Pool.MAX2),
     conv("conv3", (6, 5), "conv2", stride=2),
-    conv("conv4", (5, 9), "conv3", pool="max2"),
-    conv("conv5", (9, 7), "conv4", pool="max2"),
-    Layer(name="fc", kind="linear", in_channels=7, out_channels=10, kernel=1, input="conv5"),
+    conv("conv4", (5, 9), "conv3", pool=Pool.MAX2),
+    conv("conv5", (9, 7), "conv4", pool=Pool.MAX2),
+    linear("fc", (7, 10), "conv5"),
 )
 ARRAY = [layer.name for layer in NETWORK[1:]]
 YAML = """
@@ -131,20 +131,19 @@ def test_a_run_proves_reports_and_dumps(uticket, tmp_path, tickets):
         for name, expected in golden.run(network, spikes).items():
             assert maps[f"{name}.input"].dtype == np.uint8
             assert maps[f"{name}.output"].dtype == (np.int32 if name == "fc" else np.uint8)
-            assert np.array_equal(maps[f"{name}.input"], expected.input)
+            assert np.array_equal(maps[f"{name}.input"], expected.inputs[name])
             assert np.array_equal(maps[f"{name}.output"], expected.output)
         assert golden.predict(maps["fc.output"]) == total["predictions"][0]
 
 
 BLOCKS = (
-    conv("conv1", (3, 8), "image", pool="max2"),
+    conv("conv1", (3, 8), IMAGE, pool=Pool.MAX2),
     conv("conv2", (8, 6), "conv1", stride=2),
-    conv("conv3_shortcut", (8, 6), "conv1", kernel=1, padding=0, stride=2),
-    conv("conv3", (6, 6), "conv2", shortcut="conv", shortcut_input="conv3_shortcut"),
+    conv("conv3", (6, 6), "conv2", more=(shortcut("conv3_shortcut", 8, "conv1", stride=2),)),
     conv("conv4", (6, 9), "conv3"),
-    conv("conv5", (9, 6), "conv4", pool="max2", shortcut="identity", shortcut_input="conv3"),
-    conv("fc1", (6, 7), "conv5", kernel=1, padding=0, pool="avg"),
-    Layer(name="fc2", kind="linear", in_channels=7, out_channels=10, kernel=1, input="fc1"),
+    conv("conv5", (9, 6), "conv4", pool=Pool.MAX2, more=(identity("i", "conv3", 6),)),
+    conv("fc1", (6, 7), "conv5", kernel=1, reduce=Reduce.MEAN),
+    linear("fc2", (7, 10), "fc1"),
 )
 
 
@@ -161,16 +160,15 @@ def test_shortcuts_have_rows_and_their_hosts_the_cycles(uticket, tmp_path, metho
     assert (status, err) == (0, "")
     content = json.loads((tmp_path / "sim" / "ticket" / "report.json").read_text())
     rows = {row["name"]: row for row in content["layers"]}
-    assert list(rows) == [layer.name for layer in BLOCKS[1:]]
+    assert list(rows) == [source.name for layer in BLOCKS[1:] for source in layer.learned]
     network = quantize(ticket.load(path), PRESETS["tiny"])
     spikes = golden.first_layer_spikes(network, first_images("cifar10", 1)[0])[0]
     expected = golden.run(network, spikes)
-    for integer in network.array:
-        name = integer.layer.name
+    for host, name in ((i.name, source.name) for i in network.array for source in i.learned):
         row, positions = rows[name], {"conv2": 64, "fc1": 16, "fc2": 1}.get(name, 64)
         assert row["positions"] == positions
         assert row["work"] == 2 * positions * row["nnz"]
-        assert row["accumulates"] == expected[name].accumulates
+        assert row["accumulates"] == expected[host].filter_accumulates[name].sum()
         assert (row["rtl_cycles"] == 0) == (row["model_cycles"] == 0) == (name == "conv3_shortcut")
     with (tmp_path / "sim" / "ticket" / "counters.csv").open() as file:
         counters = list(csv.DictReader(file))

@@ -24,8 +24,8 @@ from sim.explore.spec import Point, Spec, load_spec
 from sim.models.cycles import predict
 from sw.balance import filter_nnz
 from sw.compile import compile_network
-from sw.networks import Layer, build
-from tests.random_networks import conv
+from sw.layers import IMAGE, conv, linear
+from sw.networks import build
 
 DRAWS = Draws(1, 0.25, 0.85)
 POINT = Point(
@@ -104,9 +104,9 @@ def test_a_row_is_what_the_models_say():
     row = evaluate(POINT, DRAWS)
     assert list(row) == list(COLUMNS)
     network = synthetic.synthetic_network("vgg16", sparsity=0.99, policy="random", n_pe=16)
-    program = compile_network(network, POINT.config, input_side=32)
+    program = compile_network(network, POINT.config)
     assert row["cycles"] == sum(layer.cycles for layer in predict(program))
-    assert row["nnz"] == sum(int(layer.mask.sum()) for layer in network.array)
+    assert row["nnz"] == sum(int(layer.filter_nnz.sum()) for layer in network.array)
     assert row["weight_sparsity"] == pytest.approx(0.99, abs=2e-4)
     assert row["bound_cycles"] <= row["cycles"]
     assert row["energy"] == pytest.approx(row["work"] * 0.15 + 0.21 * (row["work"] + row["idle"]))
@@ -117,8 +117,11 @@ def test_a_row_is_what_the_models_say():
 
 
 def test_what_the_array_cannot_hold_has_a_note(monkeypatch):
-    wide = (conv("conv1", (3, 600), "image"), conv("conv2", (600, 8), "conv1"),
-            Layer(name="fc", kind="linear", in_channels=8, out_channels=2, kernel=1, input="conv2"))  # fmt: skip
+    wide = (
+        conv("conv1", (3, 600), IMAGE),
+        conv("conv2", (600, 8), "conv1"),
+        linear("fc", (8 * 32 * 32, 2), "conv2"),
+    )
     monkeypatch.setitem(synthetic.build.__globals__["NETWORKS"], "wide", lambda **_: wide)
     row = evaluate(replace(POINT, network="wide"), DRAWS)
     assert "needs" in row["note"]
@@ -131,11 +134,11 @@ def test_masks_of_one_sparsity_differ_only_by_balancing():
         for policy in ("none", "sort", "random")
     }
     for none, sort, random in zip(*(network.array for network in made.values()), strict=True):
-        assert np.array_equal(none.mask, sort.mask)
-        assert abs(int(none.mask.sum()) - int(random.mask.sum())) <= 8
-    counts = filter_nnz(made["none"].array[8].mask)
+        assert np.array_equal(none.own.mask, sort.own.mask)
+        assert abs(int(none.own.mask.sum()) - int(random.own.mask.sum())) <= 8
+    counts = filter_nnz(made["none"].array[8].own.mask)
     assert np.std(np.log(counts)) == pytest.approx(0.25, abs=0.1)
-    assert len(set(filter_nnz(made["random"].array[8].mask)[:16].tolist())) == 1
+    assert len(set(filter_nnz(made["random"].array[8].own.mask)[:16].tolist())) == 1
 
 
 def test_resnet_is_swept_too():

@@ -12,19 +12,18 @@ from sw import prune, schedules
 from sw.balance import filter_nnz
 from sw.datasets import Dataset
 from sw.devices import Devices
-from sw.networks import Layer
+from sw.layers import IMAGE, Pool, conv, linear
 from sw.schedules import Round, Schedule
 from sw.train import Trainer
-from tests.random_networks import conv
 
 LAYERS = (
-    conv("conv1", (3, 8), "image", pool="max2"),
-    conv("conv2", (8, 12), "conv1", pool="max2"),
-    conv("conv3", (12, 16), "conv2", pool="max2"),
+    conv("conv1", (3, 8), IMAGE, pool=Pool.MAX2),
+    conv("conv2", (8, 12), "conv1", pool=Pool.MAX2),
+    conv("conv3", (12, 16), "conv2", pool=Pool.MAX2),
 )
 
 
-FC = Layer(name="fc", kind="linear", in_channels=16, out_channels=10, kernel=1, input="conv3")
+FC = linear("fc", (16, 10), "conv3")
 NETWORK = (*LAYERS, FC)
 SCHEDULE = Schedule(
     dense=(Round(keep=1.0, images=64, ticks=1, learning_rate=0.05),),

@@ -102,8 +102,12 @@ def test_contents_are_the_contracts(tmp_path):
     assert all(needed <= set(row) for row in rows)
     for layer in SMALL[1:]:
         w, scale = out[f"{layer.name}.weight"], out[f"{layer.name}.scale"]
-        assert w.shape == out[f"{layer.name}.weight_int"].shape == layer.weight_shape
-        assert scale.shape == out[f"{layer.name}.bias_int"].shape == (layer.out_channels,)
+        assert (
+            w.shape
+            == out[f"{layer.name}.weight_int"].shape
+            == layer.own.weight_shape(layer.filters)
+        )
+        assert scale.shape == out[f"{layer.name}.bias_int"].shape == (layer.filters,)
         back = out[f"{layer.name}.weight_int"] / scale.reshape(-1, *[1] * (w.ndim - 1))
         half = 0.5 / scale.reshape(-1, *[1] * (w.ndim - 1))
         assert np.all(np.abs(back - w) <= half * 1.001 + (np.abs(w) < half) * half)

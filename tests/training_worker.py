@@ -14,15 +14,14 @@ import torch
 from sw import train
 from sw.datasets import Dataset
 from sw.devices import Devices, connected
-from sw.networks import Layer
+from sw.layers import IMAGE, Pool, conv, linear
 from sw.schedules import Round, Schedule
-from tests.random_networks import conv
 
 NETWORK = (
-    conv("conv1", (3, 8), "image", pool="max2"),
-    conv("conv2", (8, 12), "conv1", pool="max2"),
-    conv("conv3", (12, 16), "conv2", pool="max2"),
-    Layer(name="fc", kind="linear", in_channels=16, out_channels=10, kernel=1, input="conv3"),
+    conv("conv1", (3, 8), IMAGE, pool=Pool.MAX2),
+    conv("conv2", (8, 12), "conv1", pool=Pool.MAX2),
+    conv("conv3", (12, 16), "conv2", pool=Pool.MAX2),
+    linear("fc", (16, 10), "conv3"),
 )
 SCHEDULES = {
     "long": Schedule(

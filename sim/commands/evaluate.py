@@ -31,12 +31,14 @@ def command(ticket: Path, images: int | None, threads: int | None, write: bool) 
         raise BadInput("Numba is missing; `make train` installs it") from None
     from sim.images import first_images
     from sim.reports.progress import Steps
-    from sw.datasets import load_test
+    from sw.datasets import STATISTICS, load_test
     from sw.quantize import quantize, ticket_config
     from sw.ticket import load, save
 
     loaded = load(ticket)
-    name = loaded.metadata["dataset"]
+    name = loaded.metadata.get("dataset")
+    if name not in STATISTICS:
+        raise BadInput(f"{ticket}: dataset = {name!r}; allowed: {', '.join(STATISTICS)}")
     pixels, labels = first_images(name, images) if images else load_test(name)
     network = quantize(loaded, ticket_config(loaded))
     with Steps(1) as steps:
@@ -48,11 +50,15 @@ def command(ticket: Path, images: int | None, threads: int | None, write: bool) 
         **dict(zip(("accuracy", "accuracy_quantized"), measured, strict=True)),
         "test_images": len(labels),
     }
-    stated = {what: loaded.metadata[what] for what in found}
+    stated = {what: loaded.metadata.get(what) for what in found}
     for what, value in found.items():
-        click.echo(f"{what:20}{value:<10g}stated: {stated[what]:g}")
+        click.echo(f"{what:20}{value:<10g}stated: {_shown(stated[what])}")
     if write:
         save(replace(loaded, metadata={**loaded.metadata, **found}), ticket)
         click.echo(f"wrote {ticket}")
         return 0
     return int(stated != found and stated["test_images"] == found["test_images"])
+
+
+def _shown(value: float | None) -> str:
+    return "nothing" if value is None else f"{value:g}"

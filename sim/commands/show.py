@@ -54,7 +54,7 @@ def command(
     for path, ticket, story in zip(tickets, loaded, stories, strict=True):
         if len(tickets) > 1:
             click.echo(f"{path}\n")
-        _print(ticket, story, n_pe or ticket.metadata["n_pe"])
+        _print(ticket, story, n_pe or ticket.metadata.get("n_pe") or 16)
     if plot:
         from sim.reports.plots import rounds_plot
 
@@ -75,7 +75,8 @@ def with_balance(metadata: dict, story: list[RoundStory]) -> dict:
 
 
 def _name(ticket: Ticket) -> str:
-    return f"{ticket.metadata['network']} {ticket.metadata['dataset']} {ticket.metadata['method']}"
+    known = (ticket.metadata.get(what) for what in ("network", "dataset", "method"))
+    return " ".join(filter(None, known)) or "ticket"
 
 
 def _print(ticket: Ticket, story: list[RoundStory], n_pe: int) -> None:

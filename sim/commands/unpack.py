@@ -27,27 +27,32 @@ def command(ticket: Path, out: Path) -> None:
 
     loaded = load(ticket)
     write_npz(out, unpacked(quantize(loaded, ticket_config(loaded))))
-    click.echo(f"{out}: {len(loaded.layers)} layers")
+    click.echo(f"{out}: {len(loaded.parameters)} layers")
 
 
 def unpacked(network: IntegerNetwork) -> dict[str, np.ndarray]:
-    """The arrays of the file, by name (design, section 7)."""
+    """The arrays of the file, by name (docs/formats.md)."""
     import json
 
     import numpy as np
 
-    first = network.layers[0].name
-    arrays = {f"{first}.weight": network.first_weight, f"{first}.bias": network.first_bias}
-    for integer in network.array:
-        name = integer.layer.name
-        arrays[f"{name}.weight"] = integer.float_weight
-        arrays[f"{name}.bias"] = integer.float_bias
-        arrays[f"{name}.weight_int"] = integer.weight
-        arrays[f"{name}.bias_int"] = integer.bias
-        if integer.threshold is not None:
-            arrays[f"{name}.threshold_int"] = integer.threshold
-        arrays[f"{name}.scale"] = integer.scale
-        if integer.shortcut is not None:
-            arrays[f"{name}.shortcut_int"] = integer.shortcut
-    arrays["network"] = np.array(json.dumps([layer.to_dict() for layer in network.layers]))
+    from sw.ticket_v1 import rows_of
+
+    arrays: dict[str, np.ndarray] = {}
+    if network.host is not None:
+        first = network.host.layer.name
+        arrays = {f"{first}.weight": network.host.weight, f"{first}.bias": network.host.bias}
+    for layer in network.array:
+        for source in layer.learned:
+            own, name = source is layer.own, source.name
+            arrays[f"{name}.weight"] = source.float_weight
+            arrays[f"{name}.bias"] = layer.float_bias if own else np.zeros_like(layer.float_bias)
+            arrays[f"{name}.weight_int"] = source.weight
+            arrays[f"{name}.bias_int"] = layer.bias if own else np.zeros_like(layer.bias)
+            if own and layer.threshold is not None:
+                arrays[f"{name}.threshold_int"] = layer.threshold
+            arrays[f"{name}.scale"] = layer.scale
+        for identity in layer.identities:
+            arrays[f"{layer.name}.shortcut_int"] = identity.weight
+    arrays["network"] = np.array(json.dumps(rows_of(network.description)))
     return arrays

@@ -12,8 +12,9 @@ import numpy as np
 
 from hw.neuron import Shift
 from sw.balance import balance
-from sw.networks import Layer, build, shortcut_convolutions
-from sw.quantize import IntegerLayer, IntegerNetwork
+from sw.layers import Layer
+from sw.networks import build, images
+from sw.quantize import HostLayer, IntegerLayer, IntegerNetwork, IntegerSource
 
 NOTHING = np.zeros(0)
 
@@ -36,48 +37,55 @@ def synthetic_network(
     layers = build(name)
     draw = np.random.default_rng([seed, zlib.crc32(name.encode()), round(sparsity * 1e9)])
     move = np.random.default_rng([seed, n_pe])
-    hosts = shortcut_convolutions(layers)
     masks = {}
     for layer in layers[1:]:
-        mask = drawn_mask(layer, sparsity, spread, draw)
-        if layer.kind == "conv":
-            mask = balance(mask, n_pe=n_pe, policy=policy, rng=move)
-        masks[layer.name] = mask
+        for source in layer.learned:
+            mask = drawn_mask(source.weight_shape(layer.filters), sparsity, spread, draw)
+            if source.kernel is not None:
+                mask = balance(mask, n_pe=n_pe, policy=policy, rng=move)
+            masks[source.name] = mask
+    first, filters = layers[0], layers[0].filters
+    host = HostLayer(first, np.zeros(first.own.weight_shape(filters)), np.zeros(filters))
     return IntegerNetwork(
-        layers=layers,
-        first_weight=np.zeros(layers[0].weight_shape),
-        first_bias=np.zeros(layers[0].out_channels),
-        array=tuple(
-            _integer(layer, masks[layer.name], raw=layer is layers[-1] or layer.name in hosts)
-            for layer in layers[1:]
-        ),
-        dataset="cifar10",
+        input=images("cifar10"),
+        host=host,
+        array=tuple(_integer(layer, masks) for layer in layers[1:]),
         ticks=ticks,
         neuron=Shift(2),
     )
 
 
 def drawn_mask(
-    layer: Layer, sparsity: float, spread: float, rng: np.random.Generator
+    shape: tuple[int, ...], sparsity: float, spread: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """A mask of a layer; each filter's density is the mean's times a log-normal factor of mean 1."""
-    factor = np.exp(rng.normal(0, spread, layer.out_channels) - spread**2 / 2)
+    """A mask of this shape; each filter's density is the mean's times a log-normal factor of mean 1."""
+    factor = np.exp(rng.normal(0, spread, shape[0]) - spread**2 / 2)
     density = np.minimum((1 - sparsity) * factor, 1).astype(np.float32)
-    size = int(np.prod(layer.weight_shape[1:]))
-    mask = rng.random((layer.out_channels, size), dtype=np.float32) < density[:, None]
-    return mask.reshape(layer.weight_shape)
+    size = int(np.prod(shape[1:]))
+    mask = rng.random((shape[0], size), dtype=np.float32) < density[:, None]
+    return mask.reshape(shape)
 
 
-def _integer(layer: Layer, mask: np.ndarray, *, raw: bool) -> IntegerLayer:
-    filters = layer.out_channels
+def _integer(layer: Layer, masks: dict[str, np.ndarray]) -> IntegerLayer:
+    filters = layer.filters
+    ones = np.ones(filters, np.int64)
+    sources = tuple(
+        IntegerSource(source, ones, ones > 0, NOTHING, 0)
+        if source.identity
+        else IntegerSource(
+            source,
+            masks[source.name].view(np.int8),
+            masks[source.name],
+            NOTHING,
+            masks[source.name].size,
+        )
+        for source in layer.sources
+    )
     return IntegerLayer(
         layer=layer,
-        weight=mask.view(np.int8),
-        mask=mask,
+        sources=sources,
         bias=np.zeros(filters, np.int64),
-        threshold=None if raw else np.ones(filters, np.int64),
+        threshold=None if layer.neuron is None else ones,
         scale=np.ones(filters),
-        float_weight=NOTHING,
         float_bias=NOTHING,
-        shortcut=np.ones(filters, np.int64) if layer.shortcut == "identity" else None,
     )

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures import as_completed as processes_completed
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -39,10 +39,9 @@ from sim.models.workload import of_program, rtl_bound_cycles, totals
 from sim.processes import processes
 from sim.rtl.checks import compare
 from sim.rtl.harness import Rtl
-from sw.balance import filter_nnz
 from sw.compile import CompiledLayer, DoesNotFit, Encoded, Program, compile_network, sort_orders
-from sw.networks import shortcut_convolutions
-from sw.quantize import IntegerNetwork
+from sw.layers import Shape
+from sw.quantize import IntegerNetwork, part
 
 SIDE = 32  # of the first layer's map
 BATCH = 12  # points a task holds at most
@@ -121,8 +120,8 @@ def _counts(layer: CompiledLayer, cycles: LayerCycles, config: Config, draws: Dr
     """For energy in accounting `rtl`, with the spike sparsity that the sweep takes."""
     steps = config.ticks * layer.side**2
     active = steps * (1 - draws.spike_sparsity)
-    weights = sum(int(filter_nnz(part.mask).sum()) for part in layer.sources)
-    identities = layer.fields["filters"] if layer.fields["identity"] else 0
+    weights = int(layer.integer.filter_nnz.sum())
+    identities = layer.descriptor.filters * layer.descriptor.identity
     counters = {
         **cycles.counters,
         "accumulates": np.array([weights * active]),
@@ -156,7 +155,7 @@ def _program(masks: tuple[str, float, str, int], config: Config, draws: Draws) -
     network = _network(*masks, config.ticks, draws.seed, draws.spread)
     orders = sort_orders(network) if masks[2] == "sort" else None
     encoded = _encoded(masks, draws)
-    return compile_network(network, config, input_side=SIDE, orders=orders, encoded=encoded)
+    return compile_network(network, config, orders=orders, encoded=encoded)
 
 
 @lru_cache(maxsize=1)
@@ -382,10 +381,8 @@ def spot_check(point: Point, spec: Spec) -> SpotCheck:
     side = int(rng.integers(5, 17))
     network = _network(*point.masks, config.ticks, spec.seed, spec.spread)
     network, program = _leading(network, config, side, sort=point.policy == "sort")
-    channels = network.layers[0].out_channels
-    spikes = (rng.random((config.ticks, channels, side, side)) > spec.spike_sparsity).astype(
-        np.uint8
-    )
+    shape = (config.ticks, *network.input.shape)
+    spikes = (rng.random(shape) > spec.spike_sparsity).astype(np.uint8)
     predicted = predict(program)
     with Rtl(config) as rtl:
         done = rtl.run(program, spikes, max_cycles=bound(program, spikes))
@@ -410,19 +407,18 @@ def _leading(
 ) -> tuple[IntegerNetwork, Program]:
     """As many of the network's layers, on a map of `side`, as the array takes in CHECK_CYCLES."""
     best = None
-    hosts = shortcut_convolutions(network.layers)
-    for count in range(1, len(network.array) + 1):
-        if network.layers[count].name in hosts:
-            continue
-        part = replace(network, layers=network.layers[: count + 1], array=network.array[:count])
+    names = [integer.name for integer in network.array]
+    seen = Shape(network.array[0].own.source.channels, side, side)
+    for count in range(1, len(names) + 1):
+        leading = part(network, names[:count], seen)
         try:
-            orders = sort_orders(part) if sort else None
-            program = compile_network(part, config, input_side=side, orders=orders)
+            orders = sort_orders(leading) if sort else None
+            program = compile_network(leading, config, orders=orders)
         except DoesNotFit:
             break
         if best is not None and sum(layer.cycles for layer in predict(program)) > CHECK_CYCLES:
             break
-        best = part, program
+        best = leading, program
     if best is None:
         raise BadInput(f"spot check: the first layer does not fit {config}")
     return best

@@ -121,10 +121,10 @@ def layout(program: Program) -> Layout:
     for layer in program.layers:
         tiling = layer.tiling(program.config)
         parts = list(tiling.tiles())
-        fast = layer.fields["fast"]
+        fast = layer.descriptor.fast
         shapes.append(
             LayerShape(
-                filters=layer.fields["filters"],
+                filters=layer.descriptor.filters,
                 whole=tiling.whole,
                 raw=layer.output is None,
                 rotation=-(-n_pe // BANKS) if fast else n_pe,

@@ -1,4 +1,4 @@
-"""The golden model: what the array computes, bit for bit, in NumPy alone (design, sections 2 and 3).
+"""The golden model: what the array computes, bit for bit, in NumPy alone (docs/formats.md, "What the hardware computes").
 
 A layer's accumulator is acc = bias + sum of the weights whose input spike is 1, and what a shortcut
 adds; an averaging layer adds the sums of its whole map. BLAS does the work:
@@ -8,48 +8,52 @@ every layer that quantize.py lets pass), else 53 in float64.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from hw.neuron import Neuron
-from sw import datasets
-from sw.networks import Layer
-from sw.quantize import IntegerLayer, IntegerNetwork
+from sw.datasets import scaled
+from sw.layers import Layer, Pool, Reduce, Source
+from sw.quantize import IntegerLayer, IntegerNetwork, IntegerSource
 
 
 @dataclass(frozen=True)
 class LayerResult:
     """One image through one layer, T ticks."""
 
-    input: np.ndarray  # uint8 (T, C, H, W), 0 or 1
+    inputs: dict[str, np.ndarray]  # by source: uint8 (T, C, H, W), 0 or 1
     output: np.ndarray
-    """uint8 (T, C, H, W) after pooling; raw of the classifier, int32 (T, K), and of a shortcut
-    convolution, int32 (T, K, H, W)."""
-    filter_accumulates: np.ndarray  # int64 (K,), see `accumulates`
-    shortcut_accumulates: np.ndarray  # int64 (K,): spikes that an identity shortcut added
+    """uint8 (T, K, H, W) after pooling; without neurons, int32 (T, K), the sums."""
+    filter_accumulates: dict[str, np.ndarray]
+    """By source with weights, int64 (K,): steps, (weight, position, tick) triples, whose input spike is 1;
+    padding is no spike."""
+    shortcut_accumulates: np.ndarray  # int64 (K,): spikes that identity shortcuts added
 
     @property
     def accumulates(self) -> int:
-        """Steps, (weight, position, tick) triples, whose input spike is 1; padding is no spike."""
-        return int(self.filter_accumulates.sum())
-
-    @property
-    def input_sparsity(self) -> float:
-        """Share of zeros in the input, over all ticks."""
-        return 1 - float(self.input.mean())
+        """Of all filters and sources."""
+        return sum(int(counts.sum()) for counts in self.filter_accumulates.values())
 
 
 def first_layer_spikes(network: IntegerNetwork, images: np.ndarray) -> np.ndarray:
     """The array's input: uint8 images (N, C, H, W) -> spikes, uint8 (N, T, C, H, W).
 
-    The first convolution sees the normalized image once, in float64; its LIF replays that current
+    The first convolution sees the normalized image once, in float64; its neurons replay that current
     for T ticks: v = factor v + x, fire at v >= 1, reset (the gain is folded into x). One image
-    at a time, so that a batch cannot change the order of a sum.
+    at a time, so that a batch cannot change the order of a sum. A network that takes spikes gets
+    them as they are, uint8 (N, T, C, H, W).
     Raises ValueError unless `images` are uint8 of the first layer's channels.
     """
-    layer, neuron = network.layers[0], network.neuron
+    if network.host is None:
+        shape = (network.ticks, *network.input.shape)
+        if images.dtype != np.uint8 or images.shape[1:] != shape or images.max(initial=0) > 1:
+            raise ValueError(
+                f"spikes are {images.dtype} {images.shape}, need uint8 (N, {shape}), 0 or 1"
+            )
+        return images
+    layer, neuron = network.host.layer, network.neuron
     spikes = []
     for current in first_layer_currents(network, images):
         v = np.zeros_like(current)
@@ -64,96 +68,109 @@ def first_layer_spikes(network: IntegerNetwork, images: np.ndarray) -> np.ndarra
 
 def first_layer_currents(network: IntegerNetwork, images: np.ndarray) -> Iterator[np.ndarray]:
     """What each image adds to the first layer's potentials every tick, float64 (K, H, W)."""
-    layer = network.layers[0]
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] != layer.in_channels:
+    host = network.host
+    if host is None:
+        raise ValueError("the network takes spikes; no layer runs in software")
+    source = host.layer.own
+    channels = network.input.shape[0]
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] != channels:
         raise ValueError(
-            f"images are {images.dtype} {images.shape}, need uint8 (N, {layer.in_channels}, H, W)"
+            f"images are {images.dtype} {images.shape}, need uint8 (N, {channels}, H, W)"
         )
-    kernel = network.first_weight.reshape(layer.out_channels, -1)
-    for image in datasets.normalize(images, network.dataset):
-        patches, sides = _patches(image[None], layer, np.float64)
-        yield (kernel @ patches + network.first_bias[:, None]).reshape(-1, *sides)
+    kernel = host.weight.reshape(host.layer.filters, -1)
+    for image in scaled(images, network.input.mean or (), network.input.std or ()):
+        patches, sides = _patches(image[None], source, np.float64)
+        yield (kernel @ patches + host.bias[:, None]).reshape(-1, *sides)
 
 
 def run(network: IntegerNetwork, spikes: np.ndarray) -> dict[str, LayerResult]:
     """Every layer of the array, by name, for one image's input spikes, uint8 (T, C, H, W)."""
-    outputs = {network.layers[0].name: spikes}
+    maps = {network.first_map: spikes}
     results = {}
     for integer in network.array:
-        layer = integer.layer
-        added = outputs[layer.shortcut_input] if layer.shortcut_input else None
-        result = run_layer(integer, outputs[layer.input], network.neuron, added)
-        results[layer.name] = result
-        outputs[layer.name] = result.output
+        given = [maps[part.source.map] for part in integer.sources]
+        results[integer.name] = result = run_layer(integer, given, network.neuron)
+        maps[integer.name] = result.output
     return results
 
 
-def run_layer(
-    integer: IntegerLayer, spikes: np.ndarray, neuron: Neuron, added: np.ndarray | None = None
-) -> LayerResult:
-    """One layer: `spikes` (T, C, H, W) of 0 and 1; a linear layer flattens the map.
+def run_layer(integer: IntegerLayer, maps: Sequence[np.ndarray], neuron: Neuron) -> LayerResult:
+    """One layer. maps: of each source, (T, C, H, W) of 0 and 1; a linear source flattens it.
 
-    neuron: as `IntegerNetwork.neuron`. added: the shortcut's, (T, K, H, W): spikes
-    for an identity, sums for a convolution.
-    Raises ValueError for spikes of another shape.
+    neuron: as `IntegerNetwork.neuron`. Raises ValueError for spikes of another shape.
     """
-    layer = integer.layer
-    ticks, channels, height, width = spikes.shape
-    need = layer.in_channels if layer.kind == "conv" else layer.in_channels // (height * width)
-    if channels != need or (added is None) != (layer.shortcut is None):
-        raise ValueError(
-            f"layer {layer.name} (in_channels = {layer.in_channels}, shortcut = {layer.shortcut!r}) "
-            f"cannot take spikes {spikes.shape}, shortcut "
-            f"{None if added is None else added.shape}"
-        )
-    filters = layer.out_channels
-    weight = integer.weight.reshape(filters, -1)
-    extent = np.abs(weight).sum(axis=1, dtype=np.int64).max()
-    exact = np.float32 if extent < 1 << 24 else np.float64
-    patches, sides = _patches(spikes, layer, exact)
-    acc = weight.astype(exact) @ patches
-    acc = acc.astype(np.int64).reshape(filters, ticks, *sides).transpose(1, 0, 2, 3)
-    if layer.pool == "avg":
-        acc = acc.sum(axis=(2, 3), keepdims=True)
+    layer, filters = integer.layer, integer.layer.filters
+    extent = np.zeros(filters, np.int64)
+    for part in integer.sources:
+        extent += np.abs(part.weight.reshape(filters, -1)).sum(axis=1, dtype=np.int64)
+    exact = np.float32 if extent.max() < 1 << 24 else np.float64
+    acc = np.zeros((), np.int64)
+    accumulates: dict[str, np.ndarray] = {}
+    added = np.zeros(filters, np.int64)
+    for part, spikes in zip(integer.sources, maps, strict=True):
+        _check_map(integer, part, spikes)
+        if part.source.identity:
+            seen = spikes[:, :, :: part.source.stride, :: part.source.stride]
+            added += seen.sum(axis=(0, 2, 3), dtype=np.int64)
+            sums = seen * part.weight[:, None, None]
+        else:
+            patches, sides = _patches(spikes, part.source, exact)
+            sums = part.weight.reshape(filters, -1).astype(exact) @ patches
+            sums = sums.astype(np.int64).reshape(filters, len(spikes), *sides)
+            sums = sums.transpose(1, 0, 2, 3)
+            met = patches.sum(axis=1, dtype=np.float64)  # spikes that meet each weight of a filter
+            counts = part.mask.reshape(filters, -1).astype(np.float64) @ met
+            accumulates[part.name] = counts.astype(np.int64)
+        if layer.reduce is Reduce.MEAN:
+            sums = sums.sum(axis=(2, 3), keepdims=True)
+        acc = acc + sums
     acc = acc + integer.bias[:, None, None]
-    shortcut_accumulates = np.zeros(filters, np.int64)
-    if added is not None:
-        if integer.shortcut is not None:
-            shortcut_accumulates = added.sum(axis=(0, 2, 3), dtype=np.int64)
-            added = added * integer.shortcut[:, None, None]
-        acc = acc + added
-    seen = patches.sum(axis=1, dtype=np.float64)  # spikes that meet each weight of a filter
-    accumulates = integer.mask.reshape(filters, -1).astype(np.float64) @ seen
-    if integer.threshold is not None:
-        output = _pool(_fire(acc, integer.threshold, neuron), layer)
-    elif layer.kind == "linear":
-        output = acc.reshape(ticks, filters).astype(np.int32)
-    else:
+    if integer.threshold is None:
         output = acc.astype(np.int32)
-    return LayerResult(spikes, output, accumulates.astype(np.int64), shortcut_accumulates)
+        if output.shape[2:] == (1, 1):
+            output = output.reshape(len(output), filters)
+    else:
+        output = _pool(_fire(acc, integer.threshold, neuron), layer)
+    inputs = {part.name: spikes for part, spikes in zip(integer.sources, maps, strict=True)}
+    return LayerResult(inputs, output, accumulates, added)
 
 
-def predict(acc: np.ndarray) -> int:
-    """Class of one image from the classifier's accumulators (T, K); the lowest index on ties."""
-    return int(np.argmax(acc.sum(axis=0, dtype=np.int64)))
+def _check_map(integer: IntegerLayer, part: IntegerSource, spikes: np.ndarray) -> None:
+    _, channels, height, width = spikes.shape
+    source = part.source
+    given = channels * height * width if source.kernel is None else channels
+    if given != source.channels:
+        raise ValueError(
+            f"layer {integer.name}, source {part.name} (channels = {source.channels}) cannot take "
+            f"spikes {spikes.shape}"
+        )
+
+
+def predict(result: np.ndarray) -> int:
+    """Class of one image from the last layer: the largest sum over ticks, the lowest index on ties.
+
+    result: sums (T, K), or spikes (T, K, H, W), which are counted.
+    """
+    ticks, classes = result.shape[:2]
+    return int(np.argmax(result.reshape(ticks, classes, -1).sum(axis=(0, 2), dtype=np.int64)))
 
 
 def _patches(
-    x: np.ndarray, layer: Layer, dtype: type[np.floating]
+    x: np.ndarray, source: Source, dtype: type[np.floating]
 ) -> tuple[np.ndarray, tuple[int, int]]:
     """im2col: (T, C, H, W) -> (C kh kw, T H' W') of `dtype`, and the output map's sides (H', W')."""
-    if layer.kind == "linear":
+    if source.kernel is None:
         return x.reshape(len(x), -1).T.astype(dtype), (1, 1)
-    pad, kernel, stride = layer.padding, layer.kernel, layer.stride
+    pad, stride, (tall, wide) = source.padding, source.stride, source.kernel
+    height, width = source.output(*x.shape[2:])
     padded = np.pad(x, ((0, 0), (0, 0), (pad, pad), (pad, pad))).transpose(1, 0, 2, 3)
-    channels, ticks, *padded_sides = padded.shape
-    height, width = ((side - kernel) // stride + 1 for side in padded_sides)
-    columns = np.empty((channels, kernel * kernel, ticks, height, width), dtype)
-    for i in range(kernel * kernel):
-        y, x0 = divmod(i, kernel)
+    channels, ticks = padded.shape[:2]
+    columns = np.empty((channels, tall * wide, ticks, height, width), dtype)
+    for i in range(tall * wide):
+        y, x0 = divmod(i, wide)
         rows = slice(y, y + stride * (height - 1) + 1, stride)
         columns[:, i] = padded[:, :, rows, x0 : x0 + stride * (width - 1) + 1 : stride]
-    return columns.reshape(channels * kernel * kernel, -1), (height, width)
+    return columns.reshape(channels * tall * wide, -1), (height, width)
 
 
 def _fire(acc: np.ndarray, threshold: np.ndarray, neuron: Neuron) -> np.ndarray:
@@ -167,7 +184,7 @@ def _fire(acc: np.ndarray, threshold: np.ndarray, neuron: Neuron) -> np.ndarray:
 
 def _pool(spikes: np.ndarray, layer: Layer) -> np.ndarray:
     """2x2 OR of spikes (T, K, H, W), an odd last row or column dropped; or nothing."""
-    if layer.pool != "max2":
+    if layer.pool is not Pool.MAX2:
         return spikes
     ticks, filters, height, width = spikes.shape
     even = spikes[:, :, : height // 2 * 2, : width // 2 * 2]

@@ -129,11 +129,9 @@ def rtl_accesses(layer: CompiledLayer, config: Config) -> Accesses:
         reads += passes * sum(len(words) for words in segment.words)
         writes += rows * STREAM_WORDS
         beats += rows + len(segment.words)
-    weights = sum(int(np.count_nonzero(part.mask)) for part in layer.sources)
-    if layer.fields["identity"]:
-        weights += layer.fields["filters"]
+    weights = sum(int(np.count_nonzero(part.mask)) for part in layer.integer.sources)
     none = dict.fromkeys(KINDS, 0.0)
-    banks = _storage(layer.input, config).window_reads
+    banks = _storage(layer.inputs[0], config).window_reads
     word = config.word_bits / ACCESS_BITS
     stored = 0.0 if layer.output is None else _stored(layer.output, config)
     return Accesses(

@@ -144,11 +144,11 @@ def of_program(program: Program) -> list[Workload]:
     for layer in program.layers:
         parts = [
             Part(
-                name=part.layer.name,
+                name=part.name,
                 filter_nnz=filter_nnz(part.mask)[layer.order],
-                parameters=part.mask.size,
+                parameters=part.parameters,
             )
-            for part in layer.sources
+            for part in layer.integer.learned
         ]
         positions = layer.side**2
         rows += part_workloads(parts, positions=positions, ticks=config.ticks, n_pe=config.n_pe)

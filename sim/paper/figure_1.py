@@ -149,8 +149,8 @@ def points(pair: Pair) -> list[Point]:
 def task(layer: LayerStudy) -> Task:
     """A layer for the rivals: filters in the network's own order."""
     return Task(
-        layer=layer.integer.layer,
-        mask=layer.integer.mask,
+        source=layer.source.source,
+        mask=layer.source.mask,
         positions=layer.load.positions,
         spikes=layer.spikes,
     )
@@ -179,8 +179,8 @@ def _drawn(one: TicketRound) -> list[Task]:
     """The layers of a round of which only the weights a filter are known."""
     return [
         Task(
-            layer=layer.integer.layer,
-            mask=synthetic_mask(nnz, layer.integer.mask.shape, np.random.default_rng(one.number)),
+            source=layer.source.source,
+            mask=synthetic_mask(nnz, layer.source.mask.shape, np.random.default_rng(one.number)),
             positions=layer.load.positions,
             spikes=layer.spikes,
         )

@@ -30,12 +30,12 @@ class Pair:
     @property
     def network(self) -> str:
         """Of both tickets."""
-        return self.lth.ticket.metadata["network"]
+        return self.lth.ticket.metadata.get("network", "")
 
     @property
     def dataset(self) -> str:
         """Of both tickets."""
-        return self.lth.ticket.metadata["dataset"]
+        return self.lth.ticket.metadata.get("dataset", "")
 
     @property
     def printed(self) -> dict[str, dict[str, float]]:

@@ -71,10 +71,10 @@ def rebalanced(study: Study, n_pe: int, leak: float) -> tuple[int, float]:
     latency, energy = 0, 0.0
     parts: list[Part] = []
     for layer in study.layers:
-        integer = layer.integer
-        mask = integer.mask
-        if integer.layer.kind == "conv":
-            weights = np.abs(integer.weight)
+        source = layer.source
+        mask = source.mask
+        if source.source.kernel is not None:
+            weights = np.abs(source.weight)
             mask = balance(mask, n_pe=n_pe, policy="magnitude", weights=weights, rng=rng)
         nnz, size = filter_nnz(mask), layer.load.parameters
         parts.append(Part(name=layer.load.name, filter_nnz=nnz, parameters=size))

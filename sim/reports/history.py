@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
+from hw.config import Config
 from sim.models.workload import Part, Workload, part_workloads, totals
-from sw.datasets import SIDE
-from sw.networks import Layer, shortcut_convolutions, sides
 from sw.ticket import Ticket
 
 
@@ -26,24 +24,22 @@ class RoundStory:
 
 
 def rounds(ticket: Ticket, *, n_pe: int | None = None) -> list[RoundStory]:
-    """Every round, its workload that of 32x32 images on `n_pe` PEs (default: the ticket's)."""
-    n_pe = n_pe or ticket.metadata["n_pe"]
-    maps = output_sides(ticket.layers)
+    """Every round, its workload on `n_pe` PEs (default: the ticket's)."""
+    n_pe = n_pe or ticket.metadata.get("n_pe") or Config().n_pe
+    shapes = ticket.network.shapes()
     sizes = {name: mask.size for name, mask in ticket.masks.items()}
-    hosts = shortcut_convolutions(ticket.layers)
     story = []
     for number, row in enumerate(ticket.metadata["history"]):
         loads: list[Workload] = []
-        for host in ticket.layers[1:]:
-            if host.name in hosts:
-                continue
-            names = [name for name, other in hosts.items() if other is host] + [host.name]
+        for layer in ticket.network.array:
+            names = [source.name for source in layer.learned]
+            sums = layer.neurons(shapes)
             loads += part_workloads(
                 [
                     Part(name=n, filter_nnz=ticket.history_nnz[n][number], parameters=sizes[n])
                     for n in names
                 ],
-                positions=maps[host.name] ** 2,
+                positions=sums.height * sums.width,
                 ticks=ticket.metadata["ticks"],
                 n_pe=n_pe,
             )
@@ -61,15 +57,3 @@ def rounds(ticket: Ticket, *, n_pe: int | None = None) -> list[RoundStory]:
             )
         )
     return story
-
-
-def output_sides(layers: Sequence[Layer]) -> dict[str, int]:
-    """Side of the map over which each layer sums, before pooling, for 32x32 images.
-
-    1 for a linear layer; 4 for an average over 4x4, whose 16 positions the array all visits.
-    """
-    given = sides(layers, SIDE)
-    return {
-        layer.name: 1 if layer.kind == "linear" else layer.output_side(given[layer.input])
-        for layer in layers
-    }

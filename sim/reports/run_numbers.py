@@ -37,7 +37,7 @@ def _layer_numbers(run: Run) -> list[int | None]:
     """For each row the layer whose cycles stand there; a shortcut convolution's are its host's."""
     numbers: list[int | None] = []
     for k, layer in enumerate(run.deployment.program.layers):
-        numbers += [k] if layer.convolution is None else [None, k]
+        numbers += [*[None] * (len(layer.integer.learned) - 1), k]
     return numbers
 
 

@@ -111,7 +111,7 @@ def build(
         "model": model,
         "method": run.deployment.method,
         "images": len(run.images),
-        "ticket": {name: metadata[name] for name in TICKET}
+        "ticket": {name: metadata.get(name) for name in TICKET}
         | ({"policy": "sort"} if run.deployment.sort else {}),
         "hardware": run.deployment.config.to_dict(),
         "layers": layers,

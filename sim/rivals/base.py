@@ -15,14 +15,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from sim.models.technology import ComponentTable
-from sw.networks import Layer
+from sw.layers import Source
 
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
     """A layer to run. mask: (K, C, kh, kw) or (K, C). spikes: (T, C, H, W), for rivals that see data."""
 
-    layer: Layer
+    source: Source
     mask: np.ndarray
     positions: int
     spikes: np.ndarray | None = None
@@ -151,19 +151,20 @@ def visits(task: Task) -> tuple[np.ndarray, np.ndarray]:
     (N, positions of the kernel). Raises ValueError for a task without spikes.
     """
     if task.spikes is None:
-        raise ValueError(f"layer {task.layer.name}: this rival needs the input's spikes")
-    layer, fires = task.layer, task.spikes.any(axis=0)
-    if layer.kind == "linear":
+        raise ValueError(f"layer {task.source.name}: this rival needs the input's spikes")
+    source, fires = task.source, task.spikes.any(axis=0)
+    if source.kernel is None:
         fires = fires.reshape(-1, 1, 1)
     channel, y, x = np.nonzero(fires)
     kernel = task.slices.shape[2]
-    out = layer.output_side(fires.shape[1]) if layer.kind == "conv" else 1
+    height, width = source.output(*fires.shape[1:])
+    wide = 1 if source.kernel is None else source.kernel[1]
     seen = np.zeros((len(channel), kernel), bool)
     for p in range(kernel):
-        dy, dx = divmod(p, math.isqrt(kernel))
-        row, column = y + layer.padding - dy, x + layer.padding - dx
-        meets = (row % layer.stride == 0) & (column % layer.stride == 0)
-        row, column = row // layer.stride, column // layer.stride
-        seen[:, p] = meets & (row >= 0) & (row < out) & (column >= 0) & (column < out)
+        dy, dx = divmod(p, wide)
+        row, column = y + source.padding - dy, x + source.padding - dx
+        meets = (row % source.stride == 0) & (column % source.stride == 0)
+        row, column = row // source.stride, column // source.stride
+        seen[:, p] = meets & (row >= 0) & (row < height) & (column >= 0) & (column < width)
     used = seen.any(axis=1)
     return channel[used], seen[used]

@@ -11,7 +11,6 @@ from hw.counters import CYCLES
 from sim.models.cycles import LayerCycles
 from sim.models.golden import LayerResult
 from sim.rtl.harness import RtlRun
-from sw.balance import filter_nnz
 from sw.compile import CompiledLayer, Program
 
 
@@ -40,18 +39,18 @@ def compare(
     input_cycles: int,
 ) -> Comparison:
     """Compare one image's run with the golden model, and with the cycle model's prediction."""
-    first = program.layers[0].integer.layer
+    first = program.layers[0].integer.own
     spikes: list[str | None] = []
     counters: list[str | None] = []
     cycles = [_number("input", "cycles", run.input_cycles, input_cycles)]
     outputs = 0
-    stored = {first.input: run.input}
+    stored = {first.source.map: run.input}
     for layer, done, predicted in zip(program.layers, run.layers, model, strict=True):
-        name = layer.integer.layer.name
+        name = layer.name
         expected = golden[name]
-        for part in layer.sources:
-            source, wanted = stored[part.layer.input], golden[part.layer.name].input
-            spikes.append(difference(f"input of {part.layer.name} as stored", source, wanted))
+        for part in layer.integer.learned:
+            source, wanted = stored[part.source.map], expected.inputs[part.name]
+            spikes.append(difference(f"input of {part.name} as stored", source, wanted))
         spikes.append(difference(name, done.output, expected.output))
         outputs += expected.output.size
         stored[name] = done.output
@@ -60,7 +59,11 @@ def compare(
         total = np.sum([done.counters[c] for c in CYCLES], axis=0)
         counters.append(_per_pe(name, "cycles", total, np.full_like(total, done.cycles)))
         cycles.append(_number(name, "cycles", done.cycles, predicted.cycles))
-    spikes.append(_number("input", "spikes", run.input_spikes, int(golden[first.name].input.sum())))
+    spikes.append(
+        _number(
+            "input", "spikes", run.input_spikes, int(golden[first.name].inputs[first.name].sum())
+        )
+    )
     return Comparison(
         spikes=next(filter(None, spikes), None),
         counters=next(filter(None, counters), None),
@@ -74,11 +77,11 @@ def expected_steps(
 ) -> dict[str, np.ndarray]:
     """What each PE adds, (n_pe,) by counter: filter k of the loaded order sits on PE k mod n_pe."""
     n_pe, steps = program.config.n_pe, program.config.ticks * layer.side**2
-    parts = [golden[part.layer.name].filter_accumulates for part in layer.sources]
+    result_of = golden[layer.name]
     filters = {
-        "steps": np.sum([steps * filter_nnz(part.mask) for part in layer.sources], axis=0),
-        "accumulates": np.sum(parts, axis=0),
-        "shortcut_accumulates": golden[layer.integer.layer.name].shortcut_accumulates,
+        "steps": steps * layer.integer.filter_nnz,
+        "accumulates": np.sum(list(result_of.filter_accumulates.values()), axis=0),
+        "shortcut_accumulates": result_of.shortcut_accumulates,
     }
     pe = np.arange(len(layer.order)) % n_pe
     result = {}

@@ -159,7 +159,7 @@ class Rtl:
         expected = 1 + len(program.layers) * self.config.n_pe * BEATS
         for layer in program.layers:
             if layer.output is None:
-                expected += layer.integer.layer.out_channels * beats_a_result(self.config)
+                expected += layer.descriptor.filters * beats_a_result(self.config)
         results, buffers, _ = self.run_beats(
             beats,
             len(beats) - 1,
@@ -237,7 +237,7 @@ class Rtl:
         layers = []
         for number, layer in enumerate(program.layers):
             if layer.output is None:
-                filters = layer.integer.layer.out_channels
+                filters = layer.descriptor.filters
                 size = beats_a_result(config)
                 raw = results[at : at + filters * size].view("<i4").reshape(filters, -1)
                 at += filters * size
@@ -252,7 +252,7 @@ class Rtl:
             cycles = np.sum([counters[name] for name in CYCLES], axis=0)
             if len(set(cycles.tolist())) != 1:
                 raise RtlError(
-                    f"layer {layer.integer.layer.name}: the cycles that PEs account for differ: "
+                    f"layer {layer.name}: the cycles that PEs account for differ: "
                     f"{sorted(set(cycles.tolist()))}"
                 )
             layers.append(LayerRun(output, counters, int(cycles[0])))

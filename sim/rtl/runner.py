@@ -73,10 +73,10 @@ def run_image(rtl: Rtl, loaded: Loaded, image: np.ndarray, dump: Path | None = N
     started = time.perf_counter()
     run = rtl.run(program, spikes, max_cycles=loaded.max_cycles(input_cycles))
     rtl_s = time.perf_counter() - started
-    maps = {program.layers[0].integer.layer.input: run.input}
+    maps = {loaded.network.first_map: run.input}
     for layer, done in zip(program.layers, run.layers, strict=True):
-        maps[layer.integer.layer.name] = done.output
-    sources = [maps[part.layer.input] for layer in program.layers for part in layer.sources]
+        maps[layer.name] = done.output
+    sources = [maps[s.source.map] for layer in program.layers for s in layer.integer.learned]
     if dump is not None:
         write_npz(dump, _dumped(program, maps))
     return ImageResult(
@@ -148,7 +148,7 @@ def tracing_rtl(config: Config) -> Rtl:
 
 def trace_layer(rtl: Rtl, loaded: Loaded, image: np.ndarray, layer: str, path: Path) -> None:
     """Write the FST waveform of one layer of one image; `rtl` is from `tracing_rtl`."""
-    names = [compiled.integer.layer.name for compiled in loaded.program.layers]
+    names = [compiled.name for compiled in loaded.program.layers]
     spikes = golden.first_layer_spikes(loaded.network, image[None])[0]
     limit = loaded.max_cycles(cycles.input_cycles(loaded.program, spikes))
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -159,10 +159,9 @@ def _dumped(program: Program, maps: dict[str, np.ndarray]) -> dict[str, np.ndarr
     """A shortcut convolution has an input and no output: its sums are in its host's."""
     arrays = {}
     for layer in program.layers:
-        for part in layer.sources:
-            arrays[f"{part.layer.name}.input"] = maps[part.layer.input]
-        name = layer.integer.layer.name
-        arrays[f"{name}.output"] = maps[name]
+        for part in layer.integer.learned:
+            arrays[f"{part.name}.input"] = maps[part.source.map]
+        arrays[f"{layer.name}.output"] = maps[layer.name]
     return arrays
 
 
@@ -172,10 +171,10 @@ def _accumulates(
     result = []
     for layer, done in zip(program.layers, run.layers, strict=True):
         total = int(done.counters["accumulates"].sum())
-        if layer.convolution is not None:
-            part = expected[layer.convolution.layer.name].accumulates
-            result.append(part)
-            total -= part
+        for part in layer.integer.learned[:-1]:
+            share = int(expected[layer.name].filter_accumulates[part.name].sum())
+            result.append(share)
+            total -= share
         result.append(total)
     return result
 

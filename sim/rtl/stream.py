@@ -26,7 +26,7 @@ def expected_results(loaded: Loaded, spikes: np.ndarray) -> np.ndarray:
     beats = [np.array([int(spikes.sum()) | cycles << 32], np.uint64)]
     for layer, predicted in zip(program.layers, loaded.cycles, strict=True):
         if layer.output is None:
-            sums = expected[layer.integer.layer.name].output[:, layer.order].T  # (K, T), as loaded
+            sums = expected[layer.name].output[:, layer.order].T  # (K, T), as loaded
             row = np.zeros((len(sums), 2 * beats_a_result(config)), "<i4")
             row[:, : config.ticks] = sums
             beats.append(row.view("<u8").ravel())
