@@ -1,9 +1,12 @@
 """The examples of docs/formats.md run and print what the page says."""
 
+import dataclasses
 import doctest
 from pathlib import Path
 
 from sw import ticket
+from sw.layers import Input, Layer, Source, TrainedNeuron
+from sw.ticket_metadata import MetadataV2
 from tests.random_networks import random_ticket
 
 PAGE = Path(__file__).parent.parent / "docs" / "formats.md"
@@ -19,5 +22,8 @@ def test_examples(tmp_path, monkeypatch):
 
 def test_every_metadata_field_is_documented():
     page = PAGE.read_text(encoding="utf-8")
-    for name in ticket.METADATA:
+    names = list(MetadataV2.model_fields)
+    for kind in (Input, Layer, Source, TrainedNeuron):
+        names += [field.name for field in dataclasses.fields(kind)]
+    for name in names:
         assert f"`{name}`" in page, name
