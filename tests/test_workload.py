@@ -179,10 +179,10 @@ def test_no_layer_takes_fewer_cycles_than_its_latency_needs(path, sort):
     config = ticket_config(ticket)
     network = quantize(ticket, config)
     orders = sort_orders(network) if sort else None
-    program = compile_network(network, config, input_side=32, orders=orders)
+    program = compile_network(network, config, orders=orders)
     rows = {row.name: row for row in of_program(program)}
     for layer, cycles in zip(program.layers, predict(program), strict=True):
-        row = rows[layer.integer.layer.name]
+        row = rows[layer.name]
         assert row.latency <= cycles.cycles * config.lanes, row.name
         assert row.work + row.idle <= cycles.cycles * config.lanes * config.n_pe, row.name
     total = totals(rows.values())
