@@ -13,6 +13,7 @@ from pathlib import Path
 from amaranth.back import verilog
 from amaranth.hdl import ClockSignal, Fragment, Instance, ResetSignal, Value, ValueCastable
 from amaranth.hdl._ir import PortDirection
+from amaranth.hdl._xfrm import TransformedElaboratable
 from amaranth.lib import wiring
 
 from hw.array import Array
@@ -55,7 +56,7 @@ def export(
     """Write `folder/name.v`, module `name`, and `name.json`; returns the Verilog's path.
 
     Ports are named as in the component, parts joined by two underscores. The PEs of an array are
-    instances of one module, `name.pe`. The JSON maps the design's hierarchical names (modules and
+    instances of one module, `name.pe` (not those of the chip on AXI, which has a reset of its own). The JSON maps the design's hierarchical names (modules and
     signal, joined by dots) to the Verilog's.
     """
     fragment = Fragment.get(component, platform)
@@ -78,11 +79,14 @@ def export(
 def _share_pes(fragment: Fragment, path: str, module: str) -> Iterator[tuple[str, PE, Fragment]]:
     """Makes each PE in a design an instance of `module`; what was there: path, component, fragment.
 
-    PEs are the same but for their inputs. As one module, Verilator compiles them once.
+    PEs are the same but for their inputs. As one module, Verilator compiles them once. What stands in a
+    ResetInserter or the like stays as it is: its PEs use signals that are not among their ports.
     """
     for k, (part, name, where) in enumerate(fragment.subfragments):
-        inside = f"{path}.{name}"
-        pe = next((origin for origin in part.origins or () if type(origin) is PE), None)
+        inside, origins = f"{path}.{name}", part.origins or ()
+        if any(isinstance(origin, TransformedElaboratable) for origin in origins):
+            continue
+        pe = next((origin for origin in origins if type(origin) is PE), None)
         if pe is None:
             yield from _share_pes(part, inside, module)
         else:
