@@ -10,7 +10,8 @@ TYPES = {
     ctypes.c_uint64: "uint64_t",
     ctypes.c_uint32: "uint32_t",
     ctypes.c_char_p: "const char*",
-    ctypes.c_void_p: "void*",
+    ctypes.POINTER(ctypes.c_uint8): "uint8_t*",
+    ctypes.POINTER(ctypes.c_uint64): "uint64_t*",
 }
 
 

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "Vtop.h"
+#include "shared.h"  // struct Run, of harness.py
 #include "verilated.h"
 #ifdef UTICKET_TRACE
 #include "verilated_fst_c.h"
@@ -58,28 +59,6 @@ void write_word(uint8_t* word, const uint8_t* data, uint32_t enable, uint32_t gr
 }  // namespace
 
 extern "C" {
-
-struct Run {
-    const uint64_t* program;
-    uint64_t beats;
-    uint64_t last_at;       // index of the beat that carries `last`
-    uint64_t max_cycles;    // of the program, from its first beat on
-    uint64_t reset_at;      // assert reset in this cycle and stop (0: never)
-    uint64_t stall_seed;
-    uint32_t program_stall;  // of 65536
-    uint32_t result_stall;
-    uint64_t* results;
-    uint64_t max_results;
-    uint8_t* buffers;        // the spike buffer after the input and after each layer
-    uint64_t max_buffers;
-    uint32_t word_bits, word_bytes, banks, depth, granules;
-    const char* trace_path;  // FST, or null
-    uint64_t trace_layer;    // its number
-    // out
-    uint64_t cycles, result_count, buffer_count, beats_taken;
-    uint32_t error;
-    uint32_t finished;
-};
 
 void* uticket_new() {
     auto* model = new Model;

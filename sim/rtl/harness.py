@@ -22,6 +22,7 @@ from hw.loader import Error
 from hw.results import beats_a_result
 from hw.spike_buffer import granules
 from hw.tiling import Storage
+from sim import c_text
 from sim.files import BUILD, made_once
 from sim.rtl.verilator import build_shared_library
 from sw.compile import CompiledLayer, Program, Region
@@ -29,9 +30,20 @@ from sw.compile import CompiledLayer, Program, Region
 HARNESS = [Path(__file__).with_name(name) for name in ("harness.cpp", "harness.v")]
 
 
-class _Run(ctypes.Structure):
+_WORDS = ctypes.POINTER(ctypes.c_uint64)
+_BYTES = ctypes.POINTER(ctypes.c_uint8)
+
+
+class Run(ctypes.Structure):
+    """One call of harness.cpp: what goes in, and from `cycles` on what comes back.
+
+    last_at: index of the beat that carries `last`. reset_at: assert reset in this cycle and stop (0: never).
+    program_stall, result_stall: of 65536. buffers: the spike buffer after the input and after each layer.
+    trace_path: of an FST file, or null; trace_layer: the layer's number.
+    """
+
     _fields_ = [
-        ("program", ctypes.c_void_p),
+        ("program", _WORDS),
         ("beats", ctypes.c_uint64),
         ("last_at", ctypes.c_uint64),
         ("max_cycles", ctypes.c_uint64),
@@ -39,9 +51,9 @@ class _Run(ctypes.Structure):
         ("stall_seed", ctypes.c_uint64),
         ("program_stall", ctypes.c_uint32),
         ("result_stall", ctypes.c_uint32),
-        ("results", ctypes.c_void_p),
+        ("results", _WORDS),
         ("max_results", ctypes.c_uint64),
-        ("buffers", ctypes.c_void_p),
+        ("buffers", _BYTES),
         ("max_buffers", ctypes.c_uint64),
         ("word_bits", ctypes.c_uint32),
         ("word_bytes", ctypes.c_uint32),
@@ -122,10 +134,17 @@ class Rtl:
         if trace:
             flags += ["--trace-fst", "-CFLAGS", "-DUTICKET_TRACE"]
         sources = [*HARNESS, *([beside(verilog)] if beside else [])]
-        library = build_shared_library([verilog], "harness", sources, build / "verilator", flags)
+        library = build_shared_library(
+            [verilog],
+            "harness",
+            sources,
+            build / "verilator",
+            flags,
+            shared=c_text.structs(Run),
+        )
         self._library = ctypes.CDLL(str(library))
         self._library.uticket_new.restype = ctypes.c_void_p
-        self._library.uticket_run.argtypes = [ctypes.c_void_p, ctypes.POINTER(_Run)]
+        self._library.uticket_run.argtypes = [ctypes.c_void_p, ctypes.POINTER(Run)]
         self._library.uticket_delete.argtypes = [ctypes.c_void_p]
         self._model = self._library.uticket_new()
         self.build_s = time.perf_counter() - started
@@ -197,8 +216,8 @@ class Rtl:
         word_bytes = -(-config.word_bits // 8)
         buffers = np.zeros((max_buffers, BANKS, config.buffer_depth, word_bytes), np.uint8)
         beats = np.ascontiguousarray(beats, np.uint64)
-        run = _Run(
-            program=beats.ctypes.data,
+        run = Run(
+            program=beats.ctypes.data_as(_WORDS),
             beats=len(beats),
             last_at=last_at,
             max_cycles=max_cycles,
@@ -206,9 +225,9 @@ class Rtl:
             stall_seed=stalls.seed,
             program_stall=round(stalls.program * 65536),
             result_stall=round(stalls.results * 65536),
-            results=results.ctypes.data,
+            results=results.ctypes.data_as(_WORDS),
             max_results=max_results,
-            buffers=buffers.ctypes.data,
+            buffers=buffers.ctypes.data_as(_BYTES),
             max_buffers=max_buffers,
             word_bits=config.word_bits,
             word_bytes=word_bytes,

@@ -49,13 +49,20 @@ def environment() -> dict[str, str]:
 
 
 def build_shared_library(
-    verilog: Sequence[Path], top: str, cpp: Sequence[Path], out: Path, flags: Sequence[str] = ()
+    verilog: Sequence[Path],
+    top: str,
+    cpp: Sequence[Path],
+    out: Path,
+    flags: Sequence[str] = (),
+    *,
+    shared: str = "",
 ) -> Path:
     """Path of a shared library, for ctypes, of module `top` and the C++ that drives it.
 
     verilog: exported files. cpp: C++ files, which see the model as `Vtop` in "Vtop.h", headers, and
     Verilog of our own around the exported, which no filter is for.
     out: the cache, a folder; what is in it already is not built again. flags: more for Verilator.
+    shared: what the C++ includes as "shared.h" (sim/c_text.py).
     Raises BadInput where a tool is missing or fails.
     """
     sources = [path.name for path in cpp if path.suffix in (".cpp", ".v")]
@@ -69,11 +76,12 @@ def build_shared_library(
     def build(work: Path, result: Path, files: list[str]) -> None:
         for path in cpp:
             shutil.copy(path, work)
+        (work / "shared.h").write_text(shared)
         run([*recipe, *files, *sources], cwd=work, log=out / "build.log")
         shutil.move(work / "build" / "model.so", result)
 
     texts = [[path.name, path.read_text()] for path in cpp]
-    return build_once(verilog, out, [recipe, texts], build) / "model.so"
+    return build_once(verilog, out, [recipe, shared, texts], build) / "model.so"
 
 
 def build_once(
