@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import pairwise
 
-from amaranth import Cat, Module, Mux, Signal, signed
+from amaranth import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
@@ -104,47 +104,61 @@ class Array(wiring.Component):
             windows.valid.eq(Cat(port.valid for port in ports)),
             windows.requests.eq(Cat(port.request for port in ports)),
         ]
-        chain = 0
+        chain: Value | int = 0
         for i, pe in reversed(list(enumerate(pes))):
             m.submodules[f"pe_{i}"] = pe
-            queue = SyncFIFOBuffered(width=FILTER_HEADER.size, depth=config.queue_depth)
-            m.submodules[f"headers_{i}"] = queue
-            granted = [Signal(name=f"granted_{i}_{k}") for k in range(LATENCY + 1)]
-            for before, after in pairwise(granted):
-                m.d.sync += after.eq(before)
             mine = Mux(self.layer.fast, phase == i // BANKS, slot == i)
+            granted, window_valid = self._load(m, pe, i, mine)
             m.d.comb += [
-                pe.index.eq(i),
-                queue.w_en.eq(self.header_valid[i]),
-                queue.w_data.eq(self.header),
-                self.header_ready[i].eq(queue.w_rdy),
-                pe.header.payload.eq(queue.r_data),
-                pe.header.valid.eq(queue.r_rdy),
-                queue.r_en.eq(pe.header.ready),
-                pe.weights.payload.eq(self.weights),
-                pe.weights.valid.eq(self.weights_valid[i]),
-                self.weights_ready[i].eq(pe.weights.ready),
-                pe.layer.eq(self.layer),
                 pe.geometry.eq(geometry.o),
-                pe.layer_start.eq(self.layer_start),
-                pe.layer_active.eq(self.layer_active),
-                pe.request.ready.eq(mine),
-                granted[0].eq(pe.request.valid & mine),
-                pe.window_valid.eq(granted[-1]),
+                pe.window_valid.eq(window_valid),
                 pe.window.eq(windows.windows[i % BANKS]),
                 pe.release.eq(release),
                 pe.output.ready.eq((writer_pe == i) & (self.result_room | ~self.layer.raw)),
-                pe.counting.eq(self.counting),
-                pe.capture.eq(self.capture),
-                pe.shift.eq(self.shift),
                 pe.chain_in.eq(chain),
             ]
             chain = pe.chain_out
             port = ports[i % BANKS]
-            with m.If(granted[0]):
+            with m.If(granted):
                 m.d.comb += [port.valid.eq(1), port.request.eq(pe.request.payload)]
         m.d.comb += self.chain.eq(chain)
+        self._write(m, pes, writer_pe, writer)
+        return m
 
+    def _load(self, m: Module, pe: PE, i: int, mine: Value) -> tuple[Signal, Signal]:
+        """PE i behind its queue of headers, and what all PEs get alike.
+
+        mine: its read slot. Whether its request is granted, and whether its window is there.
+        """
+        queue = SyncFIFOBuffered(width=FILTER_HEADER.size, depth=self.config.queue_depth)
+        m.submodules[f"headers_{i}"] = queue
+        granted = [Signal(name=f"granted_{i}_{k}") for k in range(LATENCY + 1)]
+        for before, after in pairwise(granted):
+            m.d.sync += after.eq(before)
+        m.d.comb += [
+            pe.index.eq(i),
+            queue.w_en.eq(self.header_valid[i]),
+            queue.w_data.eq(self.header),
+            self.header_ready[i].eq(queue.w_rdy),
+            pe.header.payload.eq(queue.r_data),
+            pe.header.valid.eq(queue.r_rdy),
+            queue.r_en.eq(pe.header.ready),
+            pe.weights.payload.eq(self.weights),
+            pe.weights.valid.eq(self.weights_valid[i]),
+            self.weights_ready[i].eq(pe.weights.ready),
+            pe.layer.eq(self.layer),
+            pe.layer_start.eq(self.layer_start),
+            pe.layer_active.eq(self.layer_active),
+            pe.request.ready.eq(mine),
+            granted[0].eq(pe.request.valid & mine),
+            pe.counting.eq(self.counting),
+            pe.capture.eq(self.capture),
+            pe.shift.eq(self.shift),
+        ]
+        return granted[0], granted[-1]
+
+    def _write(self, m: Module, pes: list[PE], writer_pe: Signal, writer: Writer) -> None:
+        """The word of the PE whose turn it is, into the spike buffer or out as a result."""
         output_valid = Signal()
         with m.Switch(writer_pe):
             for i, pe in enumerate(pes):
@@ -164,4 +178,3 @@ class Array(wiring.Component):
             writer.word_valid.eq(output_valid & ~self.layer.raw),
             self.result_valid.eq(output_valid & self.layer.raw),
         ]
-        return m

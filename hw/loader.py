@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -32,6 +32,27 @@ class Error(enum.IntEnum):
 def beat_layout() -> data.StructLayout:
     """A beat of a stream at the edge of the chip, AXI4-Stream's TDATA and TLAST."""
     return data.StructLayout({"data": STREAM_BITS, "last": 1})
+
+
+def another_program(program: data.View, config: Config) -> Value:
+    """Whether a program header is of another version, or for another array."""
+    return (
+        (program.magic != MAGIC)
+        | (program.version != VERSION)
+        | (program.n_pe != config.n_pe)
+        | (program.ticks != config.ticks)
+        | (program.tile_side != config.tile_side)
+        | (program.layers == 0)
+    )
+
+
+def bad_descriptor(layer: data.View) -> Value:
+    """Whether a layer has a map, filters or raw results that the array cannot hold."""
+    bad = (layer.filters == 0) | (layer.shortcut.side > MAX_SIDE)
+    bad = bad | (layer.raw & (layer.side != 1))
+    for side in (layer.side, layer.input.side, layer.output_side):
+        bad = bad | (side == 0) | (side > MAX_SIDE)
+    return bad
 
 
 class Loader(wiring.Component):
@@ -123,15 +144,7 @@ class Loader(wiring.Component):
                 with m.If(accepted):
                     m.d.sync += [layers_left.eq(program.layers), self.layers.eq(program.layers)]
                     m.next = "INPUT"
-                    wrong = (
-                        (program.magic != MAGIC)
-                        | (program.version != VERSION)
-                        | (program.n_pe != config.n_pe)
-                        | (program.ticks != config.ticks)
-                        | (program.tile_side != config.tile_side)
-                        | (program.layers == 0)
-                    )
-                    with m.If(wrong):
+                    with m.If(another_program(program, config)):
                         fail(Error.HEADER)
             with m.State("INPUT"):
                 m.d.comb += [ready.eq(1), self.input_start.eq(accepted)]
@@ -157,12 +170,7 @@ class Loader(wiring.Component):
                 with m.If(accepted):
                     m.d.sync += [self.layer.payload.eq(descriptor), self.layer.valid.eq(1)]
                     m.next = "FILTER"
-                    sides = [descriptor.side, descriptor.input.side, descriptor.output_side]
-                    bad = (descriptor.filters == 0) | (descriptor.shortcut.side > MAX_SIDE)
-                    bad = bad | (descriptor.raw & (descriptor.side != 1))
-                    for side in sides:
-                        bad = bad | (side == 0) | (side > MAX_SIDE)
-                    with m.If(bad):
+                    with m.If(bad_descriptor(descriptor)):
                         fail(Error.DESCRIPTOR)
             with m.State("FILTER"):
                 m.d.comb += ready.eq(self.header_ready.bit_select(pe, 1))
