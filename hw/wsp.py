@@ -73,10 +73,8 @@ class WspDecoder(wiring.Component):
         index = Signal(LENGTH_BITS)
         available = Signal()  # `data` holds the current row
         first = Signal(init=1)  # no weight of this pass has been emitted yet
-        channel, skip = (
-            Signal(CHANNEL_BITS),
-            Signal(WORD_BITS - KERNEL),
-        )  # skip: what the last header adds to it
+        channel = Signal(CHANNEL_BITS)
+        skip = Signal(WORD_BITS - KERNEL)  # what the last header adds to it
         here = Signal(CHANNEL_BITS)
         pattern = Signal(KERNEL)  # values of the slice still to come
         tiles = TileCounter(self.config)

@@ -85,8 +85,13 @@ def costs(module: Module, library: Library) -> Costs:
 
 
 def component(name: str) -> str:
-    """Of a flip-flop, by its name: `lanes.accumulators_0[3][7]...` is of `lanes.accumulators`."""
+    """Of a flip-flop, by its name: `lanes.accumulators_0[3][7]...` is of `lanes.accumulators`.
+
+    `drain.lif.left...` is of `lif`, and `drain.passing_1...` of `drain` itself.
+    """
     parts = name.split("[")[0].split("$")[0].split(".")
+    if parts[0] == "drain" and len(parts) > 2:
+        parts = parts[1:]
     if len(parts) > 1 and parts[1].startswith("accumulators"):
         return "lanes.accumulators"
     return parts[0] if len(parts) > 1 else "control"

@@ -144,7 +144,10 @@ def test_energy_inside_by_load_and_slew():
     [
         ("lanes.accumulators_0[3][7]$_DFF_P_", "lanes.accumulators"),
         ("decoder.tiles.x[0]$_SDFFE_PP0P_", "decoder"),
-        ("height[0]$_SDFF_PP0_", "control"),
+        ("control.height[0]$_SDFF_PP0_", "control"),
+        ("drain.lif.left[0]$_DFFE_PP_", "lif"),
+        ("drain.passing_1[2]$_SDFF_PP0_", "drain"),
+        ("waits[0]$_SDFF_PP0_", "control"),
     ],
 )
 def test_component_of_a_flip_flop(name, part):
