@@ -19,9 +19,11 @@ from sim.models.workload import Totals, Workload
 from sim.rtl import runner
 from sim.rtl.harness import Rtl
 from sim.rtl.runner import ImageResult, Loaded
-from sw.compile import Program, compile_network, sort_orders
+from sw.compile import PASSES, Program, compiling, sort_orders
 from sw.datasets import STATISTICS
-from sw.quantize import IntegerNetwork, quantize
+from sw.floats import FLOAT_PASSES
+from sw.lowering import Steps, finish, together
+from sw.quantize import IntegerNetwork, quantizing
 from sw.ticket import Ticket
 
 
@@ -57,12 +59,13 @@ class Deployment:
     @cached_property
     def network(self) -> IntegerNetwork:
         """Integers, without the float weights, which the array does not see."""
-        if self.twin is not None:
-            return self.twin.network
+        return self.twin.network if self.twin else finish(self._quantizing())
+
+    def _quantizing(self) -> Steps[IntegerNetwork]:
         ticks = self.ticket.metadata["ticks"]
         if ticks != self.config.ticks:
             raise BadInput(f"the ticket has {ticks} ticks, the hardware {self.config.ticks}")
-        network, nothing = quantize(self.ticket, self.config), np.zeros(0)
+        network, nothing = (yield from quantizing(self.ticket, self.config)), np.zeros(0)
         lean = []
         for layer in network.array:
             sources = tuple(replace(source, float_weight=nothing) for source in layer.sources)
@@ -77,7 +80,10 @@ class Deployment:
     @cached_property
     def program(self) -> Program:
         """The program stream. Raises DoesNotFit for what the hardware cannot run."""
-        return compile_network(self.network, self.config, orders=self.orders)
+        return finish(self._compiling())
+
+    def _compiling(self) -> Steps[Program]:
+        return compiling(self.network, self.config, orders=self.orders)
 
     @cached_property
     def cycles(self) -> list[LayerCycles]:
@@ -124,6 +130,23 @@ class Deployment:
                 return self.run(images, rtl=built, jobs=jobs)
         (run,) = run_all([self], images, rtl=rtl, jobs=jobs)
         return run
+
+
+LOWERING = len(FLOAT_PASSES) + 1 + len(PASSES)  # passes that `lower` tells
+
+
+def lower(deployed: Sequence[Deployment], tell: Callable[[str], object]) -> None:
+    """From tickets to programs, side by side; `tell` is told each pass before it runs.
+
+    Raises ValueError for a ticket that the hardware cannot run.
+    """
+    originals = [one for one in deployed if one.twin is None]
+    networks = together([one._quantizing() for one in originals], tell)
+    for one, network in zip(originals, networks, strict=True):
+        vars(one)["network"] = network  # as the cached property keeps it
+    programs = together([one._compiling() for one in deployed], tell)
+    for one, program in zip(deployed, programs, strict=True):
+        vars(one)["program"] = program
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
 from hw.config import Config
 from sim import deployment
 from sim.catalog import Model
-from sim.deployment import Deployment
+from sim.deployment import LOWERING
 from sim.errors import BadInput
 from sim.reports import run_report
 from sim.reports.progress import Steps
 from sim.reports.run_report import Report
 from sim.rtl import runner
 from sim.rtl.harness import Rtl
-
-STAGES: tuple[tuple[str, Callable[[Deployment], object]], ...] = (
-    ("sort filters by non-zero weights", lambda one: one.orders),
-    ("compile", lambda one: one.program),
-)
 
 
 def simulate(
@@ -41,20 +35,14 @@ def simulate(
     """
     methods = model.compared(method)
     names = " and ".join(one.name for one in methods)
-    sorts = any(one.sort for one in methods)
-    with Steps(7 + sorts + 2 * (trace is not None)) as steps, ExitStack() as stack:
+    with Steps(5 + LOWERING + 2 * (trace is not None)) as steps, ExitStack() as stack:
         steps.step(f"load ticket: {names}")
         deployed = deployment.deployments(model, methods, config)
         pixels, labels = deployed[0].test_images(images)
-        steps.step(f"quantize to {config.weight_bits} bits")
-        layers = [[layer.layer.name for layer in one.network.array] for one in deployed]
-        if trace is not None and trace not in layers[0]:
-            known = ", ".join(layers[0])
-            raise BadInput(f"--trace {trace}: no layer of the array; allowed: {known}")
-        for text, stage in STAGES[not sorts :]:
-            steps.step(text)
-            for one in deployed:
-                stage(one)
+        layers = [layer.name for layer in deployed[0].ticket.network.array]
+        if trace is not None and trace not in layers:
+            raise BadInput(f"--trace {trace}: no layer of the array; allowed: {', '.join(layers)}")
+        deployment.lower(deployed, steps.step)
         steps.step("build the RTL, or take it from the cache")
         rtl = stack.enter_context(Rtl(config))
         if trace is not None:

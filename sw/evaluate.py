@@ -18,8 +18,8 @@ from threadpoolctl import threadpool_limits
 
 from sim.models import golden
 from sw import sparse
-from sw.layers import Layer, Pool, Reduce, Source
-from sw.quantize import IntegerLayer, IntegerNetwork, IntegerSource
+from sw.integers import IntegerLayer, IntegerNetwork, IntegerSource
+from sw.layers import Layer, Pool, Source
 from sw.sparse import BORDER, Leak, Reset
 
 BATCH = 16  # images: four ticks of them, a byte each, fill a line of the cache
@@ -204,7 +204,7 @@ def _layer_sums(numbers: LayerNumbers, maps: dict[str, np.ndarray]) -> np.ndarra
     height, width = own.output(*(side - 2 * BORDER for side in x.shape[1:3]))
     filters, lanes = len(numbers.bias), x.shape[3]
     sums = np.zeros((filters, height, width, lanes), numbers.learned[0].weight.dtype)
-    average = numbers.layer.reduce is Reduce.MEAN
+    average = numbers.layer.reduce is not None
     bias = numbers.bias.reshape(-1, 1, 1, 1)
     if not average:
         sums[...] = bias

@@ -33,6 +33,8 @@ class Reduce(StrEnum):
 
     MEAN = "mean"
     """The mean over the whole map: one neuron a filter is left."""
+    SUM = "sum"
+    """The sum: what a mean becomes once its divisor is in the weights."""
 
 
 class Pool(StrEnum):
@@ -148,7 +150,7 @@ class Layer:
     name: Name
     filters: Whole
     sources: Annotated[tuple[Source, ...], Field(min_length=1, description="at least one source")]
-    reduce: Annotated[Reduce | None, Field(description="null, mean")] = None
+    reduce: Annotated[Reduce | None, Field(description="null, mean, sum")] = None
     neuron: Annotated[TrainedNeuron | None, Field(description="null or a neuron")] = field(
         default_factory=TrainedNeuron
     )
@@ -177,7 +179,7 @@ class Layer:
     def output(self, shapes: dict[str, Shape]) -> Shape:
         """The map that it hands on."""
         sums = self.neurons(shapes)
-        if self.reduce is Reduce.MEAN:
+        if self.reduce is not None:
             return Shape(self.filters, 1, 1)
         scale = 2 if self.pool is Pool.MAX2 else 1
         return Shape(self.filters, sums.height // scale, sums.width // scale)

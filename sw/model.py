@@ -77,6 +77,8 @@ class SpikingNetwork(nn.Module):
         flat = x.flatten(0, 1)
         if layer.reduce is Reduce.MEAN:
             flat = flat.mean((2, 3), keepdim=True)
+        elif layer.reduce is Reduce.SUM:
+            flat = flat.sum((2, 3), keepdim=True)
         flat = self.norms[source.name](self.weights[source.name](flat))
         return flat.unflatten(0, (ticks, -1))
 

@@ -8,9 +8,10 @@ import numpy as np
 
 from hw.config import Config
 from sw.compile import DoesNotFit, Program, compile_network
+from sw.floats import FloatLayer, FloatSource, identity_source
 from sw.layers import Encoding, Input, Pool, Reduce, Source, conv, linear
 from sw.layers import Shape as Map
-from sw.quantize import Folded, IntegerLayer, IntegerNetwork, part, quantize_layer
+from sw.quantize import IntegerLayer, IntegerNetwork, part, quantize_layer
 from tests.random_networks import random_spikes
 
 
@@ -62,13 +63,14 @@ def build(
     array: list[IntegerLayer] = []
     maps = [("first", channels, side)]  # name, channels and side of every map so far
 
-    def folded(source: Source, shape: Shape, positions: int = 1) -> Folded:
+    def folded(source: Source, shape: Shape, positions: int = 1) -> FloatSource:
         mask = rng.random(source.weight_shape(shape.filters)) < shape.density
         mask[list(shape.empty)] = False
         # Sums of a few weights reach the threshold of 1, so that some neurons fire and some do not.
         fan_in = max(1.0, mask.sum() / len(mask) * rate)
         weight = rng.normal(0.05, 1 / np.sqrt(fan_in), mask.shape) * mask / np.sqrt(positions)
-        return Folded(source, weight, mask, rng.normal(0.1, 0.4, len(mask)), positions)
+        bias = rng.normal(0.1, 0.4, len(mask))
+        return FloatSource(source, weight, mask, bias, positions=positions)
 
     for k, shape in enumerate(shapes):
         before, width, map_side = maps[-1]
@@ -85,7 +87,7 @@ def build(
         out = layer.own.output(map_side, map_side)[0]
         if out < 1:
             raise DoesNotFit(f"{layer.name}: no output")
-        learned = []
+        more: list[FloatSource] = []
         if shape.shortcut is not None:
             kind, back = shape.shortcut
             if back > len(maps):
@@ -105,10 +107,10 @@ def build(
             ):
                 raise DoesNotFit(f"{layer.name}: a shortcut of another shape")
             layer = replace(layer, sources=(*layer.sources, added))
-            learned = [] if added.identity else [folded(added, shape)]
+            more = [identity_source(added, 0.75) if added.identity else folded(added, shape)]
         positions = out * out if shape.pool == "avg" else 1
         own = folded(layer.own, shape, positions)
-        array.append(quantize_layer(layer, (own, *learned), config))
+        array.append(quantize_layer(FloatLayer(layer, (own, *more)), config))
         scale = {None: out, "max2": out // 2, "avg": 1}[shape.pool]
         if scale < 1:
             raise DoesNotFit(f"{layer.name}: pools to nothing")
@@ -118,7 +120,8 @@ def build(
         fc = linear("fc", (width, classes), before)
         mask = rng.random(fc.own.weight_shape(classes)) < 0.5
         weight, bias = rng.normal(0, 1, mask.shape) * mask, rng.normal(0, 1, classes)
-        array.append(quantize_layer(fc, (Folded(fc.own, weight, mask, bias),), config))
+        own = FloatSource(fc.own, weight, mask, bias)
+        array.append(quantize_layer(FloatLayer(fc, (own,)), config))
     whole = IntegerNetwork(
         input=Input(shape=(channels, side, side), encoding=Encoding.SPIKES),
         host=None,

@@ -9,6 +9,7 @@ import numpy as np
 from hw.config import Config
 from sw import networks
 from sw.balance import balance, filter_nnz
+from sw.floats import FloatLayer, FloatSource
 from sw.layers import (
     IMAGE,
     Layer,
@@ -21,7 +22,7 @@ from sw.layers import (
     identity,
     linear,
 )
-from sw.quantize import Folded, IntegerLayer, IntegerNetwork, quantize, quantize_layer
+from sw.quantize import IntegerLayer, IntegerNetwork, quantize, quantize_layer
 from sw.ticket import NOT_MEASURED, Norm, Parameters, Ticket, counts
 
 
@@ -130,7 +131,8 @@ def random_layer(
     mask = rng.random(layer.own.weight_shape(layer.filters)) < density
     weight = rng.normal(0, 1, mask.shape) * mask
     bias = rng.normal(0, 1, len(mask))
-    return quantize_layer(layer, (Folded(layer.own, weight, mask, bias),), config or Config())
+    own = FloatSource(layer.own, weight, mask, bias)
+    return quantize_layer(FloatLayer(layer, (own,)), config or Config())
 
 
 def with_own(integer: IntegerLayer, **arrays) -> IntegerLayer:

@@ -8,13 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hw.config import Config
-from hw.neuron import NEURONS, Complement, Lossless, Shift
+from hw.neuron import NEURONS
 from sim.models import golden
+from sw.floats import FloatLayer, FloatSource
 from sw.layers import IMAGE, LIF, conv, linear
 from sw.quantize import (
-    Folded,
     IntegerLayer,
-    fold,
     quantize,
     quantize_layer,
     ticket_config,
@@ -46,7 +45,8 @@ def quantized(draw, *, classifier: bool = False) -> tuple[IntegerLayer, Config]:
     weight = rng.normal(0, 1, mask.shape) * np.exp(rng.normal(0, spread, mask.shape)) * mask
     weight *= rng.random(mask.shape) < 0.9
     bias = rng.normal(0, draw(st.sampled_from([0, 1, 1e4])), filters)
-    return quantize_layer(layer, (Folded(layer.own, weight, mask, bias),), config), config
+    own = FloatSource(layer.own, weight, mask, bias)
+    return quantize_layer(FloatLayer(layer, (own,)), config), config
 
 
 def violated(integer: IntegerLayer, scale: np.ndarray, config: Config) -> list[set[str]]:
@@ -148,7 +148,8 @@ def test_each_constraint_can_be_the_one_that_binds():
     weight[0, 0] = 2.0  # (a): a scale of 32767.5 / 2
     weight[1] = 1.0  # (b): 1000 equal weights
     weight[2, 0] = 1e-6  # (c)
-    integer = quantize_layer(layer, (Folded(layer.own, weight, weight != 0, np.zeros(3)),), config)
+    own = FloatSource(layer.own, weight, weight != 0, np.zeros(3))
+    integer = quantize_layer(FloatLayer(layer, (own,)), config)
     assert integer.own.weight[0, 0] == 32767
     assert integer.threshold[0] == 16384
     extent = 1000 * int(integer.own.weight[1, 0])
@@ -179,34 +180,19 @@ def test_the_bound_is_met_to_the_last_bit(mode, ticks):
 
         largest = next(a for a in range(32767, 0, -1) if inside(a))
         weight = np.zeros(layer.own.weight_shape(1))
-        folded = Folded(layer.own, weight, weight != 0, np.ones(1))
-        integer = quantize_layer(layer, (folded,), config)
+        own = FloatSource(layer.own, weight, weight != 0, np.ones(1))
+        integer = quantize_layer(FloatLayer(layer, (own,)), config)
         assert integer.bias[0] == largest, config
 
 
 def test_too_many_weights_for_the_accumulator_is_an_error():
     layer = conv("wide", (3641, 1), "image")
     mask = np.ones(layer.own.weight_shape(1), bool)
-    folded = Folded(layer.own, mask * 1.0, mask, np.zeros(1))
+    own = FloatSource(layer.own, mask * 1.0, mask, np.zeros(1))
     with pytest.raises(
         ValueError, match="layer wide, filter 0: 32769 weights can overflow 16 bits"
     ):
-        quantize_layer(layer, (folded,), Config(accumulator_bits=16))
-
-
-@pytest.mark.parametrize("neuron", [Shift(2), Complement(2), Lossless()])
-def test_folding_keeps_the_neurons_spikes(neuron):
-    """The folded network at v = leak v + x fires as the trained one at v = leak v + gain bn(x)."""
-    p = random_ticket(3, leak=neuron.factor).parameters[1]
-    rng = np.random.default_rng(0)
-    x = rng.normal(0, 1, p.weight[0].size)
-    raw = p.weight.reshape(len(p.weight), -1) @ x + p.bias
-    norm = (raw - p.norm.mean) / np.sqrt(p.norm.var + p.norm.eps) * p.norm.weight + p.norm.bias
-    weight, bias = fold(p)
-    assert weight.dtype == bias.dtype == np.float64
-    gain = {"shift": 0.75, "complement": 0.25, "none": 1}[neuron.name]
-    folded = weight.reshape(len(weight), -1) @ x + bias
-    np.testing.assert_allclose(folded, gain * norm, rtol=1e-5, atol=1e-6)
+        quantize_layer(FloatLayer(layer, (own,)), Config(accumulator_bits=16))
 
 
 def test_classifier_has_no_gain():
@@ -283,20 +269,3 @@ def test_what_a_shortcut_adds_has_the_neurons_scale(weight_bits):
             assert not allowed(host, positions, k, np.nextafter(scale, np.inf)), (host.name, k)
     assert [len(host.learned) for host in network.array].count(2) == 2
     assert sum(len(host.identities) for host in network.array) == 2
-
-
-def test_a_shortcuts_bias_is_its_hosts():
-    made = random_ticket(4, layers=RESIDUAL)
-    network = quantize(made, Config())
-    parameters = {p.name: p for p in made.parameters}
-    host = next(i for i in network.array if i.name == "conv3")
-    biases = [fold(parameters[n])[1] for n in ("conv3", "conv3_shortcut")]
-    np.testing.assert_allclose(host.float_bias, biases[0] + biases[1])
-
-
-def test_an_average_divides_the_weights():
-    p = random_ticket(4, layers=RESIDUAL).parameters[-2]
-    weight, bias = fold(p, positions=16)
-    whole, same = fold(p)
-    np.testing.assert_allclose(16 * weight, whole)
-    np.testing.assert_array_equal(bias, same)

@@ -15,8 +15,8 @@ import numpy as np
 
 from hw.neuron import Neuron
 from sw.datasets import scaled
-from sw.layers import Layer, Pool, Reduce, Source
-from sw.quantize import IntegerLayer, IntegerNetwork, IntegerSource
+from sw.integers import IntegerLayer, IntegerNetwork, IntegerSource
+from sw.layers import Layer, Pool, Source
 
 
 @dataclass(frozen=True)
@@ -79,8 +79,8 @@ def first_layer_currents(network: IntegerNetwork, images: np.ndarray) -> Iterato
         )
     kernel = host.weight.reshape(host.layer.filters, -1)
     for image in scaled(images, network.input.mean or (), network.input.std or ()):
-        patches, sides = _patches(image[None], source, np.float64)
-        yield (kernel @ patches + host.bias[:, None]).reshape(-1, *sides)
+        columns, sides = patches(image[None], source, np.float64)
+        yield (kernel @ columns + host.bias[:, None]).reshape(-1, *sides)
 
 
 def run(network: IntegerNetwork, spikes: np.ndarray) -> dict[str, LayerResult]:
@@ -110,18 +110,18 @@ def run_layer(integer: IntegerLayer, maps: Sequence[np.ndarray], neuron: Neuron)
     for part, spikes in zip(integer.sources, maps, strict=True):
         _check_map(integer, part, spikes)
         if part.source.identity:
-            seen = spikes[:, :, :: part.source.stride, :: part.source.stride]
+            seen = spikes[:, part.channels, :: part.source.stride, :: part.source.stride]
             added += seen.sum(axis=(0, 2, 3), dtype=np.int64)
             sums = seen * part.weight[:, None, None]
         else:
-            patches, sides = _patches(spikes, part.source, exact)
-            sums = part.weight.reshape(filters, -1).astype(exact) @ patches
+            columns, sides = patches(spikes, part.source, exact)
+            sums = part.weight.reshape(filters, -1).astype(exact) @ columns
             sums = sums.astype(np.int64).reshape(filters, len(spikes), *sides)
             sums = sums.transpose(1, 0, 2, 3)
-            met = patches.sum(axis=1, dtype=np.float64)  # spikes that meet each weight of a filter
+            met = columns.sum(axis=1, dtype=np.float64)  # spikes that meet each weight of a filter
             counts = part.mask.reshape(filters, -1).astype(np.float64) @ met
             accumulates[part.name] = counts.astype(np.int64)
-        if layer.reduce is Reduce.MEAN:
+        if layer.reduce is not None:
             sums = sums.sum(axis=(2, 3), keepdims=True)
         acc = acc + sums
     acc = acc + integer.bias[:, None, None]
@@ -155,7 +155,7 @@ def predict(result: np.ndarray) -> int:
     return int(np.argmax(result.reshape(ticks, classes, -1).sum(axis=(0, 2), dtype=np.int64)))
 
 
-def _patches(
+def patches(
     x: np.ndarray, source: Source, dtype: type[np.floating]
 ) -> tuple[np.ndarray, tuple[int, int]]:
     """im2col: (T, C, H, W) -> (C kh kw, T H' W') of `dtype`, and the output map's sides (H', W')."""
@@ -182,10 +182,12 @@ def _fire(acc: np.ndarray, threshold: np.ndarray, neuron: Neuron) -> np.ndarray:
     return spikes
 
 
-def _pool(spikes: np.ndarray, layer: Layer) -> np.ndarray:
-    """2x2 OR of spikes (T, K, H, W), an odd last row or column dropped; or nothing."""
-    if layer.pool is not Pool.MAX2:
-        return spikes
+def max_pool(spikes: np.ndarray) -> np.ndarray:
+    """2x2 OR of spikes (T, K, H, W), an odd last row or column dropped."""
     ticks, filters, height, width = spikes.shape
     even = spikes[:, :, : height // 2 * 2, : width // 2 * 2]
     return even.reshape(ticks, filters, height // 2, 2, width // 2, 2).max(axis=(3, 5))
+
+
+def _pool(spikes: np.ndarray, layer: Layer) -> np.ndarray:
+    return max_pool(spikes) if layer.pool is Pool.MAX2 else spikes

@@ -1,0 +1,47 @@
+"""Lowering: from a ticket to a program in passes, each a function in a list; docs/lowering.md.
+
+    ticket -> FloatNetwork      `read` of sw/floats.py
+    FloatNetwork -> the same    `FLOAT_PASSES` of sw/floats.py: fold norm, fuse shortcut, spread groups
+    FloatNetwork -> integers    `quantize` of sw/quantize.py
+    integers -> program         `order filters`, `place`, `encode` of sw/compile.py
+
+tests/test_lowering.py holds each pass to the golden model's answers for what it was given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
+Steps = Generator[str, None, T]
+"""Yields the name of each pass before it runs; returns what the last one made."""
+
+
+def name(one: Callable[..., object]) -> str:
+    """A pass's, as it is printed."""
+    return one.__name__.replace("_", " ")
+
+
+def finish(steps: Steps[T]) -> T:
+    """Runs all passes without a word."""
+    return together([steps])[0]
+
+
+def together(several: Sequence[Steps[T]], tell: Callable[[str], object] = str) -> list[T]:
+    """Runs the passes of several networks side by side; `tell` is told each pass once."""
+    results: dict[int, T] = {}
+    while len(results) < len(several):
+        told = False
+        for number, steps in enumerate(several):
+            if number in results:
+                continue
+            try:
+                text = next(steps)
+            except StopIteration as stop:
+                results[number] = stop.value
+                continue
+            if not told:
+                tell(text)
+                told = True
+    return [results[number] for number in range(len(several))]
