@@ -1,9 +1,9 @@
-"""Lowering: from a ticket to a program in passes, each a function in a list; docs/lowering.md.
+"""Lowering: from a ticket to a program in passes, each a function in a list; docs/network.md.
 
     ticket -> FloatNetwork      `read` of sw/floats.py
     FloatNetwork -> the same    `FLOAT_PASSES` of sw/floats.py: fold norm, fuse shortcut, spread groups
-    FloatNetwork -> integers    `quantize` of sw/quantize.py
-    integers -> program         `order filters`, `place`, `encode` of sw/compile.py
+    FloatNetwork -> integers    `quantize_network` of sw/quantize.py
+    integers -> program         `PASSES` of sw/compile.py: order filters, place, encode
 
 tests/test_lowering.py holds each pass to the golden model's answers for what it was given.
 """
