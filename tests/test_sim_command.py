@@ -17,7 +17,7 @@ from hw.config import PRESETS
 from hw.counters import COUNTERS, CYCLES
 from sim import deployment, files
 from sim.cli import main
-from sim.deployment import Deployment
+from sim.deployment import LOWERING, Deployment
 from sim.errors import BadInput
 from sim.images import first_images
 from sim.models import cycles, golden
@@ -97,8 +97,16 @@ def test_a_run_proves_reports_and_dumps(uticket, tmp_path, tickets):
     status, out, err = uticket("--json", tmp_path / "copy.json", "--dump", tmp_path / "maps")
     assert (status, err) == (0, "")
     lines = out.splitlines()
-    assert [line.split()[1] for line in lines[:7]] == [f"{k}/7" for k in range(1, 8)]
-    assert len(lines) == 7 + 2 + 2 * len(ARRAY) + 2 + 1  # steps, title and header, layers, totals
+    steps = 5 + LOWERING  # load, every pass from ticket to program, build, cycles, run, report
+    assert [line.split()[1] for line in lines[:steps]] == [
+        f"{k}/{steps}" for k in range(1, steps + 1)
+    ]
+    assert [line.split(" ", 2)[2] for line in lines[1:4]] == [
+        "fold norm",
+        "fuse shortcut",
+        "spread groups",
+    ]
+    assert len(lines) == steps + 2 + 2 * len(ARRAY) + 2 + 1  # title and header, layers, totals
     content = report(tmp_path)
     assert json.loads((tmp_path / "copy.json").read_text()) == content
     assert (content["model"], content["method"], content["images"]) == ("small", "uticket", 1)
