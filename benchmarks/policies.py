@@ -106,8 +106,9 @@ class StudyTrainer(Trainer):
     moved = 0  # weights set or cleared by the last balancing
 
     def _drawn(self, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
-        index = torch.randint(len(self.train_images), (batch,), generator=self.generator)
-        return self.train_images[index], self.train_labels[index]
+        before = sum(r.images for r in self.schedule.rounds[: self.progress.round])
+        index = self.batches.drawn(before + self.progress.images, batch)[0]
+        return self.batches.images[index].permute(0, 3, 1, 2), self.batches.labels[index]
 
     def _prune(self, keep: float) -> None:
         if self.variant.gradient:
@@ -141,10 +142,10 @@ class StudyTrainer(Trainer):
         """Of the loss of 1,024 training images, for every weight, in its mask or not."""
         self.network.eval()
         self.network.zero_grad()
-        images = self._prepared(self.train_images[:1024], 16)
+        images = self.batches.normalized(self.batches.images[:1024].permute(0, 3, 1, 2), 16)
         outputs = self.network(images, TICKS)
         torch.nn.functional.cross_entropy(
-            outputs.flatten(0, 1), self.train_labels[:1024].repeat(TICKS)
+            outputs.flatten(0, 1), self.batches.labels[:1024].repeat(TICKS)
         ).backward()
         self.gradients = {n: w.grad.numpy().copy() for n, w in self.network.prunable.items()}
         self.network.zero_grad(set_to_none=True)

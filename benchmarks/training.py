@@ -17,10 +17,10 @@ import click
 import torch
 from torch import nn
 
-from sw import networks, neurons
-from sw.devices import default_device
+from sw import networks, norm_fire
+from sw.devices import default_device, keep_freed_memory
 from sw.model import SpikingNetwork, loss
-from sw.neurons import TRAINED
+from sw.norm_fire import TRAINED
 
 
 class SpikingJellyVGG(nn.Module):
@@ -91,12 +91,13 @@ def stepper(
 @click.option("--steps", default=5, show_default=True)
 def main(device: str, batch: int, ticks: int, steps: int) -> None:
     """Print images a second of each, and their ratio."""
+    keep_freed_memory()  # for both
     torch.set_num_threads(1)
     torch.manual_seed(0)
     images = torch.randn(batch, 3, 32, 32, device=device)
     labels = torch.randint(0, 10, (batch,), device=device)
-    why_not = neurons.can_fuse(torch.device(device))
-    print("neurons compiled" if why_not is None else f"neurons not compiled: {why_not}")
+    why_not = norm_fire.can_fuse(torch.device(device))
+    print("layers compiled" if why_not is None else f"layers not compiled: {why_not}")
     ours = SpikingNetwork(networks.vgg16(), fused=why_not is None)
     ours = ours.to(device, memory_format=torch.channels_last)
     theirs = SpikingJellyVGG(device).to(device)

@@ -13,14 +13,14 @@ import yaml
 
 from hw.config import PRESETS, Config
 from sim.errors import BadInput
+from sw import schedules
 from sw.datasets import STATISTICS
 from sw.quantize import ticket_config
-from sw.schedules import SCHEDULES
 from sw.ticket import Ticket, load
 
 TICKETS = Path(__file__).resolve().parent.parent / "tickets"
 SORT = "sort"
-DEFAULT_SCHEDULE = "cpu"
+DEFAULT_SCHEDULE = "vgg"
 KEYS = ("network", "dataset", "schedule", "methods", "baseline", "hardware")
 FIELDS = tuple(field.name for field in fields(Config))
 
@@ -136,8 +136,10 @@ def _of_yaml(path: Path) -> Model:
     if baseline is not None and baseline not in methods:
         raise BadInput(f"{path}: baseline = {baseline!r}; allowed: {', '.join(methods)}")
     schedule = content.get("schedule", DEFAULT_SCHEDULE)
-    if schedule not in SCHEDULES:
-        raise BadInput(f"{path}: schedule = {schedule!r}; allowed: {', '.join(SCHEDULES)}")
+    try:
+        schedules.named(str(schedule))
+    except ValueError as error:
+        raise BadInput(f"{path}: {error}") from None
     hardware = _mapping(path, content.get("hardware") or {}, "hardware")
     return Model(
         name=path.stem,

@@ -16,13 +16,13 @@ import numpy as np
 import torch
 
 from hw.config import Config
-from sw import datasets, evaluate, networks, ticket
+from sw import checkpoint as training
+from sw import datasets, evaluate, networks, schedules, ticket
 from sw.datasets import Dataset
 from sw.layers import Input, Layer, Network, Source
 from sw.model import SpikingNetwork, input_sparsity
-from sw.neurons import TRAINED
+from sw.norm_fire import TRAINED
 from sw.quantize import quantize
-from sw.schedules import SCHEDULES
 from sw.ticket import NOT_MEASURED, Norm, Parameters, Ticket
 from sw.train import SPARSITY_IMAGES, VALIDATION_IMAGES
 
@@ -49,7 +49,7 @@ def make_ticket(
     config: ticks, weight bits and leak of the integer network.
     Raises ValueError for a checkpoint inside a round, whose masks and weights are in flux.
     """
-    state = torch.load(checkpoint, weights_only=True)
+    state = training.load(checkpoint)
     if state["progress"]["images"] or not state["progress"]["history"]:
         raise ValueError(
             f"{checkpoint}: stands at image {state['progress']['images']} of round "
@@ -90,7 +90,7 @@ def make_ticket(
             "rounds": len(history),
             "epochs": seen / (len(dataset.train_images) - VALIDATION_IMAGES),
             "images_seen": seen,
-            "rewound": SCHEDULES[schedule].rewind_images is not None,
+            "rewound": schedules.named(schedule).rewind_images is not None,
             "test_images": len(test_images),
             "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
             "versions": {
@@ -152,7 +152,10 @@ def _parameters(
             var=array(f"{norms}.running_var"),
             eps=NORM_EPS,
         )
-    return Parameters(layer, source, weight * mask, mask, array(f"{weights}.bias"), norm)
+    bias = np.zeros(len(weight), np.float32)  # of a convolution: batch norm has one of its own
+    if f"{weights}.bias" in state:
+        bias = array(f"{weights}.bias")
+    return Parameters(layer, source, weight * mask, mask, bias, norm)
 
 
 def _normalized(images: np.ndarray, dataset: Dataset) -> torch.Tensor:

@@ -8,8 +8,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from sw.convolution import Convolution
 from sw.layers import Layer, Pool, Reduce, Source
-from sw.neurons import lif
+from sw.norm_fire import THRESHOLD, Fire, norm_fire
+from sw.schedules import Output
 
 
 class SpikingNetwork(nn.Module):
@@ -19,7 +21,7 @@ class SpikingNetwork(nn.Module):
     """
 
     def __init__(self, layers: Sequence[Layer], *, fused: bool = False) -> None:
-        """fused: neurons compiled (`neurons.lif`); the same but for the order of roundings."""
+        """fused: layers compiled (sw/norm_fire.py); the same but for the order of roundings."""
         super().__init__()
         self.layers, self.fused = tuple(layers), fused
         self.weights = nn.ModuleDict()
@@ -33,7 +35,7 @@ class SpikingNetwork(nn.Module):
         if source.kernel is None:
             self.weights[source.name] = nn.Linear(source.channels, filters)
             return
-        conv = nn.Conv2d(
+        conv = Convolution(
             source.channels,
             filters,
             source.kernel,
@@ -43,7 +45,6 @@ class SpikingNetwork(nn.Module):
         )
         # fan-out: fan-in initialization makes late layers small, and global pruning empties them
         nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
-        nn.init.zeros_(conv.bias)
         self.weights[source.name] = conv
         self.norms[source.name] = nn.BatchNorm2d(filters)
 
@@ -53,25 +54,32 @@ class SpikingNetwork(nn.Module):
         names = (source.name for layer in self.layers[1:] for source in layer.learned)
         return {name: self.weights[name].weight for name in names}
 
-    def forward(self, images: torch.Tensor, ticks: int) -> torch.Tensor:
-        """Classifier outputs (T, B, classes) for float images (B, C, H, W)."""
+    def forward(
+        self, images: torch.Tensor, ticks: int, output: Output = Output.SPIKE
+    ) -> torch.Tensor:
+        """Classifier outputs (T, B, classes) for float images (B, C, H, W).
+
+        output: what the layers hand on; `Output.CLIP` is the network without spikes.
+        """
         first = self.layers[0]
-        current = self.norms[first.name](self.weights[first.name](images))
-        spikes = {first.name: self._fire(current.expand(ticks, *current.shape), first)}
+        y = self.weights[first.name](images)
+        y = y.expand(ticks, *y.shape)  # the same in every tick
+        handed = {first.name: norm_fire(y, self.norms[first.name], self._fire(first, output))}
         for layer in self.layers[1:]:
-            sums: dict[str, torch.Tensor] = {}
-            for source in layer.learned:
-                sums[source.name] = self._sums(layer, source, spikes[source.map], ticks)
-            current = sums[layer.name]
-            for source in layer.sources[1:]:
-                current = current + (spikes[source.map] if source.identity else sums[source.name])
+            sums = {s.name: self._sums(layer, s, handed[s.map], ticks) for s in layer.learned}
             if layer.neuron is None:
-                return current.float()
-            spikes[layer.name] = self._fire(current, layer)
+                return sums[layer.name].float()
+            added = None
+            for source in layer.sources[1:]:
+                part = handed[source.map] if source.identity else self._normalized(sums, source)
+                added = part if added is None else added + part
+            norm = self.norms[layer.name]
+            fire = self._fire(layer, output)
+            handed[layer.name] = norm_fire(sums[layer.name], norm, fire, added=added)
         raise ValueError("the network has no classifier: its last layer must have no neurons")
 
     def _sums(self, layer: Layer, source: Source, x: torch.Tensor, ticks: int) -> torch.Tensor:
-        """What a source adds, (T, B, K, H, W), or (T, B, K) of a linear one."""
+        """What a source adds before its norm, (T, B, K, H, W), or (T, B, K) of a linear one."""
         if source.kernel is None:
             return self.weights[source.name](x.flatten(2))
         flat = x.flatten(0, 1)
@@ -79,18 +87,38 @@ class SpikingNetwork(nn.Module):
             flat = flat.mean((2, 3), keepdim=True)
         elif layer.reduce is Reduce.SUM:
             flat = flat.sum((2, 3), keepdim=True)
-        flat = self.norms[source.name](self.weights[source.name](flat))
-        return flat.unflatten(0, (ticks, -1))
+        return self.weights[source.name](flat).unflatten(0, (ticks, -1))
 
-    def _fire(self, current: torch.Tensor, layer: Layer) -> torch.Tensor:
-        spikes = lif(current, fused=self.fused)
-        if layer.pool is Pool.MAX2:
-            spikes = F.max_pool2d(spikes.flatten(0, 1), 2).unflatten(0, spikes.shape[:2])
-        return spikes
+    def _fire(self, layer: Layer, output: Output) -> Fire:
+        neuron = layer.neuron.hardware if layer.neuron else None
+        if neuron is None:
+            raise ValueError(
+                f"layer {layer.name}: {layer.neuron} is not trained; allowed: those of hw/neuron.py"
+            )
+        return Fire(output, pool=layer.pool is Pool.MAX2, neuron=neuron, fused=self.fused)
+
+    def _normalized(self, sums: dict[str, torch.Tensor], source: Source) -> torch.Tensor:
+        """What a shortcut convolution adds to the current, (T, B, K, H, W)."""
+        fire = Fire(Output.SUM, fused=self.fused)
+        return norm_fire(sums[source.name], self.norms[source.name], fire)
+
+    @torch.no_grad()
+    def start_spiking(self) -> None:
+        """Make a network trained without spikes (`Output.CLIP`) one with spikes, to be trained on.
+
+        An output between 0 and 1 becomes a spike where it was 1/2 or more: the biases of the norms
+        before neurons move to where gain times the current is then 1.
+        """
+        for layer in self.layers:
+            if layer.neuron is not None:
+                gain = self._fire(layer, Output.SPIKE).gain
+                self.norms[layer.name].bias += THRESHOLD / gain - 0.5
 
 
 @torch.no_grad()
-def input_sparsity(network: SpikingNetwork, images: torch.Tensor, ticks: int) -> dict[str, float]:
+def input_sparsity(
+    network: SpikingNetwork, images: torch.Tensor, ticks: int, output: Output = Output.SPIKE
+) -> dict[str, float]:
     """Share of zeros in the input of each layer after the first, over all ticks and `images`.
 
     images: normalized floats (B, C, H, W). The network is left in evaluation mode.
@@ -106,17 +134,39 @@ def input_sparsity(network: SpikingNetwork, images: torch.Tensor, ticks: int) ->
     ]
     network.eval()
     try:
-        network(images, ticks)
+        network(images, ticks, output)
     finally:
         for hook in hooks:
             hook.remove()
     return shares
 
 
-def loss(outputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Mean over ticks of the cross entropy of outputs (T, B, classes) (as the authors of the paper train)."""
+TEMPERATURE = 2.0  # of the answers a network is taught (Hinton et al. 2015)
+
+
+def loss(
+    outputs: torch.Tensor,
+    labels: torch.Tensor,
+    *,
+    smoothing: float = 0.0,
+    answers: torch.Tensor | None = None,
+    share: float = 0.0,
+) -> torch.Tensor:
+    """Mean over ticks of the cross entropy of outputs (T, B, classes), as the paper's authors have it.
+
+    smoothing: of the labels. answers: a teacher's outputs (B, classes), whose divergence from the mean
+    over ticks makes up `share` of the loss.
+    """
     ticks = outputs.shape[0]
-    return F.cross_entropy(outputs.flatten(0, 1), labels.repeat(ticks))
+    by_labels = F.cross_entropy(
+        outputs.flatten(0, 1), labels.repeat(ticks), label_smoothing=smoothing
+    )
+    if answers is None:
+        return by_labels
+    soft = F.log_softmax(outputs.mean(0) / TEMPERATURE, 1)
+    taught = F.log_softmax(answers.float() / TEMPERATURE, 1)
+    divergence = F.kl_div(soft, taught, reduction="batchmean", log_target=True)
+    return (1 - share) * by_labels + share * TEMPERATURE**2 * divergence
 
 
 def predict(outputs: torch.Tensor) -> torch.Tensor:

@@ -2,18 +2,57 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Any
+
+
+class Output(Enum):
+    """What layers hand on while they train (sw/norm_fire.py)."""
+
+    SPIKE = "spike"
+    CLIP = "clip"  # their sums, cut to 0 to 1: the same network without spikes
+    SUM = "sum"  # their sums: shortcut convolutions
 
 
 @dataclass(frozen=True, kw_only=True)
 class Round:
-    """One round: prune to `keep`, then train on `images` images (with repetition, augmented)."""
+    """One round: prune to `keep`, and train on `images` images, augmented.
 
-    keep: float  # fraction of the weights after the first layer that is left
+    The learning rate rises in a straight line for the share `warm` of the round, then falls to `final`
+    of its peak. With several `prunings` the weights go gradually: the first goes before the first image,
+    the last when the share `span` of the round is over, and what is left falls with the cube of what is
+    still to come (Zhu and Gupta 2017).
+    """
+
+    keep: float  # fraction of the weights after the first layer that is left in the end
     images: int
     ticks: int
-    learning_rate: float  # peak of the one-cycle
+    learning_rate: float  # peak
     side: int = 32  # of the images, in pixels, averaged down: a divisor of 32
+    warm: float = 0.2
+    final: float = 0.0
+    prunings: int = 1
+    span: float = 0.5
+    output: Output = Output.SPIKE  # CLIP: without spikes, as a start and a teacher for what follows
+    teacher: float = 0.0  # share of the teacher's answers in the loss; the rest are the labels
+
+    def rate(self, position: float) -> float:
+        """Learning rate at `position`, 0 to 1, of the round."""
+        if position < self.warm:
+            return self.learning_rate * max(position / self.warm, 0.02)
+        rest = (1 - position) / (1 - self.warm)
+        return self.learning_rate * max(self.final + (1 - self.final) * rest, 0.0)
+
+    def pruning_steps(self, before: float) -> Iterator[tuple[int, float]]:
+        """(image before which, fraction kept) of each pruning. before: what the last round kept."""
+        if self.keep >= before:
+            return
+        for step in range(1, self.prunings + 1):
+            left = (1 - step / self.prunings) ** 3
+            share = (step - 1) / max(self.prunings - 1, 1)
+            yield round(self.images * self.span * share), self.keep + (before - self.keep) * left
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,17 +60,21 @@ class Schedule:
     """The dense rounds are shared by all methods of a model; the pruned rounds follow from them.
 
     rewind_images: the weights, biases and batch-norm state after that many images of the first
-    round are restored after each pruning (late rewinding); None goes on from the trained ones.
-    weight_bits: below 16, the rounds of the final sparsity train with quantized weights.
+    spiking round are restored after each pruning (late rewinding); None goes on from the trained ones.
+    smoothing: label smoothing. classifier_rate: learning rate of the classifier as a share of the others';
+    its inputs are spikes, all of one sign, and at the rate of the normalized layers it diverges. weight_bits: below 16, the rounds of the final sparsity train with
+    quantized weights.
     """
 
     dense: tuple[Round, ...]
     pruned: tuple[Round, ...]
     rewind_images: int | None = None
     batch: int = 128
-    optimizer: str = "sgd"  # or "adamw", which gets further in few steps
+    optimizer: str = "sgd"  # or "adamw"
     momentum: float = 0.9
     weight_decay: float = 5e-4
+    smoothing: float = 0.0
+    classifier_rate: float = 1.0
     floor: float = 0.003  # fraction of every layer's weights that pruning never removes
     mixed_precision: bool = True
     weight_bits: int = 16
@@ -44,6 +87,27 @@ class Schedule:
     def rounds(self) -> tuple[Round, ...]:
         """All rounds in order."""
         return self.dense + self.pruned
+
+    def kept_before(self, number: int) -> float:
+        """Fraction of the weights that is left when round `number` begins."""
+        return self.rounds[number - 1].keep if number else 1.0
+
+    def scaled(self, factor: float) -> Schedule:
+        """The same rounds with `factor` times the images, whole batches, at least one each."""
+
+        def images(count: int) -> int:
+            return max(round(count * factor / self.batch), 1) * self.batch
+
+        def rounds(those: tuple[Round, ...]) -> tuple[Round, ...]:
+            return tuple(replace(r, images=images(r.images)) for r in those)
+
+        rewind = self.rewind_images and images(self.rewind_images)
+        return replace(
+            self, dense=rounds(self.dense), pruned=rounds(self.pruned), rewind_images=rewind
+        )
+
+
+EPOCH = 45_000  # training images of CIFAR-10, without those of the validation
 
 
 def _lottery(epochs: int, *, prunings: int, per_round: float) -> Schedule:
@@ -59,66 +123,94 @@ def _lottery(epochs: int, *, prunings: int, per_round: float) -> Schedule:
     )
 
 
+def _taught(
+    keep: float,
+    *,
+    clip: float,
+    spike: float,
+    prune: float,
+    settle: float,
+    two: float,
+    four: float,
+    side: int = 32,
+) -> Schedule:
+    """A network without spikes first, which starts and teaches the spiking one; gradual pruning.
+
+    Numbers of epochs: clip without spikes, spike with one tick, prune to `keep` and settle there with
+    one tick, then two and four ticks. side: of the images up to the pruning.
+    """
+
+    def epochs(count: float) -> int:
+        return round(count * EPOCH / 128) * 128
+
+    def taught(epochs_: float, ticks: int, rate: float, keep: float = keep, **rest: Any) -> Round:
+        return Round(
+            keep=keep,
+            images=epochs(epochs_),
+            ticks=ticks,
+            learning_rate=rate,
+            warm=0.05,
+            teacher=0.5,
+            **rest,
+        )
+
+    first = Round(
+        keep=1.0,
+        images=epochs(clip),
+        ticks=1,
+        learning_rate=0.1,
+        output=Output.CLIP,
+        side=side,
+    )
+    return Schedule(
+        dense=(first, taught(spike, 1, 0.05, 1.0, final=0.3)),
+        pruned=(
+            taught(prune, 1, 0.03, prunings=24, span=1.0, final=1.0),
+            taught(settle, 1, 0.03),
+            taught(two, 2, 0.01),
+            taught(four, 4, 0.01),
+        ),
+        batch=128,
+        smoothing=0.1,
+        classifier_rate=0.1,
+    )
+
+
 SCHEDULES = {
     # The paper's protocol (Kim et al. 2022): 15 rounds, 25 % of the remaining weights each.
     "paper": _lottery(200, prunings=14, per_round=0.25),
-    # An hour and a half on a CPU core: ticks grow from one to four, pruning is gradual, and nothing
-    # is rewound.
-    "cpu": Schedule(
-        dense=(Round(keep=1.0, images=150_000, ticks=1, learning_rate=2e-3),),
-        pruned=(
-            Round(keep=0.30, images=20_000, ticks=1, learning_rate=2e-3),
-            Round(keep=0.12, images=20_000, ticks=1, learning_rate=2e-3),
-            Round(keep=0.05, images=20_000, ticks=1, learning_rate=2e-3),
-            Round(keep=0.018, images=20_000, ticks=1, learning_rate=2e-3),
-            Round(keep=0.018, images=8_000, ticks=2, learning_rate=1e-3),
-            Round(keep=0.018, images=4_000, ticks=4, learning_rate=5e-4),
-        ),
-        batch=64,
-        optimizer="adamw",
-        weight_decay=0.02,
-    ),
-    # Progressive resizing: most rounds see 16x16 images, at a third of the cost. For networks that
-    # average over whatever map is left, as ResNet-19 does; VGG-16 pools 16x16 to nothing.
-    "cpu_resized": Schedule(
-        dense=(
-            Round(keep=1.0, images=100_000, ticks=1, learning_rate=2e-3, side=16),
-            Round(keep=1.0, images=10_000, ticks=1, learning_rate=1e-3),
-        ),
-        pruned=(
-            Round(keep=0.30, images=12_000, ticks=1, learning_rate=2e-3, side=16),
-            Round(keep=0.12, images=12_000, ticks=1, learning_rate=2e-3, side=16),
-            Round(keep=0.05, images=12_000, ticks=1, learning_rate=2e-3, side=16),
-            Round(keep=0.016, images=10_000, ticks=1, learning_rate=2e-3),
-            Round(keep=0.016, images=5_000, ticks=2, learning_rate=1e-3),
-            Round(keep=0.016, images=2_500, ticks=4, learning_rate=5e-4),
-        ),
-        batch=64,
-        optimizer="adamw",
-        weight_decay=0.02,
-    ),
-    # For VGG-16 on Fashion-MNIST: a quarter of the images of `cpu`.
-    "cpu_short": Schedule(
-        dense=(Round(keep=1.0, images=36_000, ticks=1, learning_rate=2e-3),),
-        pruned=(
-            Round(keep=0.30, images=8_000, ticks=1, learning_rate=2e-3),
-            Round(keep=0.12, images=8_000, ticks=1, learning_rate=2e-3),
-            Round(keep=0.05, images=8_000, ticks=1, learning_rate=2e-3),
-            Round(keep=0.018, images=6_000, ticks=1, learning_rate=2e-3),
-            Round(keep=0.018, images=3_000, ticks=2, learning_rate=1e-3),
-            Round(keep=0.018, images=1_500, ticks=4, learning_rate=5e-4),
-        ),
-        batch=64,
-        optimizer="adamw",
-        weight_decay=0.02,
-    ),
+    # Hours on a CPU core: docs/training.md has what each ingredient brings.
+    "vgg": _taught(0.018, clip=8, spike=4, prune=3, settle=4, two=0.5, four=1.5),
+    "resnet": _taught(0.016, clip=8, spike=4, prune=3, settle=4, two=0.5, four=1.5),
     # A few batches, to see that everything works.
     "smoke": Schedule(
-        dense=(Round(keep=1.0, images=32, ticks=1, learning_rate=0.05),),
+        dense=(
+            Round(keep=1.0, images=32, ticks=1, learning_rate=0.05, output=Output.CLIP),
+            Round(keep=1.0, images=32, ticks=1, learning_rate=0.05, teacher=0.5),
+        ),
         pruned=(
             Round(keep=0.2, images=32, ticks=2, learning_rate=0.05),
-            Round(keep=0.019, images=32, ticks=4, learning_rate=0.05),
+            Round(keep=0.019, images=32, ticks=4, learning_rate=0.05, prunings=2, teacher=0.5),
         ),
         batch=16,
     ),
 }
+
+
+def named(name: str) -> Schedule:
+    """The schedule NAME, or NAME:FACTOR with so many times the images.
+
+    Raises ValueError for an unknown name, or a factor that is not a number above 0.
+    """
+    kind, _, factor = name.partition(":")
+    if kind not in SCHEDULES:
+        raise ValueError(f"unknown schedule {kind!r}; allowed: {', '.join(SCHEDULES)}")
+    try:
+        scale = float(factor) if factor else 1.0
+    except ValueError:
+        scale = 0.0
+    if not 0 < scale < 1000:
+        raise ValueError(
+            f"schedule {name!r}: factor {factor!r}; allowed: a number above 0, as in vgg:0.5"
+        )
+    return SCHEDULES[kind] if scale == 1 else SCHEDULES[kind].scaled(scale)

@@ -1,33 +1,34 @@
 """Training, pruning and balancing of a ticket, resumable at any moment.
 
 A run is a sequence of rounds (schedules.py). All state that decides the result (network, optimizer,
-masks, position, random generator) is one checkpoint, written atomically, so that a killed run goes
-on to the same result. The dense rounds are the same for every method and are kept as `dense.pt`.
-Checkpoints hold CPU tensors: a run may go on on another device, or on more of them.
+masks, position) is one checkpoint, written atomically, so that a killed run goes on to the same result.
+The dense rounds are the same for every method and are kept as `dense.pt`; the network that teaches the
+spiking one is `teacher.pt`. Checkpoints hold CPU tensors: a run may go on on another device, or on more
+of them.
 """
 
 from __future__ import annotations
 
 import copy
-import os
+import datetime
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
-from torch.nn import functional as F
 
-from sw import balance, neurons, prune
+from sw import balance, checkpoint, norm_fire, prune
+from sw.augment import Batches
 from sw.datasets import Dataset
 from sw.devices import Devices
 from sw.fake_quantize import quantized
 from sw.layers import Layer
 from sw.model import SpikingNetwork, input_sparsity, loss, predict
-from sw.schedules import Round, Schedule
+from sw.schedules import Output, Round, Schedule
 
 VALIDATION_IMAGES = 5_000  # the last of the training set; never trained on
 SPARSITY_IMAGES = 250  # of the validation set, for the input sparsity of each round
@@ -52,6 +53,7 @@ class Progress:
 
     round: int = 0
     images: int = 0  # seen in this round
+    prunings: int = 0  # done in this round
     history: list[dict] = field(default_factory=list)
 
 
@@ -76,7 +78,7 @@ class Trainer:
         """folder: where checkpoints go. policy: of `balance.POLICIES`, applied after each pruning.
 
         watch: told of progress; `log` gets a line every half minute where there is none. devices: the
-        CPU if left out. fused: neurons compiled by `torch.compile`, where that works.
+        CPU if left out. fused: layers compiled by `torch.compile`, where that works.
         Raises ValueError for a batch that cannot be shared evenly.
         """
         torch.manual_seed(seed)
@@ -90,23 +92,26 @@ class Trainer:
                 f"{self.devices.count} processes; allowed: divisors of the batch, {schedule.batch}"
             )
         if fused:
-            why_not = neurons.can_fuse(self.device)
+            why_not = norm_fire.can_fuse(self.device)
             fused = why_not is None
             if why_not and self.devices.first:
-                log(f"neurons are not compiled: {why_not}")
+                log(f"layers are not compiled: {why_not}")
         self.network = self.devices.place(SpikingNetwork(layers, fused=fused))
         weights = {n: w.detach().cpu() for n, w in self.network.prunable.items()}
         self.masks = {n: torch.ones_like(w).bool() for n, w in weights.items()}
         self.last_alive = {n: w.clone() for n, w in weights.items()}
         self.rewind_state: dict | None = None
-        self.generator = torch.Generator().manual_seed(seed)
+        self.teacher: SpikingNetwork | None = None
         self.optimizer = self._new_optimizer()
         self.progress = Progress()
         count = len(dataset.train_images) - VALIDATION_IMAGES
-        self.train_images = self._moved(torch.from_numpy(dataset.train_images[:count]))
-        self.train_labels = self._moved(torch.from_numpy(dataset.train_labels[:count]))
-        self.mean = self._moved(torch.tensor(dataset.mean).view(1, -1, 1, 1))
-        self.std = self._moved(torch.tensor(dataset.std).view(1, -1, 1, 1))
+        self.batches = Batches(
+            self._moved(torch.from_numpy(dataset.train_images[:count])),
+            self._moved(torch.from_numpy(dataset.train_labels[:count])),
+            mean=dataset.mean,
+            std=dataset.std,
+            seed=seed,
+        )
 
     @property
     def masks(self) -> dict[str, torch.Tensor]:
@@ -125,13 +130,19 @@ class Trainer:
         enabled = self.schedule.mixed_precision
         return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
 
+    # ------------------------------------------------------------------ rounds
+
     def run(self, method: str | None) -> None:
-        """Train the dense rounds, then, with a method, the pruned rounds under its name."""
+        """Train the dense rounds, then, with a method, the pruned rounds under its name.
+
+        Raises ValueError for checkpoints of another run.
+        """
         dense_rounds = len(self.schedule.dense)
         dense = self.folder / "dense.pt"
         resumed = bool(method) and self._restore(self.folder / f"{method}.pt")
         resumed = resumed or self._restore(dense)
         self.devices.wait()  # all have read before one writes
+        self._tell_time(bool(method))
         self.forward = self.devices.replicated(self.network)
         try:
             if not resumed or self.progress.round < dense_rounds:
@@ -141,33 +152,81 @@ class Trainer:
         finally:
             del self.forward  # a replica keeps the process group alive
 
-    def _rounds(self, end: int, checkpoint: Path) -> None:
+    def _tell_time(self, method: bool) -> None:
+        """How long the run will take; nothing where no round is left."""
+        seconds = self.seconds_left(method=method)
+        if seconds and self.devices.first:
+            left = datetime.timedelta(seconds=round(seconds))
+            self.log(f"about {left} (h:mm:ss) of training to go on this machine")
+
+    def _rounds(self, end: int, path: Path) -> None:
         while self.progress.round < end:
             current = self.schedule.rounds[self.progress.round]
-            if self.progress.images == 0:
+            if self.progress.images == 0 and self.progress.prunings == 0:
                 self._start_round(current)
-            self._train(current, checkpoint)
+            self._train(current, path)
             if self.devices.first:
                 self.progress.history.append(self._summary(current))
             self.progress.round += 1
-            self.progress.images = 0
-            self._save(checkpoint)
+            self.progress.images = self.progress.prunings = 0
+            self._save(path)
 
     def _start_round(self, current: Round) -> None:
-        prunable = self.network.prunable
-        with torch.no_grad():
-            for name, w in prunable.items():
-                self.last_alive[name] = torch.where(
-                    self.masks[name], w.cpu(), self.last_alive[name]
-                )
-        before = {n: m.numpy() for n, m in self.masks.items()}
-        if current.keep < 1 and current.keep < 1 - prune.sparsity(before) - 1e-4:
-            self._prune(current.keep)
+        number = self.progress.round
+        before = self.schedule.rounds[number - 1].output if number else current.output
+        if (before, current.output) == (Output.CLIP, Output.SPIKE):
+            self._teach()
         self.optimizer = self._new_optimizer()
-        self._apply_masks()
+
+    def _teach(self) -> None:
+        """Keep the network as the teacher, and go on with spikes."""
+        if self.devices.first:
+            checkpoint.save(
+                {"network": self.network.state_dict()}, self._identity(), self._teacher_path
+            )
+        self.devices.wait()
+        self.network.start_spiking()
+
+    @property
+    def _teacher_path(self) -> Path:
+        return self.folder / "teacher.pt"
+
+    def _read_teacher(self) -> None:
+        """Raises ValueError where no round without spikes has left one."""
+        if not self._teacher_path.is_file():
+            raise ValueError(
+                f"{self._teacher_path} is missing; to start afresh: rm -r {self.folder}"
+            )
+        state = checkpoint.load(self._teacher_path)["network"]
+        teacher = SpikingNetwork(self.layers, fused=self.network.fused)
+        teacher.load_state_dict(state)
+        self.teacher = self.devices.place(teacher).eval().requires_grad_(False)
+
+    # ------------------------------------------------------------------ pruning
+
+    def _prune_when_due(self, current: Round) -> None:
+        """The prunings of this round up to the image it stands at."""
+        before = self.schedule.kept_before(self.progress.round)
+        steps = list(current.pruning_steps(before))
+        while self.progress.prunings < len(steps):
+            image, keep = steps[self.progress.prunings]
+            if self.progress.images < image:
+                return
+            self._remember()
+            self._prune(keep)
+            self.progress.prunings += 1
+            self._clear()
+
+    def _remember(self) -> None:
+        """Values of the weights that are in their masks, for those that balancing brings back."""
+        with torch.no_grad():
+            for name, w in self.network.prunable.items():
+                self.last_alive[name] = torch.where(
+                    self.masks[name], w.detach().cpu(), self.last_alive[name]
+                )
 
     def _prune(self, keep: float) -> None:
-        """Prune, balance, then rewind or go on; the balanced mask is the one the round starts from."""
+        """Prune, balance, then rewind or go on; the balanced mask is the one training goes on with."""
         values = {n: w.numpy() for n, w in self.last_alive.items()}
         masks = prune.global_magnitude(
             values,
@@ -190,7 +249,7 @@ class Trainer:
 
     def _balanced(self, masks: prune.Masks, values: prune.Masks) -> prune.Masks:
         """Pruned masks, balanced. values: the weights, each as it was when last in its mask."""
-        rng = np.random.default_rng([self.seed, self.progress.round])
+        rng = np.random.default_rng([self.seed, self.progress.round, self.progress.prunings])
         return {
             name: balance.balance(
                 mask,
@@ -203,20 +262,31 @@ class Trainer:
             for name, mask in masks.items()
         }
 
-    def _train(self, current: Round, checkpoint: Path) -> None:
+    def _clear(self) -> None:
+        """Zero the weights outside their masks, and what the optimizer remembers of them."""
+        with torch.no_grad():
+            for name, w in self.network.prunable.items():
+                mask = self._device_masks[name]
+                w.mul_(mask)
+                for value in self.optimizer.state.get(w, {}).values():
+                    if isinstance(value, torch.Tensor) and value.shape == w.shape:
+                        value.mul_(mask)
+
+    # ------------------------------------------------------------------ steps
+
+    def _train(self, current: Round, path: Path) -> None:
         self.network.train()
         saved = shown = time.monotonic()
         shown_images = self.progress.images
         if self.watch and self.devices.first:
             self.watch.start(f"round {self.progress.round}", current.images)
+        if current.teacher and self.teacher is None:
+            self._read_teacher()
+        self._prune_when_due(current)
         while self.progress.images < current.images:
             value = self._step(current)
-            if (
-                self.rewind_state is None
-                and self.schedule.rewind_images is not None
-                and self.progress.images >= self.schedule.rewind_images
-            ):
-                self.rewind_state = _on_cpu(copy.deepcopy(self.network.state_dict()))
+            self._prune_when_due(current)
+            self._keep_for_rewinding(current)
             now = time.monotonic()
             if now - shown > (SHOW_SECONDS if self.watch else LOG_SECONDS) and self.devices.first:
                 rate = (self.progress.images - shown_images) / (now - shown)
@@ -230,26 +300,48 @@ class Trainer:
                     )
                 shown, shown_images = now, self.progress.images
             if now - saved > CHECKPOINT_SECONDS:
-                self._save(checkpoint)
+                self._save(path)
                 saved = time.monotonic()
+
+    def _keep_for_rewinding(self, current: Round) -> None:
+        """The state that prunings go back to, at its image of the first spiking round."""
+        at = self.schedule.rewind_images
+        if self.rewind_state is not None or at is None or current.output is not Output.SPIKE:
+            return
+        if self.progress.images >= at:
+            state = copy.deepcopy(self.network.state_dict())
+            self.rewind_state = checkpoint.on_cpu(state)
 
     def _step(self, current: Round) -> torch.Tensor:
         """One batch; its loss, on the device."""
-        batch = self.schedule.batch
         for group in self.optimizer.param_groups:
-            group["lr"] = current.learning_rate * _one_cycle(self.progress.images / current.images)
-        images, labels = self._drawn(batch)
-        images = self._prepared(images, current.side)
+            group["lr"] = group["share"] * current.rate(self.progress.images / current.images)
+        images, labels = self._drawn(self.schedule.batch)
+        images = self.batches.normalized(images, current.side)
         self.optimizer.zero_grad(set_to_none=True)
         with self._as_loaded(current):
             with self._mixed_precision():
-                outputs = self.forward(images, current.ticks)
-            value = loss(outputs, labels)
+                outputs = self.forward(images, current.ticks, current.output)
+            value = loss(
+                outputs,
+                labels,
+                smoothing=self.schedule.smoothing,
+                answers=self._answers(images) if current.teacher else None,
+                share=current.teacher,
+            )
             value.backward()
+        for name, w in self.network.prunable.items():
+            w.grad.mul_(self._device_masks[name])
         self.optimizer.step()
-        self._apply_masks()
-        self.progress.images += batch
+        self.progress.images += self.schedule.batch
         return value.detach()
+
+    @torch.no_grad()
+    def _answers(self, images: torch.Tensor) -> torch.Tensor:
+        """The teacher's outputs (B, classes)."""
+        assert self.teacher is not None  # noqa: S101 - _train has read it
+        with self._mixed_precision():
+            return self.teacher(images, 1, Output.CLIP)[0]
 
     def _as_loaded(self, current: Round) -> AbstractContextManager[None]:
         """Inside, the weights are those that the hardware loads, in rounds trained for that."""
@@ -259,47 +351,69 @@ class Trainer:
         return quantized(self.network, self._device_masks, weight_bits=bits)
 
     def _drawn(self, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """A random batch, or this process's share of it: uint8 images (B, C, H, W), augmented, and labels.
-
-        A random crop out of 4 pixels of padding, and a horizontal flip. What is random is drawn on the
-        CPU, for the whole batch: the same on every device and for any number of them.
-        """
-        index = torch.randint(len(self.train_images), (batch,), generator=self.generator)
-        offset = torch.randint(0, 9, (2, batch, 1), generator=self.generator)
-        flip = torch.randint(0, 2, (batch, 1), generator=self.generator).bool()
-        side = torch.arange(self.train_images.shape[-1])
-        rows, columns = offset[0] + side, offset[1] + side
-        columns = torch.where(flip, columns.flip(1), columns)
-        index, rows, columns = (
-            self._moved(self.devices.share(part)) for part in (index, rows, columns)
-        )
-        padded = F.pad(self.train_images[index], (4, 4, 4, 4)).permute(0, 2, 3, 1)
-        which = torch.arange(len(index), device=self.device).view(-1, 1, 1)
-        picked = padded[which, rows[:, :, None], columns[:, None, :]]
-        return picked.permute(0, 3, 1, 2), self.train_labels[index]
-
-    def _prepared(self, images: torch.Tensor, side: int) -> torch.Tensor:
-        """Normalized floats (B, C, side, side) of uint8 images (B, C, H, W)."""
-        scaled = (images.float() / 255 - self.mean) / self.std
-        if side < scaled.shape[-1]:
-            scaled = F.avg_pool2d(scaled, scaled.shape[-1] // side)
-        return scaled.contiguous(memory_format=torch.channels_last)
-
-    def _apply_masks(self) -> None:
-        with torch.no_grad():
-            for name, w in self.network.prunable.items():
-                w.mul_(self._device_masks[name])
+        """The next batch, or this process's share of it: uint8 images (B, C, H, W), augmented, and labels."""
+        before = sum(r.images for r in self.schedule.rounds[: self.progress.round])
+        drawn = self.batches.drawn(before + self.progress.images, batch)
+        return self.batches.picked(*(self.devices.share(part) for part in drawn))
 
     def _new_optimizer(self) -> torch.optim.Optimizer:
-        decayed = [p for p in self.network.parameters() if p.ndim > 1]
-        rest = [p for p in self.network.parameters() if p.ndim <= 1]
-        groups = [
-            {"params": decayed, "weight_decay": self.schedule.weight_decay},
-            {"params": rest, "weight_decay": 0.0},
-        ]
+        last = self.network.weights[self.layers[-1].name]
+        share = self.schedule.classifier_rate
+        groups = []
+        for decay, parameters in (
+            (self.schedule.weight_decay, [p for p in self.network.parameters() if p.ndim > 1]),
+            (0.0, [p for p in self.network.parameters() if p.ndim <= 1]),
+        ):
+            own = set(last.parameters())
+            inner, outer = (
+                [p for p in parameters if (p in own) is is_own] for is_own in (False, True)
+            )
+            groups += [
+                {"params": inner, "weight_decay": decay, "share": 1.0},
+                {"params": outer, "weight_decay": decay, "share": share},
+            ]
         if self.schedule.optimizer == "adamw":
             return torch.optim.AdamW(groups, lr=1e-3)
         return torch.optim.SGD(groups, lr=0.1, momentum=self.schedule.momentum, nesterov=True)
+
+    # ------------------------------------------------------------------ measuring
+
+    def seconds_left(self, *, method: bool = True, again: int = 0) -> float:
+        """Estimate of the seconds that the rest of the run takes here, from steps measured now.
+
+        method: the pruned rounds too, and `again` times more, as other methods will run them. Neither the
+        network nor the run is changed.
+        """
+        dense = len(self.schedule.dense)
+        total, costs = 0.0, {}
+        for number, current in enumerate(self.schedule.rounds):
+            kind = (current.ticks, current.side, current.output, current.teacher > 0)
+            images = max(
+                current.images - (self.progress.images if number == self.progress.round else 0), 0
+            )
+            runs = int(number >= self.progress.round)
+            if number >= dense:
+                runs = (runs + again) * method
+            if runs and images:
+                if kind not in costs:
+                    costs[kind] = self._rehearsed(current)
+                total += runs * images * costs[kind]
+        return total
+
+    def _rehearsed(self, current: Round) -> float:
+        """Seconds an image of a round takes."""
+        network, teacher = copy.deepcopy(self.network).train(), copy.deepcopy(self.network).eval()
+        images, labels = self._drawn(self.schedule.batch)
+        for _ in range(2):  # the first compiles and warms up
+            started = time.perf_counter()
+            prepared = self.batches.normalized(images, current.side)
+            with self._mixed_precision():
+                outputs = network(prepared, current.ticks, current.output)
+                if current.teacher:
+                    with torch.no_grad():
+                        teacher(prepared, 1, Output.CLIP)
+            loss(outputs, labels).backward()
+        return (time.perf_counter() - started) / self.schedule.batch
 
     @torch.no_grad()
     def accuracy(self, images: np.ndarray, labels: np.ndarray, current: Round) -> float:
@@ -309,17 +423,18 @@ class Trainer:
         with self._as_loaded(current):
             for start in range(0, len(images), 250):
                 part = self._moved(torch.from_numpy(images[start : start + 250]))
+                prepared = self.batches.normalized(part, current.side)
                 with self._mixed_precision():
-                    outputs = self.network(self._prepared(part, current.side), current.ticks)
+                    outputs = self.network(prepared, current.ticks, current.output)
                 chosen = predict(outputs).cpu().numpy()
                 right += int((chosen == labels[start : start + 250]).sum())
         return right / len(images)
 
     def input_sparsity(self, images: np.ndarray, current: Round) -> dict[str, float]:
         """Share of zeros in each array layer's input, for uint8 images (N, C, H, W)."""
-        prepared = self._prepared(self._moved(torch.from_numpy(images)), current.side)
+        prepared = self.batches.normalized(self._moved(torch.from_numpy(images)), current.side)
         with self._as_loaded(current), self._mixed_precision():
-            return input_sparsity(self.network, prepared, current.ticks)
+            return input_sparsity(self.network, prepared, current.ticks, current.output)
 
     def _summary(self, current: Round) -> dict:
         images = self.dataset.train_images[-VALIDATION_IMAGES:]
@@ -330,6 +445,7 @@ class Trainer:
             "images": current.images,
             "ticks": current.ticks,
             "side": current.side,
+            "output": current.output.value,
             "validation_accuracy": self.accuracy(images, labels, current),
             "weight_sparsity": prune.sparsity(masks),
             "target": "exact" if current.keep < 1 and self.policy in balance.BALANCING else None,
@@ -342,52 +458,37 @@ class Trainer:
         )
         return summary
 
+    # ------------------------------------------------------------------ checkpoints
+
+    def _identity(self, *, pruned: bool = False) -> str:
+        """What a checkpoint's run must have in common with this one."""
+        schedule = self.schedule if pruned else replace(self.schedule, pruned=(), weight_bits=16)
+        return repr((schedule, self.seed, (self.policy, self.n_pe) if pruned else None))
+
     def _save(self, path: Path) -> None:
         if not self.devices.first:
             return
         state = {
-            "network": _on_cpu(self.network.state_dict()),
-            "optimizer": _on_cpu(self.optimizer.state_dict()),
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
             "masks": self.masks,
             "last_alive": self.last_alive,
             "rewind_state": self.rewind_state,
-            "generator": self.generator.get_state(),
             "progress": vars(self.progress),
         }
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        with partial.open("wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
+        checkpoint.save(state, self._identity(pruned=path.stem != "dense"), path)
 
     def _restore(self, path: Path) -> bool:
         if not path.is_file():
             return False
-        state = torch.load(path, weights_only=True)
+        state = checkpoint.load(path, self._identity(pruned=path.stem != "dense"))
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.masks, self.last_alive = state["masks"], state["last_alive"]
         self.rewind_state = state["rewind_state"]
-        self.generator.set_state(state["generator"])
         self.progress = Progress(**state["progress"])
         if self.devices.first:
             self.log(
                 f"resuming {path.name} at round {self.progress.round}, image {self.progress.images}"
             )
         return True
-
-
-def _on_cpu(state: Any) -> Any:
-    """A state of nested dictionaries and lists, its tensors on the CPU."""
-    if isinstance(state, torch.Tensor):
-        return state.cpu()
-    if isinstance(state, dict):
-        return {name: _on_cpu(value) for name, value in state.items()}
-    return [_on_cpu(value) for value in state] if isinstance(state, list) else state
-
-
-def _one_cycle(position: float) -> float:
-    """Learning rate as a fraction of its peak at `position` of the round: up for a fifth, then down."""
-    return max(position / 0.2, 0.02) if position < 0.2 else max((1 - position) / 0.8, 0.0)

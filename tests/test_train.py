@@ -1,5 +1,6 @@
 """Pruning and the trainer: what is kept, that balance survives training, and that a run resumes."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +14,8 @@ from sw.balance import filter_nnz
 from sw.datasets import Dataset
 from sw.devices import Devices
 from sw.layers import IMAGE, Pool, conv, linear
-from sw.schedules import Round, Schedule
+from sw.model import loss
+from sw.schedules import Output, Round, Schedule
 from sw.train import Trainer
 
 LAYERS = (
@@ -160,7 +162,8 @@ def test_a_killed_run_resumes_to_the_same_result(dataset, tmp_path, monkeypatch,
         assert torch.equal(value, found[name]), name
 
 
-def test_only_rounds_of_the_final_sparsity_train_quantized(dataset, tmp_path):
+def test_only_rounds_of_the_final_sparsity_train_quantized(dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr(Trainer, "_tell_time", lambda *_: None)  # it runs the network, too
     again = Round(keep=0.2, images=64, ticks=2, learning_rate=0.05)
     plain = replace(SCHEDULE, pruned=(*SCHEDULE.pruned, again))
     schedule = replace(plain, weight_bits=4)
@@ -207,7 +210,7 @@ def test_rewinding_restores_weights_biases_and_norms(dataset, tmp_path):
 
 
 def test_the_shipped_schedule_is_as_sparse_as_the_tickets_must_be():
-    for name in ("paper", "cpu"):
+    for name in ("paper", "vgg", "resnet"):
         assert schedules.SCHEDULES[name].rounds[-1].keep <= 0.02, name
 
 
@@ -231,11 +234,12 @@ def test_progress_is_told(dataset, tmp_path, monkeypatch):
     run.log = lines.append
     run.run(None)
     assert watch.told == [("round 0", 64), 16, 32, 48, 64]
-    assert [line.partition(":")[0] for line in lines] == ["round 0 done"]
+    assert re.fullmatch(r"about \d+:\d\d:\d\d \(h:mm:ss\) of training to go .*", lines[0])
+    assert [line.partition(":")[0] for line in lines[1:]] == ["round 0 done"]
 
 
 def test_a_broken_compiler_is_told_and_done_without(dataset, tmp_path, monkeypatch):
-    monkeypatch.setattr("sw.neurons.can_fuse", lambda device: "RuntimeError: no compiler")
+    monkeypatch.setattr("sw.norm_fire.can_fuse", lambda device: "RuntimeError: no compiler")
     run = trainer(dataset, tmp_path, fused=True)
     assert not run.network.fused
 
@@ -256,3 +260,169 @@ def test_shares_make_up_the_batch(dataset, tmp_path, monkeypatch):
         parts.append(run._drawn(16))
     for expected, *found in zip(whole, *parts, strict=True):
         assert torch.equal(expected, torch.cat(found))
+
+
+TAUGHT = Schedule(
+    dense=(
+        Round(keep=1.0, images=64, ticks=1, learning_rate=0.05, output=Output.CLIP),
+        Round(keep=1.0, images=64, ticks=1, learning_rate=0.05, teacher=0.5),
+    ),
+    pruned=(
+        Round(keep=0.2, images=96, ticks=1, learning_rate=0.05, prunings=4, teacher=0.5),
+        Round(keep=0.2, images=32, ticks=2, learning_rate=0.05, teacher=0.5),
+    ),
+    batch=16,
+    smoothing=0.1,
+    classifier_rate=0.1,
+)
+
+
+def test_gradual_pruning_falls_with_the_cube_and_ends_in_time():
+    steps = list(
+        Round(keep=0.2, images=1000, ticks=1, learning_rate=1.0, prunings=5).pruning_steps(1)
+    )
+    assert [image for image, _ in steps] == [0, 125, 250, 375, 500]  # half the round
+    kept = [keep for _, keep in steps]
+    np.testing.assert_allclose(kept, [0.2 + 0.8 * (1 - k / 5) ** 3 for k in range(1, 6)])
+    assert kept[-1] == 0.2
+    assert not list(Round(keep=0.2, images=1000, ticks=1, learning_rate=1.0).pruning_steps(0.2))
+
+
+def test_gradual_pruning_clears_what_the_optimizer_remembers(dataset, tmp_path):
+    run = trainer(dataset, tmp_path, schedule=TAUGHT)
+    kept, clear = [], run._clear
+
+    def cleared():
+        clear()
+        for name, w in run.network.prunable.items():
+            buffer = run.optimizer.state.get(w, {}).get("momentum_buffer")
+            assert not w[~run.masks[name]].any(), name
+            assert buffer is None or not buffer[~run.masks[name]].any(), name
+        kept.append(1 - prune.sparsity({n: m.numpy() for n, m in run.masks.items()}))
+
+    run._clear = cleared
+    run.run("uticket")
+    np.testing.assert_allclose(kept, [0.2 + 0.8 * (1 - k / 4) ** 3 for k in range(1, 5)], atol=0.01)
+    for name, w in run.network.prunable.items():
+        assert not w[~run.masks[name]].any(), name
+
+
+def test_the_teacher_is_the_network_before_it_spiked(dataset, tmp_path):
+    run = trainer(dataset, tmp_path, schedule=TAUGHT)
+    biases, start = {}, run.network.start_spiking
+
+    def started():
+        biases["before"] = run.network.norms["conv2"].bias.detach().clone()
+        start()
+        biases["after"] = run.network.norms["conv2"].bias.detach().clone()
+
+    run.network.start_spiking = started
+    run.run("uticket")
+    torch.testing.assert_close(
+        biases["after"] - biases["before"], torch.full((12,), 1 / 0.75 - 0.5)
+    )
+    assert torch.equal(run.teacher.norms["conv2"].bias, biases["before"])
+    images = run.batches.normalized(torch.from_numpy(dataset.test_images), 32)
+    shown = trainer(dataset, tmp_path / "other", schedule=TAUGHT)
+    shown.network.load_state_dict(run.teacher.state_dict())
+    with torch.no_grad(), run._mixed_precision():
+        expected = shown.network.eval()(images, 1, Output.CLIP)[0]
+    assert torch.equal(run._answers(images), expected)
+    assert [row["output"] for row in run.progress.history] == ["clip", *["spike"] * 3]
+
+
+def test_answers_draw_the_loss_to_the_teacher():
+    outputs, labels = torch.tensor([[[4.0, 0.0, 0.0]]]), torch.tensor([0])
+    same, other = torch.tensor([[4.0, 0.0, 0.0]]), torch.tensor([[0.0, 4.0, 0.0]])
+    plain = loss(outputs, labels)
+    assert loss(outputs, labels, answers=same, share=1.0) == pytest.approx(0, abs=1e-6)
+    assert loss(outputs, labels, answers=same, share=0.5) == pytest.approx(plain.item() / 2)
+    assert loss(outputs, labels, answers=other, share=0.5) > plain
+
+
+def test_a_taught_round_without_a_teacher_is_refused(dataset, tmp_path):
+    schedule = replace(TAUGHT, dense=TAUGHT.dense[1:])
+    with pytest.raises(ValueError, match=r"teacher.pt is missing; to start afresh: rm -r"):
+        trainer(dataset, tmp_path, schedule=schedule).run("uticket")
+
+
+@pytest.mark.parametrize("stop", [3, 6, 9, 13, 15])
+def test_a_taught_run_that_is_killed_resumes_to_the_same_result(
+    dataset, tmp_path, monkeypatch, stop
+):
+    monkeypatch.setattr("sw.train.CHECKPOINT_SECONDS", -1.0)  # after every step
+    whole = trainer(dataset, tmp_path / "whole", schedule=TAUGHT)
+    whole.run("uticket")
+    killed = trainer(dataset, tmp_path / "killed", schedule=TAUGHT)
+    step, steps = killed._step, iter(range(stop))
+
+    def counted(current):
+        if next(steps, None) is None:
+            raise KeyboardInterrupt
+        return step(current)
+
+    killed._step = counted
+    with pytest.raises(KeyboardInterrupt):
+        killed.run("uticket")
+    resumed = trainer(dataset, tmp_path / "killed", schedule=TAUGHT)
+    resumed.run("uticket")
+    expected, found = state(whole), state(resumed)
+    for name, value in expected.items():
+        assert torch.equal(value, found[name]), name
+
+
+def test_a_checkpoint_of_another_run_is_refused_and_kept(dataset, tmp_path):
+    trainer(dataset, tmp_path).run("uticket")
+    before = (tmp_path / "uticket.pt").read_bytes()
+    longer = replace(SCHEDULE, pruned=(*SCHEDULE.pruned, SCHEDULE.pruned[-1]))
+    for other in (
+        trainer(dataset, tmp_path, schedule=longer),
+        trainer(dataset, tmp_path, policy="none"),
+    ):
+        with pytest.raises(
+            ValueError, match=r"uticket.pt is of another schedule, seed or balancing; to st"
+        ):
+            other.run("uticket")
+    trainer(dataset, tmp_path, schedule=longer).run("other")  # the dense rounds are the same
+    assert (tmp_path / "uticket.pt").read_bytes() == before
+    state = torch.load(tmp_path / "uticket.pt", weights_only=True)
+    torch.save({**state, "version": 1}, tmp_path / "uticket.pt")
+    with pytest.raises(
+        ValueError, match=r"uticket.pt has version 1; allowed: 2; to start afresh: rm"
+    ):
+        trainer(dataset, tmp_path).run("uticket")
+    (tmp_path / "uticket.pt").write_bytes(before[:1000])
+    with pytest.raises(ValueError, match=r"uticket.pt is damaged"):
+        trainer(dataset, tmp_path).run("uticket")
+
+
+def test_the_time_left_counts_what_is_left(dataset, tmp_path, monkeypatch):
+    run = trainer(dataset, tmp_path, schedule=TAUGHT)
+    seconds = {1: 1.0, 2: 10.0}
+    monkeypatch.setattr(run, "_rehearsed", lambda current: seconds[current.ticks])
+    assert run.seconds_left(method=False) == 128
+    assert run.seconds_left() == 128 + 96 + 320
+    assert run.seconds_left(again=1) == 128 + 2 * (96 + 320)
+    run.progress.round, run.progress.images = 2, 16
+    assert run.seconds_left() == 80 + 320
+    before = state(run)
+    before = {name: value.clone() for name, value in before.items()}
+    monkeypatch.undo()
+    assert 0 < run.seconds_left() < 3600
+    assert all(torch.equal(value, before[name]) for name, value in state(run).items())
+
+
+def test_schedules_by_name_and_factor():
+    half = schedules.named("vgg:0.5")
+    whole = schedules.named("vgg")
+    for a, b in zip(half.rounds, whole.rounds, strict=True):
+        assert a.images % whole.batch == 0
+        assert abs(a.images - b.images / 2) <= whole.batch / 2
+    assert schedules.named("vgg:1") == whole
+    tiny = schedules.named("paper:0.0001")
+    assert min(r.images for r in tiny.rounds) == tiny.batch * 8
+    for name in ("vgg:0", "vgg:-1", "vgg:x", "vgg:inf", "vgg:nan"):
+        with pytest.raises(ValueError, match="allowed: a number above 0"):
+            schedules.named(name)
+    with pytest.raises(ValueError, match="unknown schedule 'best'; allowed: paper, vgg"):
+        schedules.named("best:2")

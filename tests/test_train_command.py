@@ -1,5 +1,7 @@
 """`uticket train` on a small network, and what it shows."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -44,11 +46,34 @@ def test_both_tickets_are_trained_and_written(model, tmp_path, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "training small uticket, schedule smoke, seed 1"
     assert sum(line.startswith("wrote ") for line in lines) == 2
-    assert sum("done: validation accuracy" in line for line in lines) == 5  # one dense, two each
+    assert sum("done: validation accuracy" in line for line in lines) == 6  # two dense, two each
     for method, policy in (("uticket", "magnitude"), ("lth", "none")):
         metadata = ticket.load(tmp_path / f"{method}.npz").metadata
         assert (metadata["policy"], metadata["test_images"]) == (policy, 10)
         assert metadata["weight_sparsity"] == pytest.approx(0.981, abs=2e-3)
+
+
+def test_minutes_scale_the_schedule_and_a_second_call_goes_on(model, tmp_path, capsys):
+    arguments = [str(model), "--schedule", "smoke", "--threads", "1", "--no-compile"]
+    arguments += ["--minutes", "0.02", "--method", "lth"]
+    command.main(arguments, standalone_mode=False)
+    first = capsys.readouterr().out.splitlines()
+    (note,) = (tmp_path / "build" / "train" / "small").glob("*.txt")
+    fitted = note.read_text()
+    assert fitted.startswith("smoke:")
+    assert first[0].startswith(f"schedule {fitted} fits 0.02 minutes")
+    command.main(arguments, standalone_mode=False)
+    second = capsys.readouterr().out.splitlines()
+    assert second[0] == first[0]
+    assert any(line.startswith("resuming lth.pt at round 4") for line in second)
+
+
+def test_too_little_disk_is_said_before_the_first_step(model, monkeypatch, capsys):
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1 << 10))
+    with pytest.raises(SystemExit) as exit_:
+        main(["train", str(model), "--schedule", "smoke"])
+    assert exit_.value.code == 2
+    assert "0 MiB are free; a run's checkpoints need" in capsys.readouterr().err
 
 
 def test_a_gpu_that_is_not_there_is_refused(model, monkeypatch, capsys):

@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
+import math
+import os
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import click
 
 from sim.errors import BadInput
+
+if TYPE_CHECKING:
+    from hw.config import Config
+    from sim.catalog import Model
+    from sim.reports.progress import TrainingBar
+    from sw.datasets import Dataset
+    from sw.devices import Devices
+    from sw.schedules import Schedule
+    from sw.train import Trainer
 
 POLICIES = {"lth": "none", "uticket": "magnitude"}
 """Balancing policy of each method that is trained; other methods are made from its ticket."""
@@ -14,7 +30,15 @@ SEED = 1  # of the tickets that ship
 @click.command()
 @click.argument("model")
 @click.option("--method", help=f"One of {', '.join(POLICIES)}; all of them if left out.")
-@click.option("--schedule", help="A name of sw/schedules.py; default: the model's.")
+@click.option(
+    "--schedule",
+    help="A name of sw/schedules.py, or NAME:FACTOR with so many times the images; default: the model's.",
+)
+@click.option(
+    "--minutes",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Scale the schedule to about so many minutes here, for all methods together.",
+)
 @click.option("--seed", default=SEED, show_default=True)
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads; all if left out.")
 @click.option("--images", default=10_000, show_default=True, help="Test images for the accuracy.")
@@ -38,6 +62,7 @@ def command(
     model: str,
     method: str | None,
     schedule: str | None,
+    minutes: float | None,
     seed: int,
     threads: int | None,
     images: int,
@@ -49,72 +74,169 @@ def command(
 
     On several devices: torchrun --nproc-per-node=N -m sim.cli train MODEL (docs/training.md).
     """
-    from dataclasses import replace
-    from pathlib import Path
-
     from sim.catalog import load_model
-    from sw.schedules import SCHEDULES
+    from sw import schedules
 
     chosen = load_model(model)
     schedule = schedule or chosen.schedule
-    if schedule not in SCHEDULES:
-        raise BadInput(f"unknown schedule {schedule!r}; allowed: {', '.join(SCHEDULES)}")
+    schedules.named(schedule)  # a wrong name, before anything is loaded
     trained = [name for name in chosen.methods if name in POLICIES]
     if method is not None and method not in trained:
         raise BadInput(f"METHOD {method!r} is not trained; allowed: {', '.join(trained)}")
     if chosen.network is None or chosen.dataset is None:
         raise BadInput(f"{model} is a single ticket; allowed: a MODEL that names its network")
+    _start_pytorch(threads)
+    from sim.reports.progress import TrainingBar
+    from sw import datasets
+    from sw.devices import connected, default_device
+
+    hardware = replace(chosen.hardware, weight_bits=int(weight_bits or chosen.hardware.weight_bits))
+    with connected(device or default_device()) as devices, TrainingBar(devices.first) as bar:
+        run = _Run(
+            chosen, hardware, datasets.load(chosen.dataset), seed, images, devices, bar, compiled
+        )
+        methods = [method] if method else trained
+        if minutes:
+            schedule = run.fitted(schedule, minutes, methods)
+        for name in methods:
+            run.train(name, schedule)
+
+
+def _start_pytorch(threads: int | None) -> None:
+    """Import PyTorch as training wants it. Raises BadInput where it is missing."""
+    # PyTorch reads both when it starts: large pages, and a place for compiled layers that `make clean` clears
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(Path("build").absolute() / "inductor"))
     try:
         import torch
     except ImportError:
         raise BadInput("PyTorch is missing; `make train` installs it") from None
-    from sim.reports.progress import TrainingBar
-    from sw import datasets, networks, ticket
-    from sw.devices import connected, default_device
-    from sw.make_ticket import make_ticket
-    from sw.train import Trainer
+    from sw.devices import keep_freed_memory
 
+    keep_freed_memory()
     if threads:
         torch.set_num_threads(threads)
-    dataset = datasets.load(chosen.dataset)
-    layers = networks.build(chosen.network, in_channels=dataset.channels)
-    folder = Path("build") / "train" / chosen.name / schedule
-    hardware = replace(chosen.hardware, weight_bits=int(weight_bits or chosen.hardware.weight_bits))
-    suffix = f"_{hardware.weight_bits}bit" if hardware != chosen.hardware else ""
-    with connected(device or default_device()) as devices, TrainingBar(devices.first) as bar:
-        for name in [method] if method else trained:
-            if devices.first:
-                bar.log(f"training {chosen.name} {name}, schedule {schedule}, seed {seed}")
-            trainer = Trainer(
-                layers,
-                dataset,
-                replace(SCHEDULES[schedule], weight_bits=hardware.weight_bits),
-                policy=POLICIES[name],
-                n_pe=hardware.n_pe,
-                seed=seed,
-                folder=folder,
-                log=bar.log,
-                watch=bar if bar.shown else None,
-                devices=devices,
-                fused=compiled,
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One call of the command."""
+
+    model: Model
+    hardware: Config
+    dataset: Dataset
+    seed: int
+    images: int
+    """Of the test set, for the accuracies."""
+    devices: Devices
+    bar: TrainingBar
+    compiled: bool
+
+    @property
+    def _suffix(self) -> str:
+        other = self.hardware != self.model.hardware
+        return f"_{self.hardware.weight_bits}bit" if other else ""
+
+    def _folder(self, schedule: str) -> Path:
+        return Path("build") / "train" / self.model.name / schedule
+
+    def _trainer(self, method: str, schedule: str) -> Trainer:
+        from sw import networks, schedules
+        from sw.train import Trainer
+
+        plan = replace(schedules.named(schedule), weight_bits=self.hardware.weight_bits)
+        layers = networks.build(self.model.network or "", in_channels=self.dataset.channels)
+        folder = self._folder(schedule)
+        _check_room(
+            folder,
+            plan,
+            sum(
+                math.prod(s.weight_shape(layer.filters)) for layer in layers for s in layer.learned
+            ),
+        )
+        return Trainer(
+            layers,
+            self.dataset,
+            plan,
+            policy=POLICIES[method],
+            n_pe=self.hardware.n_pe,
+            seed=self.seed,
+            folder=folder,
+            log=self.bar.log,
+            watch=self.bar if self.bar.shown else None,
+            devices=self.devices,
+            fused=self.compiled,
+        )
+
+    def fitted(self, schedule: str, minutes: float, methods: list[str]) -> str:
+        """`schedule` with the factor that takes about `minutes`; the one found before, where there is one."""
+        note = self._folder(f"{schedule}_{minutes:g}min").with_suffix(".txt")
+        if not note.is_file():
+            probe = self._trainer(methods[0], schedule)
+            seconds = probe.seconds_left(again=len(methods) - 1)
+            kind, _, before = schedule.partition(":")
+            factor = float(before or 1) * minutes * 60 / seconds
+            self.devices.wait()
+            if self.devices.first:
+                note.parent.mkdir(parents=True, exist_ok=True)
+                note.write_text(f"{kind}:{factor:.3g}")
+            self.devices.wait()
+        fitted = note.read_text()
+        if self.devices.first:
+            self.bar.log(f"schedule {fitted} fits {minutes:g} minutes ({note})")
+        return fitted
+
+    def train(self, method: str, schedule: str) -> None:
+        """Train a method and write its ticket."""
+        from sw import ticket
+        from sw.make_ticket import make_ticket
+
+        if self.devices.first:
+            self.bar.log(
+                f"training {self.model.name} {method}, schedule {schedule}, seed {self.seed}"
             )
-            trainer.run(name + suffix)
-            if devices.first:
-                result = make_ticket(
-                    folder / f"{name}{suffix}.pt",
-                    dataset,
-                    network=chosen.network,
-                    method=name,
-                    schedule=schedule,
-                    policy=POLICIES[name],
-                    n_pe=hardware.n_pe,
-                    seed=seed,
-                    config=hardware,
-                    images=images,
-                    log=bar.log,
-                )
-                out = chosen.methods[name].ticket
-                out = out.with_stem(out.stem + suffix)
-                ticket.save(result, out)
-                bar.log(f"wrote {out}")
-            devices.wait()
+        self._trainer(method, schedule).run(method + self._suffix)
+        if self.devices.first:
+            result = make_ticket(
+                self._folder(schedule) / f"{method}{self._suffix}.pt",
+                self.dataset,
+                network=self.model.network or "",
+                method=method,
+                schedule=schedule,
+                policy=POLICIES[method],
+                n_pe=self.hardware.n_pe,
+                seed=self.seed,
+                config=self.hardware,
+                images=self.images,
+                log=self.bar.log,
+            )
+            out = self.model.methods[method].ticket
+            out = out.with_stem(out.stem + self._suffix)
+            ticket.save(result, out)
+            self.bar.log(f"wrote {out}")
+        self.devices.wait()
+
+
+def _check_room(folder: Path, schedule: Schedule, parameters: int) -> None:
+    """Raises BadInput where a run cannot keep its checkpoints, or its network in memory."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.is_dir())
+    # network, momentum, values of cleared weights, perhaps a state to rewind to, masks; dense, method, one
+    # that is being written
+    disk = 3 * parameters * (4 * (4 if schedule.rewind_images else 3) + 1)
+    free = shutil.disk_usage(there).free
+    if free < disk:
+        raise BadInput(
+            f"{folder}: {free >> 20} MiB are free; a run's checkpoints need {disk >> 20}"
+        )
+    memory = 10 * 4 * parameters
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:  # another kernel
+        return
+    available = next(
+        (int(i.split()[1]) << 10 for i in lines if i.startswith("MemAvailable")), memory
+    )
+    if available < memory:
+        raise BadInput(
+            f"{available >> 20} MiB of memory are free; a run needs at least {memory >> 20}"
+        )

@@ -1,0 +1,86 @@
+"""Convolutions of small maps as one matrix product, which CPUs do several times faster.
+
+oneDNN gives a row of a map to a row of the matrix unit: on a map of 4x4 twelve of its sixteen rows idle.
+Here every output pixel of the batch is a row: its 3x3 window is copied beside it ("im2col"), and one
+product does all.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+SMALL_SIDE = 4  # maps up to it in all three products; benchmarks/training.py measures both ways
+GRADIENT_SIDE = 8  # maps up to it in the gradient of the weights, where oneDNN is slowest
+
+
+class Convolution(nn.Conv2d):
+    """A convolution without bias, since batch norm follows; fast on small maps."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: tuple[int, int],
+        stride: int,
+        padding: int,
+        *,
+        groups: int = 1,
+    ) -> None:
+        super().__init__(
+            in_channels, out_channels, kernel, stride, padding, groups=groups, bias=False
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Sums (B, K, H, W) of x (B, C, H, W), channels last, as `F.conv2d` but for the order of roundings."""
+        small = self.groups == 1 and x.device.type == "cpu" and max(x.shape[2:]) <= GRADIENT_SIDE
+        if not small or (self.kernel_size, self.stride, self.padding) != ((3, 3), (1, 1), (1, 1)):
+            return super().forward(x)
+        weight = self.weight
+        if torch.is_autocast_enabled("cpu"):
+            dtype = torch.get_autocast_dtype("cpu")
+            x, weight = x.to(dtype), weight.to(dtype)
+        sums = _Product.apply(x.permute(0, 2, 3, 1), weight.permute(0, 2, 3, 1))
+        return sums.permute(0, 3, 1, 2)
+
+
+def _windows(x: torch.Tensor) -> torch.Tensor:
+    """The 3x3 windows of x (B, H, W, C), zeros around it: (B H W, 9 C)."""
+    batch, height, width, channels = x.shape
+    padded = F.pad(x, (0, 0, 1, 1, 1, 1))
+    image, row, column, _ = padded.stride()
+    windows = padded.as_strided(
+        (batch, height, width, 3, 3, channels), (image, row, column, row, column, 1)
+    )
+    return windows.reshape(batch * height * width, 9 * channels)
+
+
+class _Product(torch.autograd.Function):
+    """Of x (B, H, W, C) and weight (K, 3, 3, C). Windows are copied again rather than kept."""
+
+    @staticmethod
+    def forward(ctx, x, weight):  # noqa: ANN001, ANN205
+        ctx.save_for_backward(x, weight)
+        if max(x.shape[1:3]) > SMALL_SIDE:
+            out = F.conv2d(x.permute(0, 3, 1, 2), weight.permute(0, 3, 1, 2), padding=1)
+            return out.permute(0, 2, 3, 1)
+        out = _windows(x) @ weight.reshape(len(weight), -1).T
+        return out.view(*x.shape[:3], -1)
+
+    @staticmethod
+    def backward(ctx, grad):  # noqa: ANN001, ANN205
+        x, weight = ctx.saved_tensors
+        grad = grad.contiguous()
+        flat = grad.view(-1, grad.shape[-1])
+        of_x = of_weight = None
+        if ctx.needs_input_grad[0]:
+            turned = weight.flip(1, 2).permute(3, 1, 2, 0)
+            if max(x.shape[1:3]) > SMALL_SIDE:
+                out = F.conv2d(grad.permute(0, 3, 1, 2), turned.permute(0, 3, 1, 2), padding=1)
+                of_x = out.permute(0, 2, 3, 1)
+            else:
+                of_x = (_windows(grad) @ turned.reshape(x.shape[-1], -1).T).view(x.shape)
+        if ctx.needs_input_grad[1]:
+            of_weight = (flat.T @ _windows(x)).view(weight.shape)
+        return of_x, of_weight
