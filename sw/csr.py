@@ -1,4 +1,4 @@
-"""Compressed sparse rows of spikes, a channel at a time (design, section 5).
+"""Compressed sparse rows of spikes, a channel at a time (docs/formats.md, "Spikes: CSR").
 
 An activation is one position's spikes in all ticks, as four tick bits (bit t = tick t). Silent ones,
 without a spike in any tick, are not stored. Two activations share a byte, the earlier in the low

@@ -1,4 +1,4 @@
-"""Fixed point: from a trained ticket to the integers that the array loads (design, section 3).
+"""Fixed point: from a trained ticket to the integers that the array loads (docs/formats.md).
 
 Batch norm, bias, gain and threshold of v = leak v + gain x, v >= threshold, are folded into float64
 weights and a bias, so that a neuron fires at v >= 1; an average over P positions divides the weights

@@ -87,7 +87,7 @@ class Ticket:
 
 
 def counts(masks: dict[str, np.ndarray]) -> dict[str, Any]:
-    """The metadata that follows from the masks: `nnz` and `weight_sparsity` (design, section 2)."""
+    """The metadata that follows from the masks: `nnz` and `weight_sparsity` (docs/report.md)."""
     nnz = sum(int(np.count_nonzero(m)) for m in masks.values())
     return {"nnz": nnz, "weight_sparsity": 1 - nnz / sum(m.size for m in masks.values())}
 
@@ -119,9 +119,10 @@ def load(path: Path) -> Ticket:
 def _arrays(ticket: Ticket) -> dict[str, Any]:
     """The arrays of the file, by name."""
     arrays: dict[str, Any] = {}
+    host = ticket.network.host
     for p in ticket.parameters:
         name = p.name
-        if p.layer is ticket.network.host:
+        if host is not None and p.layer.name == host.name:
             arrays[f"{name}.weight"] = p.weight.astype(np.float32)
         else:
             index = np.flatnonzero(p.mask)

@@ -1,4 +1,4 @@
-"""Weight sparsity patterns: the compressed weight stream of one filter (design, section 5).
+"""Weight sparsity patterns: the compressed weight stream of one filter (docs/formats.md, "WSP").
 
 A stream of 16-bit words. Each input channel with weights has a header, then its non-zero values in
 position order (two's complement). Header bits 0..8 are the WSP: which positions of the 3x3 kernel

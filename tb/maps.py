@@ -13,7 +13,7 @@ from hw.config import BANKS, Config
 def place(
     config: Config, *, base: int, side: int, channel: int, tile_y: int, tile_x: int
 ) -> tuple[set[int], int, int | None]:
-    """Banks, address and quarter (None: the whole word) of a word of a map: design.md, section 4."""
+    """Banks, address and quarter (None: the whole word) of a word of a map: docs/architecture.md, "The spike buffer"."""
     if side <= config.small_side:
         return set(range(BANKS)), base + channel // BANKS, channel % BANKS
     if side <= config.tile_side:

@@ -1,4 +1,4 @@
-"""Tiles and places in the spike buffer, against the description in design.md, section 4."""
+"""Tiles and places in the spike buffer, against docs/architecture.md as tb/maps.py has it."""
 
 import cocotb
 import pytest

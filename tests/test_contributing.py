@@ -2,16 +2,23 @@
 
 import re
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 
+from hw import neuron
+from hw.config import Config
+from hw.lif import Lif
 from sim import rivals
-from sim.models import technology
-from sim.rivals.base import Task
+from sim.models import golden, technology
+from sim.rivals.base import Operand, Task
+from sw import evaluate
+from sw.layers import conv
+from sw.quantize import quantize
 from synth import boards
-from tests.random_networks import conv
+from tests.random_networks import random_ticket
 
 TEXT = (Path(__file__).parent.parent / "CONTRIBUTING.md").read_text()
 
@@ -43,7 +50,7 @@ def test_a_rival():
     rival = rivals._rival(module)
     layer = conv("l", (8, 2), "image", kernel=1, padding=0)
     mask = np.arange(8) < np.array([5, 2])[:, None]
-    one = rival.load(Task(layer=layer, mask=mask, positions=10), 4)
+    one = rival.load(Task(operands=(Operand(source=layer.own, mask=mask),), positions=10), 4)
     assert (one.busy, one.latency) == (70, 30)  # 2 and 3, 1 and 1
     assert rival.added_area(None, 4) is None
 
@@ -53,3 +60,25 @@ def test_a_board(tmp_path, monkeypatch):
     (tmp_path / "ulx3s.lpf").touch()
     monkeypatch.setattr(boards, "FOLDER", tmp_path)
     assert boards.board("ulx3s_45f").device == "LFE5U-45F-6BG381C"
+
+
+def test_a_neuron(monkeypatch):
+    names = dict(vars(neuron))
+    exec(example("A neuron"), names)  # noqa: S102 - our own page
+    kind = names["Subtract"]
+    monkeypatch.setitem(neuron.NEURONS, kind.name, kind)
+    config = Config(leak_mode="subtract", leak_shift=2)
+    assert config.neuron.step(8, 9, 10) == (True, 1)  # 2 + 9 reaches 10, which is taken away
+    assert neuron.trained(0.25, "subtract") == kind(2)
+    ticket = random_ticket(3)
+    layers = tuple(
+        replace(one, neuron=replace(one.neuron, reset="subtract")) if one.neuron else one
+        for one in ticket.network.layers
+    )
+    network = quantize(replace(ticket, network=replace(ticket.network, layers=layers)), config)
+    spikes = golden.first_layer_spikes(network, np.full((1, 3, 32, 32), 90, np.uint8))
+    found = golden.run(network, spikes[0])
+    batch = evaluate.first_layer(network, np.full((1, 3, 32, 32), 90, np.uint8))
+    compiled = evaluate.outputs(evaluate.integers(network), batch)[0]
+    assert np.array_equal(found["fc"].output, compiled)
+    assert Lif(config).elaborate(None) is not None

@@ -50,7 +50,7 @@ def quantized(draw, *, classifier: bool = False) -> tuple[IntegerLayer, Config]:
 
 
 def violated(integer: IntegerLayer, scale: np.ndarray, config: Config) -> list[set[str]]:
-    """Which of (a), (b), (c) of section 3 each filter breaks at `scale`, in Python integers."""
+    """Which of (a), (b), (c) of sw/quantize.py each filter breaks at `scale`, in Python integers."""
     found = []
     classifier = integer.threshold is None
     for k, s in enumerate(scale):

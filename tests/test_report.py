@@ -1,4 +1,4 @@
-"""The report: its fields, exactly as design.md section 7 has them, and what their values mean."""
+"""The report: its fields, exactly as docs/report.md has them, and what their values mean."""
 
 import re
 import xml.etree.ElementTree as ET

@@ -12,11 +12,11 @@ from sim.errors import BadInput
 from sim.models import golden
 from sim.models.technology import load_table
 from sim.rivals import _rival, base, rivals
-from sim.rivals.base import Task
+from sim.rivals.base import Operand, Task
 from sim.rivals.gospa import GoSPA
 from sim.rivals.n_of_m import n_of_m_mask
 from sw.balance import filter_nnz
-from sw.layers import conv
+from sw.layers import Source, conv
 from tests.random_networks import random_layer, random_spikes
 
 
@@ -24,7 +24,7 @@ def task(nnz, *, size=16, positions=10):
     """A 1x1 layer whose filters have `nnz` weights, the first ones."""
     mask = np.arange(size) < np.array(nnz)[:, None]
     layer = conv("l", (size, len(nnz)), "image", kernel=1)
-    return Task(source=layer.own, mask=mask, positions=positions)
+    return Task(operands=(Operand(source=layer.own, mask=mask),), positions=positions)
 
 
 def masked():
@@ -62,7 +62,9 @@ def test_pairing_chunk_by_chunk_by_hand():
     for k, (first, second) in enumerate([(9, 1), (5, 2), (1, 6), (1, 3)]):
         mask[k, :first] = mask[k, 128 : 128 + second] = True
     layer = conv("l", (256, 4), "image", kernel=1)
-    one = rivals()["GB-H"].load(Task(source=layer.own, mask=mask, positions=1), 2)
+    one = rivals()["GB-H"].load(
+        Task(operands=(Operand(source=layer.own, mask=mask),), positions=1), 2
+    )
     # chunk 1: 9 5 1 1 -> 10 and 6; chunk 2: 6 3 2 1 -> 7 and 5, 7 to the PE that has 6
     assert figures(one)[:2] == (28, 15)
 
@@ -108,17 +110,15 @@ def spiking(seed, stride=1, kernel=3, side=7, rate=0.3):
     integer = random_layer(rng, layer, density=0.3)
     spikes = random_spikes(rng, (4, 5, side, side), rate)
     return integer, Task(
-        source=layer.own,
-        mask=integer.own.mask,
+        operands=(Operand(source=layer.own, mask=integer.own.mask, spikes=spikes),),
         positions=layer.own.output(side, side)[0] ** 2,
-        spikes=spikes,
     )
 
 
 @pytest.mark.parametrize(("stride", "kernel", "side"), [(1, 3, 7), (2, 3, 7), (1, 1, 4), (2, 1, 8)])
 def test_loas_counts_what_the_golden_model_counts(stride, kernel, side):
     integer, one = spiking(1, stride, kernel, side)
-    awake = np.repeat(one.spikes.any(axis=0)[None], 4, axis=0).astype(np.uint8)
+    awake = np.repeat(one.operands[0].spikes.any(axis=0)[None], 4, axis=0).astype(np.uint8)
     counted = golden.run_layer(integer, [awake], Config().neuron).filter_accumulates["l"] // 4
     groups = np.append(counted, [0]).reshape(3, 4)
     assert figures(rivals()["LoAS"].load(one, 4))[:2] == (counted.sum(), groups.max(axis=1).sum())
@@ -127,8 +127,9 @@ def test_loas_counts_what_the_golden_model_counts(stride, kernel, side):
 
 def plain_fifo(one, n_pe, depth):
     """Latency of `gospa`, job by job with real queues."""
-    padded = np.zeros((-(-len(one.mask) // n_pe) * n_pe, *one.mask.shape[1:]), bool)
-    padded[: len(one.mask)] = one.mask
+    mask = one.operands[0].mask
+    padded = np.zeros((-(-len(mask) // n_pe) * n_pe, *mask.shape[1:]), bool)
+    padded[: len(mask)] = mask
     channel, seen = base.visits(one)
     total = 0
     for start in range(0, len(padded), n_pe):
@@ -161,7 +162,7 @@ def test_deeper_fifos_never_hurt_and_the_front_end_bounds():
     latencies = [GoSPA(depth).load(one, 4).latency for depth in (1, 2, 4, 16)]
     assert latencies == sorted(latencies, reverse=True)
     assert latencies[0] > latencies[-1]
-    neurons = np.count_nonzero(one.spikes.any(axis=0))
+    neurons = np.count_nonzero(one.operands[0].spikes.any(axis=0))
     assert latencies[-1] >= 3 * neurons  # three groups, each sees the input
 
 
@@ -206,3 +207,26 @@ def test_synthetic_masks_have_the_recorded_weights():
     nnz = np.array([0, 3, 27])
     made = base.synthetic_mask(nnz, (3, 3, 3, 3), np.random.default_rng(0))
     assert filter_nnz(made).tolist() == nnz.tolist()
+
+
+def test_a_layer_and_its_shortcut_are_one_filter():
+    """Two groups of two; the shortcut's 1x1 weights in the centre of the 3x3 kernel, channels behind."""
+    own, more = np.zeros((4, 2, 3, 3), bool), np.zeros((4, 3, 1, 1), bool)
+    own[0].flat[:4] = own[1].flat[:1] = own[2].flat[:2] = own[3].flat[:2] = True
+    more[1, :3] = more[3, 0] = True
+    layer = conv("l", (2, 4), "image")
+    beside = Source(name="s", map="other", channels=3, kernel=(1, 1), stride=2)
+    spikes = np.zeros((1, 2, 4, 4), np.uint8), np.zeros((1, 3, 8, 8), np.uint8)
+    spikes[1][0, 1, 2, 2] = spikes[1][0, 1, 3, 3] = 1  # of which a stride of 2 sees the first
+    operands = (
+        Operand(source=layer.own, mask=own, spikes=spikes[0]),
+        Operand(source=beside, mask=more, spikes=spikes[1]),
+    )
+    both = Task(operands=operands, positions=16)
+    assert both.filter_nnz.tolist() == [4, 4, 2, 3]
+    assert both.slices.shape == (4, 5, 9)
+    assert both.slices[1, 2:, 4].all()
+    assert both.parameters == own.size + more.size
+    assert figures(rivals()["as it is"].load(both, 2))[:2] == (13 * 16, (4 + 3) * 16)
+    assert rivals()["LoAS"].load(both, 2).busy == 1  # filter 1 has a weight for channel 1
+    assert GoSPA().load(both, 2).busy == 1

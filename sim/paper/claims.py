@@ -10,7 +10,7 @@ import numpy as np
 from sim.models.eq3 import load_technology
 from sim.models.technology import load_table
 from sim.paper.document import Claim
-from sim.paper.figure_1 import task
+from sim.paper.figure_1 import tasks
 from sim.paper.figure_7a import printed_splits, split
 from sim.paper.pairs import Pair, cut
 from sim.paper.published import published
@@ -168,7 +168,7 @@ def pair_facts(pair: Pair, leak: float) -> Facts:
     """What the models find of a pair; of the printed tables where they have one like it."""
     before, after, cuts = pair.lth.totals, pair.uticket.totals, split(pair, leak)
     n_pe = pair.lth.config.n_pe
-    in_order = rivals()["sort"].total([task(layer) for layer in pair.lth.layers], n_pe)
+    in_order = rivals()["sort"].total(tasks(pair.lth.layers), n_pe)
     lth, uticket = (study.ticket.metadata for study in pair.studies)
     variance = sum(m["accuracy"] * (1 - m["accuracy"]) / m["test_images"] for m in (lth, uticket))
     error = 100 * float(np.sqrt(variance))

@@ -16,7 +16,7 @@ from sim.paper.published import published
 from sim.paper.rounds import TicketRound, pruned_rounds
 from sim.reports.plots import COLORS, legend, svg
 from sim.rivals import rivals
-from sim.rivals.base import Load, Rival, Task, Total, network, synthetic_mask
+from sim.rivals.base import Load, Operand, Rival, Task, Total, network, synthetic_mask
 from sim.study import LayerStudy
 
 OWN = LABELS["uticket"]
@@ -101,13 +101,12 @@ def section(pairs: Sequence[Pair]) -> Section:
 def final(pair: Pair) -> list[Final]:
     """All methods on the final masks; some on the u-Ticket's, too."""
     n_pe, components = pair.lth.config.n_pe, load_table()
-    masks = [task(layer) for layer in pair.lth.layers]
-    own = [task(layer) for layer in pair.uticket.layers]
+    masks, own = tasks(pair.lth.layers), tasks(pair.uticket.layers)
     base = rivals()[BASE]
     first = base.total(masks, n_pe).latency
 
-    def row(name: str, rival: Rival, tasks: Sequence[Task]) -> Final:
-        total = rival.total(tasks, n_pe)
+    def row(name: str, rival: Rival, work: Sequence[Task]) -> Final:
+        total = rival.total(work, n_pe)
         return Final(
             method=name,
             utilization=percent(total.utilization),
@@ -134,26 +133,28 @@ def points(pair: Pair) -> list[Point]:
         for one in pruned_rounds(pair.uticket)
     ]
     kept = pruned_rounds(pair.lth)
-    tasks = [
-        [task(layer) for layer in pair.lth.layers] if one is kept[-1] else _drawn(one)
-        for one in kept
-    ]
+    every = [tasks(pair.lth.layers) if one is kept[-1] else _drawn(one) for one in kept]
     for rival in rivals().values():
         rows += [
             _point(one, rival.name, rival.total(its, n_pe))
-            for one, its in zip(kept, tasks, strict=True)
+            for one, its in zip(kept, every, strict=True)
         ]
     return rows
 
 
-def task(layer: LayerStudy) -> Task:
-    """A layer for the rivals: filters in the network's own order."""
-    return Task(
-        source=layer.source.source,
-        mask=layer.source.mask,
-        positions=layer.load.positions,
-        spikes=layer.spikes,
-    )
+def tasks(layers: Sequence[LayerStudy], masks: Sequence[np.ndarray] | None = None) -> list[Task]:
+    """Layers for the rivals, a shortcut with its host, filters in the network's own order.
+
+    masks: of each row, by default the ticket's.
+    """
+    result, waiting = [], []
+    for layer, mask in zip(layers, masks or [x.source.mask for x in layers], strict=True):
+        waiting.append(Operand(source=layer.source.source, mask=mask, spikes=layer.spikes))
+        if layer.cycles is not None:  # the layer's own row comes last
+            operands = tuple(reversed(waiting))
+            result.append(Task(operands=operands, positions=layer.load.positions))
+            waiting = []
+    return result
 
 
 def _point(one: TicketRound, name: str, total: Total) -> Point:
@@ -177,15 +178,11 @@ def _load(load: Workload, n_pe: int) -> Load:
 
 def _drawn(one: TicketRound) -> list[Task]:
     """The layers of a round of which only the weights a filter are known."""
-    return [
-        Task(
-            source=layer.source.source,
-            mask=synthetic_mask(nnz, layer.source.mask.shape, np.random.default_rng(one.number)),
-            positions=layer.load.positions,
-            spikes=layer.spikes,
-        )
+    masks = [
+        synthetic_mask(nnz, layer.source.mask.shape, np.random.default_rng(one.number))
         for layer, nnz in zip(one.study.layers, one.nnz, strict=True)
     ]
+    return tasks(one.study.layers, masks)
 
 
 def _plot(axes: Any, rows: Sequence[Point]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from sim.rivals.base import Load, Rival, Task, groups, load
-from sw.balance import filter_nnz
 
 
 class AsItIs(Rival):
@@ -14,5 +13,5 @@ class AsItIs(Rival):
 
     def load(self, task: Task, n_pe: int) -> Load:
         """What `n_pe` PEs do in a layer."""
-        nnz = filter_nnz(task.mask)
-        return load(groups(nnz, n_pe) * task.positions, task.mask.size)
+        nnz = task.filter_nnz
+        return load(groups(nnz, n_pe) * task.positions, task.parameters)

@@ -15,22 +15,58 @@ from dataclasses import dataclass
 import numpy as np
 
 from sim.models.technology import ComponentTable
+from sw.balance import filter_nnz
 from sw.layers import Source
 
 
 @dataclass(frozen=True, kw_only=True)
-class Task:
-    """A layer to run. mask: (K, C, kh, kw) or (K, C). spikes: (T, C, H, W), for rivals that see data."""
+class Operand:
+    """What one source gives to a layer's filters."""
 
     source: Source
     mask: np.ndarray
-    positions: int
+    """(K, C, kh, kw), or (K, C) of a linear source."""
     spikes: np.ndarray | None = None
+    """(T, C, H, W), for rivals that see data."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """A layer to run. A convolution and its shortcut convolution are one filter here, too."""
+
+    operands: tuple[Operand, ...]
+    """The layer's own first."""
+    positions: int
+
+    @property
+    def filters(self) -> int:
+        """K."""
+        return len(self.operands[0].mask)
+
+    @property
+    def parameters(self) -> int:
+        """Weights, zero or not."""
+        return sum(one.mask.size for one in self.operands)
+
+    @property
+    def filter_nnz(self) -> np.ndarray:
+        """Weights of each filter, (K,)."""
+        return np.sum([filter_nnz(one.mask) for one in self.operands], axis=0)
 
     @property
     def slices(self) -> np.ndarray:
-        """The mask by kernel position: boolean (K, C, positions of the kernel)."""
-        return self.mask.reshape(*self.mask.shape[:2], -1)
+        """The mask by kernel position: boolean (K, C of all sources, positions of the own kernel)."""
+        flat = [one.mask.reshape(*one.mask.shape[:2], -1) for one in self.operands]
+        return np.concatenate([self.centred(slices) for slices in flat], axis=1)
+
+    def centred(self, by_position: np.ndarray) -> np.ndarray:
+        """What is by kernel position, (..., positions), in the own kernel: 1x1 stands in its centre."""
+        positions = self.operands[0].mask[0, 0].size
+        if by_position.shape[-1] == positions:
+            return by_position
+        result = np.zeros((*by_position.shape[:-1], positions), by_position.dtype)
+        result[..., positions // 2] = by_position[..., 0]
+        return result
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,20 +183,29 @@ def fold(values: np.ndarray) -> np.ndarray:
 def visits(task: Task) -> tuple[np.ndarray, np.ndarray]:
     """Neurons of the input that some weight can meet and that are not silent, channel after channel.
 
-    Their channels (N,), and through which kernel positions an output position sees them: boolean
-    (N, positions of the kernel). Raises ValueError for a task without spikes.
+    Their channels (N,), of all sources in a row, and through which kernel positions an output position
+    sees them: boolean (N, positions of the kernel). Raises ValueError for a task without spikes.
     """
-    if task.spikes is None:
-        raise ValueError(f"layer {task.source.name}: this rival needs the input's spikes")
-    source, fires = task.source, task.spikes.any(axis=0)
+    channels, seen, first = [], [], 0
+    for one in task.operands:
+        channel, through = _visits(one)
+        channels.append(first + channel)
+        seen.append(task.centred(through))
+        first += one.mask.shape[1]
+    return np.concatenate(channels), np.concatenate(seen)
+
+
+def _visits(one: Operand) -> tuple[np.ndarray, np.ndarray]:
+    if one.spikes is None:
+        raise ValueError(f"layer {one.source.name}: this rival needs the input's spikes")
+    source, fires = one.source, one.spikes.any(axis=0)
     if source.kernel is None:
         fires = fires.reshape(-1, 1, 1)
     channel, y, x = np.nonzero(fires)
-    kernel = task.slices.shape[2]
+    tall, wide = source.kernel or (1, 1)
     height, width = source.output(*fires.shape[1:])
-    wide = 1 if source.kernel is None else source.kernel[1]
-    seen = np.zeros((len(channel), kernel), bool)
-    for p in range(kernel):
+    seen = np.zeros((len(channel), tall * wide), bool)
+    for p in range(tall * wide):
         dy, dx = divmod(p, wide)
         row, column = y + source.padding - dy, x + source.padding - dx
         meets = (row % source.stride == 0) & (column % source.stride == 0)

@@ -35,7 +35,7 @@ class GbH(Rival):
             chunk = groups(counts[:, start : start + per_chunk].sum(axis=1), 2 * n_pe)
             pairs = -np.sort(-fold(-np.sort(-chunk, axis=1)), axis=1)
             total = np.sort(total, axis=1) + pairs  # which PE is which does not matter
-        return load(total * task.positions, task.mask.size)
+        return load(total * task.positions, task.parameters)
 
     def added_area(self, table: ComponentTable, n_pe: int) -> float | None:
         """GB-S's accumulators, and a butterfly.

@@ -8,7 +8,7 @@ from __future__ import annotations
 from sim.models.components import instances, pe_area_um2
 from sim.models.technology import ComponentTable
 from sim.rivals.base import Load, Rival, Task, fold, groups, load
-from sw.balance import filter_nnz, sort_order
+from sw.balance import sort_order
 
 
 class GbS(Rival):
@@ -19,9 +19,9 @@ class GbS(Rival):
 
     def load(self, task: Task, n_pe: int) -> Load:
         """What `n_pe` PEs do in a layer."""
-        nnz = filter_nnz(task.mask)
+        nnz = task.filter_nnz
         busy = fold(groups(nnz[sort_order(nnz)], 2 * n_pe))
-        return load(busy * task.positions, task.mask.size)
+        return load(busy * task.positions, task.parameters)
 
     def added_area(self, table: ComponentTable, n_pe: int) -> float | None:
         """A second set of accumulators."""

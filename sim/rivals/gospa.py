@@ -31,9 +31,9 @@ class GoSPA(Rival):
     def load(self, task: Task, n_pe: int) -> Load:
         """What `n_pe` PEs do in a layer."""
         channel, seen = visits(task)
-        groups = math.ceil(len(task.mask) / n_pe)
+        groups = math.ceil(task.filters / n_pe)
         mask = np.zeros((groups * n_pe, *task.slices.shape[1:]), np.float32)
-        mask[: len(task.mask)] = task.slices
+        mask[: task.filters] = task.slices
         busy, end = np.zeros((2, groups, n_pe))
         front = np.zeros(groups)
         starts = np.full(
@@ -52,7 +52,7 @@ class GoSPA(Rival):
                 end = np.where(has, start + job, end)
                 starts = np.where(has, np.concatenate([starts[1:], start[None]]), starts)
         times = np.maximum(front, end.max(axis=1))
-        return load(busy, task.mask.size, times)
+        return load(busy, task.parameters, times)
 
     def added_area(self, table: ComponentTable, n_pe: int) -> float | None:
         """A FIFO a PE, in proportion to its depth beyond the table's."""

@@ -24,8 +24,8 @@ class LoAS(Rival):
         channel, seen = visits(task)
         active = np.zeros(task.slices.shape[1:], np.int64)  # (C, kernel positions)
         np.add.at(active, channel, seen)
-        busy = task.mask.reshape(len(task.mask), -1).astype(np.int64) @ active.ravel()
-        return load(groups(busy, n_pe), task.mask.size)
+        busy = task.slices.reshape(task.filters, -1).astype(np.int64) @ active.ravel()
+        return load(groups(busy, n_pe), task.parameters)
 
     def added_area(self, table: ComponentTable, n_pe: int) -> float | None:
         """Not modelled."""

@@ -18,8 +18,9 @@ class NOfM(Rival):
 
     def load(self, task: Task, n_pe: int) -> Load:
         """What `n_pe` PEs do in a layer."""
-        nnz = filter_nnz(n_of_m_mask(task.mask, M))
-        return load(groups(nnz, n_pe) * task.positions, task.mask.size)
+        counts = [filter_nnz(n_of_m_mask(one.mask, M)) for one in task.operands]
+        nnz = np.sum(counts, axis=0)
+        return load(groups(nnz, n_pe) * task.positions, task.parameters)
 
 
 def n_of_m_mask(mask: np.ndarray, m: int, rng: np.random.Generator | None = None) -> np.ndarray:

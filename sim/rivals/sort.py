@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sim.rivals.base import Load, Rival, Task, groups, load
-from sw.balance import filter_nnz, sort_order
+from sw.balance import sort_order
 
 
 class Sort(Rival):
@@ -14,5 +14,5 @@ class Sort(Rival):
 
     def load(self, task: Task, n_pe: int) -> Load:
         """What `n_pe` PEs do in a layer."""
-        nnz = filter_nnz(task.mask)
-        return load(groups(nnz[sort_order(nnz)], n_pe) * task.positions, task.mask.size)
+        nnz = task.filter_nnz
+        return load(groups(nnz[sort_order(nnz)], n_pe) * task.positions, task.parameters)
