@@ -45,8 +45,6 @@ class Apu(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        config = self.config
-        ticks = config.ticks
         header = Signal(INPUT_HEADER)
         channel, row, beat = (
             Signal(CHANNEL_BITS),
@@ -66,76 +64,12 @@ class Apu(wiring.Component):
             write.addr.eq(beat),
             write.data.eq(self.i.payload),
         ]
-
-        # --- take a beat of activations, as far as it belongs to the row ---
-        taking = Signal()  # something goes to the next stage
-        placing = Signal(active_layout(config))  # what is there
-        placed = Signal()  # it goes on
-        empty, covered = Signal(), Signal()
-        beats, next_taken = (
-            Signal(COUNT_BITS - 2),
-            Signal(COUNT_BITS),
-        )  # of activations, with this one
-        in_row = Signal(ACTIVATIONS)
-        all_four = (1 << ACTIVATIONS) - 1
-        spare = -end  # less than four: activations of the row's last beat that are the next row's
-        m.d.comb += [
-            beats.eq((taken >> 2) + 1),
-            empty.eq(taken == end),
-            covered.eq(end <= beats << 2),  # the row ends with this beat
-            next_taken.eq(Mux(covered, end, beats << 2)),
-            in_row.eq((all_four << taken[:2]) & (all_four >> Mux(covered, spare[:2], 0))),
-        ]
-        with m.If(placed):
-            m.d.sync += [placing.spikes.eq(0), placing.row_end.eq(0)]
-        with m.If(taking):
-            m.d.sync += [
-                placing.row_end.eq(covered),
-                placing.channel.eq(channel),
-                placing.row.eq(row),
-                taken.eq(next_taken),
-            ]
-            for k in range(ACTIVATIONS):
-                nibble = self.i.payload[32 + 4 * k : 32 + 4 * k + ticks]
-                m.d.sync += [
-                    placing.spikes[k].eq(Mux(in_row[k] & ~empty, nibble, 0)),
-                    placing.columns[k].eq(self.i.payload[8 * k : 8 * k + 6]),
-                ]
-
-        # --- place it in the row; the row before is written meanwhile ---
-        gathered_now = Signal(MAX_SIDE * ticks)
-        gathered = Signal(MAX_SIDE * ticks, reset_less=True)
-        writing = Signal(MAX_SIDE * ticks, reset_less=True)
-        written, pairs = Signal(3), Signal(3)
-        write_end, free = Signal(), Signal()
-        spikes = Signal(range(ACTIVATIONS * ticks + 1))
-        pair_bits = 2 * config.tile_side * ticks
-        log_pair = config.tile_side.bit_length()
-        m.d.comb += [
-            pairs.eq((header.side - 1) >> log_pair),  # less one
-            write_end.eq(self.row_valid & (written == pairs)),
-            free.eq(~self.row_valid | write_end),
-            placed.eq(~placing.row_end | free),
-            gathered_now.eq(gathered | spread(m, placing)),
-            self.row.base.eq(header.base),
-            self.row.side.eq(header.side),
-            self.row.pair.eq(written),
-            self.row.spikes.eq(writing[:pair_bits]),
-        ]
-        m.d.sync += spikes.eq(0)
-        with m.If(self.row_valid):
-            m.d.sync += [written.eq(written + 1), writing.eq(writing >> pair_bits)]
-        with m.If(write_end):
-            m.d.sync += self.row_valid.eq(0)
-        with m.If(placed):
-            m.d.sync += gathered.eq(gathered_now)
-            m.d.sync += spikes.eq(sum(placing.spikes.as_value()))
-        with m.If(placing.row_end & free):
-            m.d.sync += [self.row_valid.eq(1), written.eq(0), writing.eq(gathered_now)]
-            m.d.sync += [self.row.channel.eq(placing.channel), self.row.row.eq(placing.row)]
-            m.d.sync += gathered.eq(0)
-        m.d.sync += self.spikes.eq(self.spikes + spikes)
-
+        placing = Signal(active_layout(self.config))  # activations of a beat that belong to the row
+        placed = Signal()  # they are put into their columns
+        taking, empty, covered, next_taken = self._take(
+            m, placing, placed, (channel, row), taken, end
+        )
+        free, gathered = self._place(m, header, placing, placed)
         with m.FSM():
             with m.State("IDLE"):
                 with m.If(self.start):
@@ -174,6 +108,97 @@ class Apu(wiring.Component):
                 m.d.comb += self.done.eq(1)
                 m.next = "IDLE"
         return m
+
+    def _take(
+        self,
+        m: Module,
+        placing: data.View,
+        placed: Signal,
+        where: tuple[Signal, Signal],
+        taken: Signal,
+        end: Signal,
+    ) -> tuple[Signal, Signal, Signal, Signal]:
+        """A beat of activations, as far as it belongs to the row, into `placing`. where: channel and row.
+
+        Whether it is taken, whether the row has none left, whether it ends with this beat, and how many
+        are taken then.
+        """
+        channel, row = where
+        taking = Signal()  # something goes to the next stage
+        empty, covered = Signal(), Signal()
+        beats, next_taken = (
+            Signal(COUNT_BITS - 2),
+            Signal(COUNT_BITS),
+        )  # of activations, with this one
+        in_row = Signal(ACTIVATIONS)
+        all_four = (1 << ACTIVATIONS) - 1
+        spare = -end  # less than four: activations of the row's last beat that are the next row's
+        m.d.comb += [
+            beats.eq((taken >> 2) + 1),
+            empty.eq(taken == end),
+            covered.eq(end <= beats << 2),  # the row ends with this beat
+            next_taken.eq(Mux(covered, end, beats << 2)),
+            in_row.eq((all_four << taken[:2]) & (all_four >> Mux(covered, spare[:2], 0))),
+        ]
+        with m.If(placed):
+            m.d.sync += [placing.spikes.eq(0), placing.row_end.eq(0)]
+        with m.If(taking):
+            m.d.sync += [
+                placing.row_end.eq(covered),
+                placing.channel.eq(channel),
+                placing.row.eq(row),
+                taken.eq(next_taken),
+            ]
+            for k in range(ACTIVATIONS):
+                nibble = self.i.payload[32 + 4 * k : 32 + 4 * k + self.config.ticks]
+                m.d.sync += [
+                    placing.spikes[k].eq(Mux(in_row[k] & ~empty, nibble, 0)),
+                    placing.columns[k].eq(self.i.payload[8 * k : 8 * k + 6]),
+                ]
+        return taking, empty, covered, next_taken
+
+    def _place(
+        self, m: Module, header: data.View, placing: data.View, placed: Signal
+    ) -> tuple[Signal, Signal]:
+        """Activations into their columns, while the row before is written.
+
+        Whether a row can be written next, and what is gathered of this one.
+        """
+        config = self.config
+        ticks = config.ticks
+        gathered_now = Signal(MAX_SIDE * ticks)
+        gathered = Signal(MAX_SIDE * ticks, reset_less=True)
+        writing = Signal(MAX_SIDE * ticks, reset_less=True)
+        written, pairs = Signal(3), Signal(3)
+        write_end, free = Signal(), Signal()
+        spikes = Signal(range(ACTIVATIONS * ticks + 1))
+        pair_bits = 2 * config.tile_side * ticks
+        log_pair = config.tile_side.bit_length()
+        m.d.comb += [
+            pairs.eq((header.side - 1) >> log_pair),  # less one
+            write_end.eq(self.row_valid & (written == pairs)),
+            free.eq(~self.row_valid | write_end),
+            placed.eq(~placing.row_end | free),
+            gathered_now.eq(gathered | spread(m, placing)),
+            self.row.base.eq(header.base),
+            self.row.side.eq(header.side),
+            self.row.pair.eq(written),
+            self.row.spikes.eq(writing[:pair_bits]),
+        ]
+        m.d.sync += spikes.eq(0)
+        with m.If(self.row_valid):
+            m.d.sync += [written.eq(written + 1), writing.eq(writing >> pair_bits)]
+        with m.If(write_end):
+            m.d.sync += self.row_valid.eq(0)
+        with m.If(placed):
+            m.d.sync += gathered.eq(gathered_now)
+            m.d.sync += spikes.eq(sum(placing.spikes.as_value()))
+        with m.If(placing.row_end & free):
+            m.d.sync += [self.row_valid.eq(1), written.eq(0), writing.eq(gathered_now)]
+            m.d.sync += [self.row.channel.eq(placing.channel), self.row.row.eq(placing.row)]
+            m.d.sync += gathered.eq(0)
+        m.d.sync += self.spikes.eq(self.spikes + spikes)
+        return free, gathered
 
 
 def active_layout(config: Config) -> data.StructLayout:

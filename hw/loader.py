@@ -100,6 +100,9 @@ class Loader(wiring.Component):
         program, header = Signal(PROGRAM_HEADER), Signal(FILTER_HEADER)
         rows = Signal(10)
         layer_end = Signal()
+        part = Signal(4)  # of the layer, in the header that the stream shows
+        segment_part = Signal(4)  # the same of PE 0: all PEs of a segment must agree
+        ending = Signal()  # the segment being loaded is the layer's last
         m.d.comb += [
             valid.eq(self.i.valid & (self.error == Error.NONE)),
             self.i.ready.eq(ready & (self.error == Error.NONE)),
@@ -113,12 +116,11 @@ class Loader(wiring.Component):
             self.weights.eq(beat),
             rows.eq((header.length + (STREAM_WORDS - 1)) >> 2),
             final.eq(layer_end & (layers_left == 1)),
+            part.eq(Cat(header.open, header.close, header.all_tiles, header.end)),
+            segment_end.eq(ending),
         ]
         with m.If(self.layer.ready):
             m.d.sync += self.layer.valid.eq(0)
-
-        def fail(error: Error) -> None:
-            m.d.sync += self.error.eq(error)
 
         def next_part() -> None:
             """After a PE's part of a segment: the next PE's, segment's or layer's, or the end."""
@@ -133,45 +135,9 @@ class Loader(wiring.Component):
             with m.If(final):
                 m.next = "RUNNING"
 
-        part = Signal(4)  # of the layer, in the header that the stream shows
-        segment_part = Signal(4)  # the same of PE 0: all PEs of a segment must agree
-        m.d.comb += part.eq(Cat(header.open, header.close, header.all_tiles, header.end))
-        ending = Signal()  # the segment being loaded is the layer's last
-        m.d.comb += segment_end.eq(ending)
         with m.FSM():
-            with m.State("PROGRAM"):
-                m.d.comb += [ready.eq(1), self.first.eq(accepted)]
-                with m.If(accepted):
-                    m.d.sync += [layers_left.eq(program.layers), self.layers.eq(program.layers)]
-                    m.next = "INPUT"
-                    with m.If(another_program(program, config)):
-                        fail(Error.HEADER)
-            with m.State("INPUT"):
-                m.d.comb += [ready.eq(1), self.input_start.eq(accepted)]
-                with m.If(accepted):
-                    m.next = "ACTIVATIONS"
-                    bad = (self.input_header.side == 0) | (self.input_header.side > MAX_SIDE)
-                    with m.If(bad | (self.input_header.channels == 0)):
-                        fail(Error.DESCRIPTOR)
-            with m.State("ACTIVATIONS"):
-                m.d.comb += [
-                    self.activations.valid.eq(valid),
-                    ready.eq(self.activations.ready),
-                ]
-                with m.If(self.input_done):
-                    m.next = "LAYER"
-            with m.State("LAYER"):
-                m.d.comb += ready.eq(1)
-                with m.If(accepted):
-                    m.d.sync += low.eq(beat)
-                    m.next = "LAYER_HIGH"
-            with m.State("LAYER_HIGH"):
-                m.d.comb += ready.eq(~self.layer.valid)
-                with m.If(accepted):
-                    m.d.sync += [self.layer.payload.eq(descriptor), self.layer.valid.eq(1)]
-                    m.next = "FILTER"
-                    with m.If(bad_descriptor(descriptor)):
-                        fail(Error.DESCRIPTOR)
+            self._input_states(m, program, layers_left, valid, ready, accepted)
+            self._layer_states(m, low, descriptor, ready, accepted)
             with m.State("FILTER"):
                 m.d.comb += ready.eq(self.header_ready.bit_select(pe, 1))
                 m.d.comb += self.header_valid.bit_select(pe, 1).eq(valid)
@@ -187,9 +153,9 @@ class Loader(wiring.Component):
                     with m.If(
                         ((pe != 0) & (part != segment_part)) | (header.all_tiles & ~header.close)
                     ):
-                        fail(Error.SEGMENT)
+                        self._fail(m, Error.SEGMENT)
                     with m.If(header.length > config.scratchpad_depth):
-                        fail(Error.DESCRIPTOR)
+                        self._fail(m, Error.DESCRIPTOR)
             with m.State("WORDS"):
                 m.d.comb += ready.eq(self.weights_ready.bit_select(pe, 1))
                 m.d.comb += self.weights_valid.bit_select(pe, 1).eq(valid)
@@ -201,6 +167,57 @@ class Loader(wiring.Component):
                 with m.If(self.finished):
                     m.next = "PROGRAM"
         with m.If(accepted & (self.i.payload.last != final)):
-            fail_last = Mux(final, Error.LAST_LATE, Error.LAST_EARLY)
-            m.d.sync += self.error.eq(fail_last)
+            m.d.sync += self.error.eq(Mux(final, Error.LAST_LATE, Error.LAST_EARLY))
         return m
+
+    def _fail(self, m: Module, error: Error) -> None:
+        m.d.sync += self.error.eq(error)
+
+    def _input_states(
+        self,
+        m: Module,
+        program: data.View,
+        layers_left: Signal,
+        valid: Signal,
+        ready: Signal,
+        accepted: Signal,
+    ) -> None:
+        """The program's header, and the input map."""
+        with m.State("PROGRAM"):
+            m.d.comb += [ready.eq(1), self.first.eq(accepted)]
+            with m.If(accepted):
+                m.d.sync += [layers_left.eq(program.layers), self.layers.eq(program.layers)]
+                m.next = "INPUT"
+                with m.If(another_program(program, self.config)):
+                    self._fail(m, Error.HEADER)
+        with m.State("INPUT"):
+            m.d.comb += [ready.eq(1), self.input_start.eq(accepted)]
+            with m.If(accepted):
+                m.next = "ACTIVATIONS"
+                bad = (self.input_header.side == 0) | (self.input_header.side > MAX_SIDE)
+                with m.If(bad | (self.input_header.channels == 0)):
+                    self._fail(m, Error.DESCRIPTOR)
+        with m.State("ACTIVATIONS"):
+            m.d.comb += [
+                self.activations.valid.eq(valid),
+                ready.eq(self.activations.ready),
+            ]
+            with m.If(self.input_done):
+                m.next = "LAYER"
+
+    def _layer_states(
+        self, m: Module, low: Signal, descriptor: data.View, ready: Signal, accepted: Signal
+    ) -> None:
+        """The two beats of a layer's descriptor."""
+        with m.State("LAYER"):
+            m.d.comb += ready.eq(1)
+            with m.If(accepted):
+                m.d.sync += low.eq(self.i.payload.data)
+                m.next = "LAYER_HIGH"
+        with m.State("LAYER_HIGH"):
+            m.d.comb += ready.eq(~self.layer.valid)
+            with m.If(accepted):
+                m.d.sync += [self.layer.payload.eq(descriptor), self.layer.valid.eq(1)]
+                m.next = "FILTER"
+                with m.If(bad_descriptor(descriptor)):
+                    self._fail(m, Error.DESCRIPTOR)
