@@ -4,6 +4,7 @@ MODEL ?= vgg16_cifar10
 METHOD ?=
 IMAGES ?=
 N_PE ?=
+MACHINE ?=
 SPEC ?= benchmarks/sweep.yaml
 OUT ?=
 SCHEDULER ?=
@@ -17,13 +18,14 @@ override MODEL := $(value MODEL)
 override METHOD := $(value METHOD)
 override IMAGES := $(value IMAGES)
 override N_PE := $(value N_PE)
+override MACHINE := $(value MACHINE)
 override SPEC := $(value SPEC)
 override OUT := $(value OUT)
 override SCHEDULER := $(value SCHEDULER)
 override LIBERTY := $(value LIBERTY)
 override NODE := $(value NODE)
 override BOARD := $(value BOARD)
-export MODEL METHOD IMAGES N_PE SPEC OUT SCHEDULER LIBERTY NODE BOARD
+export MODEL METHOD IMAGES N_PE MACHINE SPEC OUT SCHEDULER LIBERTY NODE BOARD
 
 BIN := .venv/bin
 WORKERS ?= $(shell nproc)
@@ -37,11 +39,11 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 help:  ## List the targets
 	@printf 'uTicket: trained sparse spiking networks through verified RTL\n\n'
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-16s%s\n", $$1, $$2}'
-	@printf '\nMODEL=%s, a name of tickets/ or a path; METHOD=, IMAGES= and N_PE= are optional.\n' "$$MODEL"
+	@printf '\nMODEL=%s, a name of tickets/ or a path; METHOD=, IMAGES=, N_PE= and MACHINE= are optional.\n' "$$MODEL"
 
-sim: .venv/sim  ## Run MODEL's ticket through the RTL, check it, write build/sim/MODEL (METHOD= IMAGES= N_PE=)
+sim: .venv/sim  ## Run MODEL's ticket through the RTL, check it, write build/sim/MODEL (METHOD= IMAGES= N_PE= MACHINE=)
 	@$(BIN)/uticket sim $${METHOD:+"--method=$$METHOD"} $${IMAGES:+"--images=$$IMAGES"} \
-	    $${N_PE:+"--n-pe=$$N_PE"} -- "$$MODEL"
+	    $${N_PE:+"--n-pe=$$N_PE"} $${MACHINE:+"--machine=$$MACHINE"} -- "$$MODEL"
 
 test: .venv/train .venv/synth lint  ## Run all checks and tests, with coverage
 	@mkdir -p build/coverage

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 
 from hw.neuron import NEURONS, SHIFTS, Neuron
 
+MACHINES = ("sweep", "event")
 WORD_BITS = 16  # a scratchpad word: one WSP header or one weight
 STREAM_BITS = 64  # a beat of the program and result streams
 STREAM_WORDS = STREAM_BITS // WORD_BITS
@@ -38,6 +39,16 @@ class Config:
     """Words of each of the four spike buffer banks; a power of two. A word is one tile of all ticks."""
     queue_depth: int = 8
     """Filter headers a PE holds ahead of its sweep; a power of two, 4 to 64."""
+    machine: str = "sweep"
+    """`sweep`, the paper's array, or `event`, which visits active positions only (docs/event.md)."""
+    banks: int = 8
+    """Of a PE's accumulators, 1, 4 or 8: positions it adds to in a cycle. Machine `event` only, as what follows."""
+    fifo_depth: int = 4
+    """Slices a PE holds, 2 to 8: how far it may fall behind the caster."""
+    stream_bits: int = 256
+    """Of a beat of the program, 64, 128 or 256: one, two or four PEs' words side by side."""
+    lifs: int = 2
+    """LIF pipelines of a PE, 1 or 2 (2 with several banks): neurons a cycle."""
 
     def __post_init__(self) -> None:
         def require(name: str, allowed: bool, text: str) -> None:
@@ -48,7 +59,9 @@ class Config:
             return value > 0 and value & (value - 1) == 0
 
         for name, value in asdict(self).items():
-            if name != "leak_mode" and (isinstance(value, bool) or not isinstance(value, int)):
+            if name not in ("leak_mode", "machine") and (
+                isinstance(value, bool) or not isinstance(value, int)
+            ):
                 raise ValueError(f"hardware: {name} = {value!r}, allowed: a whole number")
         require("n_pe", 1 <= self.n_pe <= 64, "1 to 64")
         require("ticks", 1 <= self.ticks <= 4, "1 to 4")
@@ -71,6 +84,18 @@ class Config:
             "queue_depth",
             power_of_two(self.queue_depth) and 4 <= self.queue_depth <= 64,
             "a power of two from 4 to 64",
+        )
+        require("machine", self.machine in MACHINES, ", ".join(MACHINES))
+        require("banks", self.banks in (1, 4, 8), "1, 4 or 8")
+        require("fifo_depth", 2 <= self.fifo_depth <= 8, "2 to 8")
+        require("stream_bits", self.stream_bits in (64, 128, 256), "64, 128 or 256")
+        most = 1 if self.banks == 1 else 2
+        require("lifs", 1 <= self.lifs <= most, f"1 to {most} with {self.banks} banks")
+        event = self.machine == "event"
+        require(
+            "scratchpad_depth",
+            not event or self.scratchpad_depth >= 128,
+            "128 to 1024, machine event",
         )
 
     @property

@@ -31,6 +31,24 @@ class Counter(StrEnum):
 COUNTERS: tuple[str, ...] = tuple(counter.value for counter in Counter)
 CYCLES = COUNTERS[COUNTERS.index(Counter.WORK_CYCLES) :]
 """The accounts: where a cycle can go; exactly one of them counts in each cycle of a layer."""
+
+_EVENT = {Counter.STEPS.value: "positions", Counter.STALL_WINDOW.value: "stall_bank"}
+EVENT_COUNTERS: tuple[str, ...] = tuple(_EVENT.get(name, name) for name in COUNTERS)
+"""Of the event machine, in the same places: positions that a weight was added to, in whatever ticks; cycles in which a
+tap has positions left in some banks only, after its first; idle_cycles: no slice is there."""
+EVENT_CYCLES = EVENT_COUNTERS[len(COUNTERS) - len(CYCLES) :]
+
+
+def counter_names(machine: str) -> tuple[str, ...]:
+    """What a machine's PEs count, in the order in which they send it."""
+    return EVENT_COUNTERS if machine == "event" else COUNTERS
+
+
+def cycle_names(machine: str) -> tuple[str, ...]:
+    """The accounts among them: exactly one of them counts in each cycle of a layer."""
+    return EVENT_CYCLES if machine == "event" else CYCLES
+
+
 BEATS = len(COUNTERS) * COUNTER_BITS // STREAM_BITS
 """Beats of one PE's counters on the result stream, two counters a beat, in the order above."""
 
@@ -43,8 +61,9 @@ class Counters(wiring.Component):
     from zero. shift: the chain moves on by a beat, `chain_in` coming in behind this PE's.
     """
 
-    def __init__(self, config: Config) -> None:
-        lanes = config.lanes.bit_length()
+    def __init__(self, config: Config, most: int | None = None) -> None:
+        """most: of each in a cycle; by default a lane each."""
+        lanes = (config.lanes if most is None else most).bit_length()
         super().__init__(
             {
                 "steps": In(lanes),

@@ -20,6 +20,8 @@ from hw.array import Array
 from hw.axi import TopAxi
 from hw.config import PRESETS, Config
 from hw.datasheet import datasheet
+from hw.event import pe as event_pe
+from hw.event import top as event_top
 from hw.pe import PE
 from hw.registers import c_header
 from hw.sram import BlackBoxes, memories
@@ -76,7 +78,9 @@ def export(
     return result
 
 
-def _share_pes(fragment: Fragment, path: str, module: str) -> Iterator[tuple[str, PE, Fragment]]:
+def _share_pes(
+    fragment: Fragment, path: str, module: str
+) -> Iterator[tuple[str, wiring.Component, Fragment]]:
     """Makes each PE in a design an instance of `module`; what was there: path, component, fragment.
 
     PEs are the same but for their inputs. As one module, Verilator compiles them once. What stands in a
@@ -86,7 +90,7 @@ def _share_pes(fragment: Fragment, path: str, module: str) -> Iterator[tuple[str
         inside, origins = f"{path}.{name}", part.origins or ()
         if any(isinstance(origin, TransformedElaboratable) for origin in origins):
             continue
-        pe = next((origin for origin in origins if type(origin) is PE), None)
+        pe = next((origin for origin in origins if type(origin) in (PE, event_pe.PE)), None)
         if pe is None:
             yield from _share_pes(part, inside, module)
         else:
@@ -121,8 +125,10 @@ def _convert(
 
 
 def export_top(config: Config, folder: Path) -> Path:
-    """The whole chip, module `top`."""
-    return export(Top(config), "top", folder)
+    """The whole chip, module `top`, of the configuration's machine."""
+    return export(
+        event_top.Top(config) if config.machine == "event" else Top(config), "top", folder
+    )
 
 
 def modules(config: Config) -> dict[str, wiring.Component]:

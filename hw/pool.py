@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from amaranth import Module, Mux, Signal
+from functools import reduce
+from operator import or_
+
+from amaranth import Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -12,19 +15,20 @@ from hw.config import Config
 class OutputWord(wiring.Component):
     """Collects a tile's spikes, and the tiles of a word, by OR.
 
-    valid, y, x, spikes: a neuron of a tile. pool: 2x2 OR-pooling (max-pool on spikes).
+    valid, y, x, spikes: a neuron of a tile; several of them side by side, from a multiple of `neurons` on.
+    pool: 2x2 OR-pooling (max-pool on spikes).
     row, column: where the tile starts in the word. clear: the word was taken.
     """
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
+    def __init__(self, config: Config, neurons: int = 1) -> None:
+        self.config, self.neurons = config, neurons
         bits = config.tile_side.bit_length() - 1
         super().__init__(
             {
-                "valid": In(1),
+                "valid": In(neurons),
                 "y": In(bits),
                 "x": In(bits),
-                "spikes": In(config.ticks),
+                "spikes": In(neurons * config.ticks),
                 "pool": In(1),
                 "row": In(bits),
                 "column": In(bits),
@@ -36,18 +40,23 @@ class OutputWord(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         side, ticks = self.config.tile_side, self.config.ticks
-        y, x = Signal(len(self.y)), Signal(len(self.x))
+        y = Signal(len(self.y))
         spread = Signal(side * ticks)  # the spikes at their column
         m.d.comb += [
             y.eq(self.row + Mux(self.pool, self.y >> 1, self.y)),
-            x.eq(self.column + Mux(self.pool, self.x >> 1, self.x)),
         ]
-        for column in range(side):
-            with m.If(x == column):
-                m.d.comb += spread.word_select(column, ticks).eq(self.spikes)
+        placed: list[list[Value]] = [[] for _ in range(side)]  # what each neuron has for a column
+        for k in range(self.neurons):
+            x = Signal(len(self.x), name=f"x_{k}")
+            spikes = Mux(self.valid[k], self.spikes.word_select(k, ticks), 0)
+            m.d.comb += x.eq(self.column + Mux(self.pool, (self.x + k) >> 1, self.x + k))
+            for column in range(side):
+                placed[column].append(Mux(x == column, spikes, 0))
+        for column, parts in enumerate(placed):
+            m.d.comb += spread.word_select(column, ticks).eq(reduce(or_, parts))
         with m.If(self.clear):
             m.d.sync += self.word.eq(0)
-        with m.Elif(self.valid):
+        with m.Elif(self.valid.any()):
             for r in range(side):
                 with m.If(y == r):
                     part = self.word.word_select(r, side * ticks)

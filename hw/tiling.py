@@ -92,9 +92,19 @@ class Storage:
 class Tile:
     """The positions whose neurons are in the accumulators at once."""
 
-    positions: int
+    y: int
+    """Of the tile, in tiles."""
+    x: int
+    height: int
+    """In positions: fewer than a tile's side at the edge of the map."""
+    width: int
     stored: bool
     """It completes a word that lies in the output map."""
+
+    @property
+    def positions(self) -> int:
+        """Of the map."""
+        return self.height * self.width
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,8 +162,6 @@ class Tiling:
                 for y in rows:
                     for x in columns:
                         last = y == rows[-1] and x == columns[-1]
-                        yield Tile(self._positions(y, x), last and inside)
-
-    def _positions(self, y: int, x: int) -> int:
-        height = min(self.side, self.height - y * self.side)
-        return height * min(self.side, self.width - x * self.side)
+                        height = min(self.side, self.height - y * self.side)
+                        width = min(self.side, self.width - x * self.side)
+                        yield Tile(y, x, height, width, last and inside)

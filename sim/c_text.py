@@ -6,6 +6,7 @@ import ctypes
 from collections.abc import Sequence
 
 TYPES = {
+    ctypes.c_int32: "int32_t",
     ctypes.c_int64: "int64_t",
     ctypes.c_uint64: "uint64_t",
     ctypes.c_uint32: "uint32_t",

@@ -19,10 +19,11 @@ from sim.models.workload import Totals, Workload
 from sim.rtl import runner
 from sim.rtl.harness import Rtl
 from sim.rtl.runner import ImageResult, Loaded
-from sw.compile import PASSES, Program, compiling, sort_orders
+from sw.compile import PASSES, Program, sort_orders
 from sw.datasets import STATISTICS
 from sw.floats import FLOAT_PASSES
 from sw.lowering import Steps, finish, together
+from sw.machines import compiling_for
 from sw.quantize import IntegerNetwork, quantizing
 from sw.ticket import Ticket
 
@@ -83,11 +84,16 @@ class Deployment:
         return finish(self._compiling())
 
     def _compiling(self) -> Steps[Program]:
-        return compiling(self.network, self.config, orders=self.orders)
+        return compiling_for(self.network, self.config, orders=self.orders)
 
     @cached_property
     def cycles(self) -> list[LayerCycles]:
-        """What the cycle model says of each layer."""
+        """What the cycle model says of each layer, whatever the image.
+
+        Raises BadInput on the event machine, where each image has its own: `ImageResult.model`.
+        """
+        if self.config.machine == "event":
+            raise BadInput("machine = 'event': its cycles are an image's; allowed here: sweep")
         return cycles.predict(self.program)
 
     @cached_property
@@ -103,7 +109,8 @@ class Deployment:
     @property
     def loaded(self) -> Loaded:
         """What the array gets, and the cycles it must take."""
-        return Loaded(network=self.network, program=self.program, cycles=self.cycles)
+        fixed = None if self.config.machine == "event" else self.cycles
+        return Loaded(network=self.network, program=self.program, cycles=fixed)
 
     def test_images(self, count: int) -> tuple[np.ndarray, np.ndarray]:
         """The first of its data set: uint8 (count, C, H, W), and labels, int64 (count,)."""
@@ -166,7 +173,9 @@ class Run:
 
     @property
     def uneven(self) -> str | None:
-        """The first layer whose cycles differ between two images, which data must not do."""
+        """The first layer whose cycles differ between two images, which data must not do on a sweep."""
+        if self.deployment.config.machine == "event":
+            return None
         for k, layer in enumerate(self.deployment.program.layers):
             counts = [image.cycles[k] for image in self.images]
             other = next((i for i, count in enumerate(counts) if count != counts[0]), None)

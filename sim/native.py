@@ -19,11 +19,12 @@ FOLDER = Path(__file__).resolve().parent.parent / "build" / "native"
 
 @cache
 def library(source: Path, shared: str = "") -> ctypes.CDLL:
-    """The library of one C++ file. Raises BadInput where g++ is missing or refuses it.
+    """The library of one C++ file and the headers beside it. Raises BadInput where g++ is missing or refuses it.
 
     shared: the text that the file includes as "shared.h" (sim/c_text.py).
     """
-    key = " ".join(FLAGS).encode() + shared.encode() + source.read_bytes()
+    headers = b"".join(path.read_bytes() for path in sorted(source.parent.glob("*.h")))
+    key = " ".join(FLAGS).encode() + shared.encode() + source.read_bytes() + headers
     path = FOLDER / f"{source.stem}-{hashlib.sha256(key).hexdigest()[:16]}.so"
 
     def compiled(partial: Path) -> None:

@@ -54,11 +54,21 @@ def model_options(function: Callable) -> Callable:
     return function
 
 
-def hardware_of(model: Model, hardware: Path | None, n_pe: int | None) -> Config:
+def machine_option(function: Callable) -> Callable:
+    """--machine, of commands that run or compile for either."""
+    text = "sweep, the paper's array, or event (docs/event.md); instead of the model's."
+    return click.option("--machine", help=text)(function)
+
+
+def hardware_of(
+    model: Model, hardware: Path | None, n_pe: int | None, machine: str | None = None
+) -> Config:
     """The model's hardware with what the options replace. Raises ValueError for what no array has."""
     from sim.catalog import load_hardware
 
     config = model.hardware
     if hardware is not None:
         config = load_hardware(hardware, config)
+    if machine is not None:
+        config = replace(config, machine=machine)
     return config if n_pe is None else replace(config, n_pe=n_pe)

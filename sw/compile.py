@@ -104,7 +104,7 @@ class Program:
             thresholds = integer.threshold
             if thresholds is None:
                 thresholds = np.zeros(len(layer.order), np.int64)
-            beats.append(_layer_beats(layer.descriptor))
+            beats.append(descriptor_beats(layer.descriptor))
             beats += _segment_beats(
                 layer.segments, integer.bias[layer.order], thresholds[layer.order], self.config
             )
@@ -115,6 +115,10 @@ class Program:
 
         Raises ValueError for spikes of another shape.
         """
+        return np.concatenate([self.head_beats(spikes, VERSION), self.layer_beats])
+
+    def head_beats(self, spikes: np.ndarray, version: int) -> np.ndarray:
+        """Headers and input, uint64. Raises ValueError for spikes of another shape."""
         shape = (self.config.ticks, self.input.channels, self.input.side, self.input.side)
         if spikes.shape != shape:
             raise ValueError(f"input spikes are {spikes.shape}, the program needs {shape}")
@@ -122,7 +126,7 @@ class Program:
             pack(
                 PROGRAM_HEADER,
                 magic=MAGIC,
-                version=VERSION,
+                version=version,
                 n_pe=self.config.n_pe,
                 layers=len(self.layers),
                 ticks=self.config.ticks,
@@ -136,7 +140,7 @@ class Program:
             ),
         ]
         activations = [_channel_beats(spikes[:, c]) for c in range(spikes.shape[1])]
-        return np.concatenate([np.array(head, np.uint64), *activations, self.layer_beats])
+        return np.concatenate([np.array(head, np.uint64), *activations])
 
 
 def encode(
@@ -209,7 +213,8 @@ def compile_network(
     return finish(compiling(network, config, orders=orders, encoded=encoded))
 
 
-def _layer_beats(descriptor: Descriptor) -> np.ndarray:
+def descriptor_beats(descriptor: Descriptor) -> np.ndarray:
+    """A layer's descriptor, two beats, uint64."""
     bits = pack(LAYER, **vars(descriptor))
     return np.array([bits & (1 << 64) - 1, bits >> 64], np.uint64)
 

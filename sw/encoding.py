@@ -44,14 +44,14 @@ def _weights(loaded: IntegerLayer) -> tuple[np.ndarray, np.ndarray]:
     """Weights and mask (K, C, kh, kw) of all sources, each one's channels behind the last's."""
     kernel = loaded.own.source.kernel or (1, 1)
     parts = [
-        _matrix(part) if part.source.identity else (part.weight, part.mask)
+        identity_matrix(part) if part.source.identity else (part.weight, part.mask)
         for part in loaded.sources
     ]
     weights, masks = zip(*(_widened(*part, kernel) for part in parts), strict=True)
     return np.concatenate(weights, axis=1), np.concatenate(masks, axis=1)
 
 
-def _matrix(identity: IntegerSource) -> tuple[np.ndarray, np.ndarray]:
+def identity_matrix(identity: IntegerSource) -> tuple[np.ndarray, np.ndarray]:
     """An identity as 1x1 weights and mask (K, C)."""
     filters = len(identity.weight)
     mask = np.zeros((filters, identity.source.channels), bool)

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hw.config import Config
-from sw.compile import DoesNotFit, Program, compile_network
+from sw.compile import DoesNotFit, Program
 from sw.floats import FloatLayer, FloatSource, identity_source
 from sw.layers import Encoding, Input, Pool, Reduce, Source, conv, linear
 from sw.layers import Shape as Map
+from sw.machines import compile_for
 from sw.quantize import IntegerLayer, IntegerNetwork, part, quantize_layer
 from tests.random_networks import random_spikes
 
@@ -130,7 +131,7 @@ def build(
         neuron=config.neuron,
     )
     network = part(whole, [integer.name for integer in array], Map(channels, side, side))
-    program = compile_network(network, config)
+    program = compile_for(network, config)
     spikes = random_spikes(rng, (config.ticks, channels, side, side), rate)
     name = f"{channels}c{side}-" + "-".join(map(str, shapes)) + (f"-fc{classes}" if classes else "")
     return Case(name, network, program, spikes)

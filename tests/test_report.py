@@ -22,8 +22,9 @@ CONFIG = PRESETS["tiny"]
 LABELS = np.array([7, 3])
 LAYER = [
     "name", "filters", "parameters", "positions", "nnz", "spike_sparsity", "input_sparsity", "work",
-    "idle", "latency", "utilization", "occupancy", "accumulates", "rtl_cycles", "model_cycles",
-    "rtl_bound_cycles", "energy",
+    "idle", "latency", "utilization", "occupancy", "accumulates", "rtl_cycles", "rtl_cycles_min",
+    "rtl_cycles_max", "model_cycles", "rtl_bound_cycles", "energy", "event_work", "event_idle",
+    "dynamic_occupancy",
 ]  # fmt: skip
 ADDED = ["input_cycles", "rtl_efficiency", "rtl_accuracy", "predictions", "labels"]
 
@@ -50,7 +51,6 @@ def made_run(name="uticket", empty=None):
     layers = len(program.layers)
     counters = {c: np.full(4, k + 1) for k, c in enumerate(CYCLES)}
     cycles = sum(range(1, len(CYCLES) + 1))
-    vars(deployed)["cycles"] = [LayerCycles(cycles, counters)] * layers
     images = tuple(
         ImageResult(
             comparison=Comparison(spikes=None, counters=None, cycles=None, outputs=50),
@@ -73,6 +73,7 @@ def made_run(name="uticket", empty=None):
             input_zeros=(90 - 10 * i,) * layers,
             inputs=(100,) * layers,
             rtl_s=0.25,
+            model=(LayerCycles(cycles, counters),) * layers,
         )
         for i, prediction in enumerate((7, 8))
     )

@@ -367,7 +367,7 @@ def test_images_whose_cycles_differ_fail_the_run(uticket, tmp_path, monkeypatch)
 
 
 def test_an_rtl_that_hangs_is_one_line_and_no_report(uticket, tmp_path, monkeypatch):
-    monkeypatch.setattr(runner.Loaded, "max_cycles", lambda loaded, n: loaded.cycles[0].cycles // 2)
+    monkeypatch.setattr(runner, "max_cycles", lambda _, predicted: predicted[0].cycles // 2)
     result = uticket()
     assert refused(result, "neither finished nor raised an error", status=1)
     assert reports_there(tmp_path) == []

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
-from sim.options import hardware_of, model_options
+from sim.options import hardware_of, machine_option, model_options
 
 
 @click.command(short_help="Write a ticket's program and its expected results as beats.")
 @model_options
+@machine_option
 @click.option(
     "--image", default=0, show_default=True, type=click.IntRange(min=0), help="Of the test set."
 )
@@ -27,11 +28,12 @@ def command(
     image: int,
     n_pe: int | None,
     hardware: Path | None,
+    machine: str | None,
     out: Path,
 ) -> None:
     """Write program.hex and results.hex of MODEL (a name of tickets/, a YAML or a ticket) and one image.
 
-    A beat of 64 bits a line, in hexadecimal, as Verilog's $readmemh reads it; the last line of each carries
+    A beat a line, of 64 bits or the event machine's stream_bits, in hexadecimal, as Verilog's $readmemh reads it; the last line of each carries
     `last`. The results are those of the models while neither stream stalls: stalls change cycles and stall
     counters alone.
     """
@@ -40,7 +42,7 @@ def command(
     from sim.rtl import stream
 
     chosen = load_model(model)
-    config = hardware_of(chosen, hardware, n_pe)
+    config = hardware_of(chosen, hardware, n_pe, machine)
     (deployed,) = deployments(chosen, [chosen.method(method)], config)
     pixels, _ = deployed.test_images(image + 1)
     spikes = deployed.spikes(pixels[image:])[0]

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
-from sim.options import hardware_of, model_options
+from sim.options import hardware_of, machine_option, model_options
 
 
 @click.command(short_help="Run a ticket through the RTL, check it, report.")
 @model_options
+@machine_option
 @click.option(
     "--images", default=1, show_default=True, type=click.IntRange(min=1), help="Test images."
 )
@@ -36,6 +37,7 @@ def command(
     images: int,
     n_pe: int | None,
     hardware: Path | None,
+    machine: str | None,
     json_path: Path | None,
     dump: Path | None,
     trace: str | None,
@@ -55,7 +57,7 @@ def command(
     from sim.simulation import simulate
 
     chosen = load_model(model)
-    config = hardware_of(chosen, hardware, n_pe)
+    config = hardware_of(chosen, hardware, n_pe, machine)
     file_to_write(json_path)
     folder_to_write(dump)
     folder = BUILD / "sim" / chosen.name

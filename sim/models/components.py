@@ -16,6 +16,11 @@ PARTS = ("dynamic_pj", "ungated_pj", "leakage_pj")
 ACCOUNTINGS = ("paper", "rtl")
 
 
+def accountings(machine: str) -> tuple[str, ...]:
+    """Those that a machine has: of the event machine's own memories and gates there is no table yet."""
+    return ACCOUNTINGS[:1] if machine == "event" else ACCOUNTINGS
+
+
 @dataclass(frozen=True, kw_only=True)
 class Counts:
     """What happened, of one image or summed over several. Cycles are summed over the PEs."""

@@ -29,7 +29,7 @@ ENERGY = {  # the bars of the paper's Fig. 8
 }
 CATEGORIES = {  # of cycles: label and color
     Counter.WORK_CYCLES: ("work", "#1f6fb4"),
-    Counter.IDLE_CYCLES: ("idle at the barrier", "#d0d0d0"),
+    Counter.IDLE_CYCLES: ("idle: at the barrier, without a slice", "#d0d0d0"),
     Counter.STALL_LOAD: ("waiting for weights", "#e08214"),
     Counter.STALL_WINDOW: ("waiting for a window", "#7b3294"),
     Counter.STALL_LIF: ("LIF", "#35978f"),
@@ -59,6 +59,8 @@ def plots(
     drawn["Cycles of each PE, all layers (thousands)"] = lambda axes: _pes(axes, pe_cycles)
     for accounting, what in ACCOUNTINGS.items():
         title = f"Energy of the PEs by component, {what} (µJ)"
+        if not all(accounting in found for found in components.values()):
+            continue
         bars = {name: merge(found[accounting]["components"]) for name, found in components.items()}
         drawn[title] = partial(energy_stack, bars=bars)
     if len(methods) == 2:
@@ -153,7 +155,8 @@ def _cycles(axes: Any, methods: Methods, categories: dict[str, dict[str, np.ndar
     places, width = _places(axes, methods)
     for number, (x, (name, _, _)) in enumerate(zip(places, methods, strict=True)):
         bottom = np.zeros(len(x))
-        for category, (label, color) in CATEGORIES.items():
+        for category in filter(categories[name].__contains__, CATEGORIES):
+            label, color = CATEGORIES[category]
             values = categories[name][category] / 1e3
             axes.bar(
                 x, values, width, bottom=bottom, color=color, label=label if number == 0 else None
@@ -170,8 +173,9 @@ def _pes(axes: Any, pe_cycles: dict[str, dict[str, np.ndarray]]) -> None:
     for number, values in enumerate(pe_cycles.values()):
         x = np.arange(len(values[Counter.WORK_CYCLES])) - 0.4 + width * (number + 0.5)
         bottom = np.zeros(len(x))
-        for category, (label, color) in CATEGORIES.items():
-            part = values.get(category, np.zeros(len(x))) / 1e3
+        for category in filter(values.__contains__, CATEGORIES):
+            label, color = CATEGORIES[category]
+            part = values[category] / 1e3
             axes.bar(
                 x,
                 part,

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from hw.counters import COUNTERS, CYCLES
+from hw.config import Config
+from hw.counters import COUNTERS, cycle_names
 from sim.deployment import Run
 from sim.models import memory
 from sim.models.components import add_counts, breakdown, step_counts, total_pj
 from sim.models.eq3 import Activity, layer_energies, load_technology
+from sim.models.event_cycles import EventCycles
 from sim.models.technology import load_table
 from sim.models.workload import Workload, rtl_bound_cycles
 
@@ -70,6 +74,7 @@ def _layer_row(
 ) -> dict[str, Any]:
     images, count, config = run.images, len(run.images), run.deployment.config
     k = _layer_numbers(run)[row]
+    events = _events(run, [] if k is None else [k])
     return {
         "name": load.name,
         "filters": load.filters,
@@ -84,10 +89,49 @@ def _layer_row(
         "utilization": load.utilization,
         "occupancy": load.occupancy,
         "accumulates": mean(sum(image.accumulates[row] for image in images), count),
-        "rtl_cycles": 0 if k is None else mean(sum(image.cycles[k] for image in images), count),
-        "model_cycles": 0 if k is None else run.deployment.cycles[k].cycles,
-        "rtl_bound_cycles": rtl_bound_cycles(load.work, lanes=config.lanes, n_pe=config.n_pe),
+        **_cycles(run, k),
+        "rtl_bound_cycles": _bound(load, events, config),
         "energy": energy,
+        **events,
+    }
+
+
+def _bound(load: Workload, events: dict[str, Any], config: Config) -> int:
+    """Cycles of a layer in which every lane of a sweep has a step, or every bank of the event machine a position."""
+    if config.machine != "event":
+        return rtl_bound_cycles(load.work, lanes=config.lanes, n_pe=config.n_pe)
+    return math.ceil((events["event_work"] or 0) / (config.banks * config.n_pe))
+
+
+def _cycles(run: Run, k: int | None) -> dict[str, Any]:
+    """Of layer k, if a row has one: the mean over images, and the extremes, which differ on the event machine alone."""
+    if k is None:
+        return {"rtl_cycles": 0, "rtl_cycles_min": 0, "rtl_cycles_max": 0, "model_cycles": 0}
+    taken = [image.cycles[k] for image in run.images]
+    model = [image.model[k].cycles for image in run.images]
+    return {
+        "rtl_cycles": mean(sum(taken), len(taken)),
+        "rtl_cycles_min": min(taken),
+        "rtl_cycles_max": max(taken),
+        "model_cycles": mean(sum(model), len(model)),
+    }
+
+
+def _events(run: Run, layers: Sequence[int]) -> dict[str, Any]:
+    """Positions that weights were added to, PEs' wait for the slowest of their group, and the share of the first.
+
+    Of some layers, mean over images; None for a sweep, and where there are none.
+    """
+    models = [image.model[k] for image in run.images for k in layers]
+    found = [model.group_positions for model in models if isinstance(model, EventCycles)]
+    if not found:
+        return {"event_work": None, "event_idle": None, "dynamic_occupancy": None}
+    work = sum(int(groups.sum()) for groups in found)
+    slots = sum(int(groups.max(axis=1).sum()) * groups.shape[1] for groups in found)
+    return {
+        "event_work": mean(work, len(run.images)),
+        "event_idle": mean(slots - work, len(run.images)),
+        "dynamic_occupancy": work / slots if slots else None,
     }
 
 
@@ -101,6 +145,7 @@ def _total_row(run: Run, layers: list[dict[str, Any]], labels: np.ndarray) -> di
     }
     input_cycles = mean(sum(image.input_cycles for image in images), count)
     rtl_cycles = sums["rtl_cycles"] + input_cycles
+    taken = [sum(image.cycles) + image.input_cycles for image in images]
     model_input_cycles = mean(sum(image.model_input_cycles for image in images), count)
     inputs = sum(sum(image.inputs) for image in images)
     predictions = [image.prediction for image in images]
@@ -118,9 +163,12 @@ def _total_row(run: Run, layers: list[dict[str, Any]], labels: np.ndarray) -> di
         "occupancy": load.occupancy,
         "accumulates": sums["accumulates"],
         "rtl_cycles": rtl_cycles,
+        "rtl_cycles_min": min(taken),
+        "rtl_cycles_max": max(taken),
         "model_cycles": sums["model_cycles"] + model_input_cycles,
         "rtl_bound_cycles": sums["rtl_bound_cycles"],
         "energy": sums["energy"],
+        **_events(run, range(len(run.deployment.program.layers))),
         "input_cycles": input_cycles,
         "rtl_efficiency": sums["rtl_bound_cycles"] / rtl_cycles,
         "rtl_accuracy": float(np.mean(np.array(predictions) == labels)),
@@ -158,14 +206,16 @@ def component_energy(run: Run, accounting: str) -> dict[str, Any]:
 
 def pe_cycles(run: Run) -> dict[str, np.ndarray]:
     """Where each PE's cycles went over all layers, (n_pe,) by category, of the first image."""
-    return {c: np.sum([row[c] for row in run.images[0].counters], axis=0) for c in CYCLES}
+    names = cycle_names(run.deployment.config.machine)
+    return {c: np.sum([row[c] for row in run.images[0].counters], axis=0) for c in names}
 
 
 def categories(run: Run) -> dict[str, np.ndarray]:
     """Where the RTL's cycles went: mean over PEs, (rows of the report,) by category."""
     counters, numbers = run.images[0].counters, _layer_numbers(run)
     return {
-        c: np.array([0.0 if k is None else counters[k][c].mean() for k in numbers]) for c in CYCLES
+        c: np.array([0.0 if k is None else counters[k][c].mean() for k in numbers])
+        for c in cycle_names(run.deployment.config.machine)
     }
 
 

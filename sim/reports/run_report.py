@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from hw.counters import COUNTERS
+from hw.counters import counter_names
 from sim.deployment import Run
 from sim.files import atomic_write, write_json
-from sim.models.components import ACCOUNTINGS
+from sim.models.components import accountings
 from sim.reports.run_numbers import TECHNOLOGY, categories, component_energy, mean, pe_cycles, rows
 
 SCHEMA = "uticket-report-1"
@@ -126,7 +126,10 @@ def build(
             "technology": TECHNOLOGY,
             "unit": "pJ",
             "methods": {
-                one.deployment.method: {name: component_energy(one, name) for name in ACCOUNTINGS}
+                one.deployment.method: {
+                    name: component_energy(one, name)
+                    for name in accountings(one.deployment.config.machine)
+                }
                 for one in runs
             },
         },
@@ -177,12 +180,13 @@ def counters_csv(report: Report) -> str:
     """Every counter of every PE, per image (accumulates: the mean), as the RTL counted them."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["model", "method", "layer", "pe", *COUNTERS])
+    counters = counter_names(report.run.deployment.config.machine)
+    writer.writerow(["model", "method", "layer", "pe", *counters])
     for run in filter(None, (report.run, report.baseline)):
         for k, layer in enumerate(run.deployment.program.layers):
-            sums = {c: np.sum([i.counters[k][c] for i in run.images], axis=0) for c in COUNTERS}
+            sums = {c: np.sum([i.counters[k][c] for i in run.images], axis=0) for c in counters}
             for pe in range(report.content["hardware"]["n_pe"]):
-                values = [mean(int(sums[c][pe]), len(run.images)) for c in COUNTERS]
+                values = [mean(int(sums[c][pe]), len(run.images)) for c in counters]
                 names = [report.content["model"], run.deployment.method]
                 writer.writerow([*names, layer.integer.layer.name, pe, *values])
     return text.getvalue()

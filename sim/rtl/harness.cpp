@@ -93,9 +93,12 @@ void uticket_run(void* handle, Run* run) {
         offered = at < run->beats && (offered || !stalls(stall_state, run->program_stall));
         top.program_valid = offered;
         if (offered) {
-            top.program_payload[0] = uint32_t(run->program[at]);
-            top.program_payload[1] = uint32_t(run->program[at] >> 32);
-            top.program_payload[2] = at == run->last_at;
+            const uint64_t words = run->beat_words, *beat = run->program + at * words;
+            for (uint64_t k = 0; k < words; k++) {
+                top.program_payload[2 * k] = uint32_t(beat[k]);
+                top.program_payload[2 * k + 1] = uint32_t(beat[k] >> 32);
+            }
+            top.program_payload[2 * words] = at == run->last_at;
         }
         top.results_ready = !stalls(stall_state, run->result_stall);
     };

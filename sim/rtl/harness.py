@@ -15,8 +15,9 @@ import amaranth
 import numpy as np
 
 import hw
-from hw.config import BANKS, Config
-from hw.counters import BEATS, COUNTERS, CYCLES
+from hw.config import BANKS, STREAM_BITS, Config
+from hw.counters import BEATS, COUNTERS, CYCLES, EVENT_COUNTERS, EVENT_CYCLES
+from hw.event.program import stream_lanes
 from hw.export import export_top
 from hw.loader import Error
 from hw.results import beats_a_result
@@ -45,6 +46,7 @@ class Run(ctypes.Structure):
     _fields_ = [
         ("program", _WORDS),
         ("beats", ctypes.c_uint64),
+        ("beat_words", ctypes.c_uint64),
         ("last_at", ctypes.c_uint64),
         ("max_cycles", ctypes.c_uint64),
         ("reset_at", ctypes.c_uint64),
@@ -128,7 +130,12 @@ class Rtl:
         self.config = config
         started = time.perf_counter()
         verilog = _exported(config, build / "rtl")
-        flags = [f"-GWORD={config.word_bits}", f"-GGRANULES={granules(config)}"]
+        self._lanes = stream_lanes(config) if config.machine == "event" else 1
+        flags = [
+            f"-GWORD={config.word_bits}",
+            f"-GGRANULES={granules(config)}",
+            f"-GBITS={STREAM_BITS * self._lanes}",
+        ]
         if quick:
             flags += ["-MAKEFLAGS", "OPT_FAST=-O0 OPT_GLOBAL=-O0"]
         if trace:
@@ -207,8 +214,9 @@ class Rtl:
         reset_at: int = 0,
         trace: tuple[Path, int] | None = None,
     ) -> tuple[np.ndarray, np.ndarray, int]:
-        """Send raw beats, uint64, `last` on number `last_at`; results and spike buffers come back.
+        """Send raw beats, `last` on number `last_at`; results and spike buffers come back.
 
+        beats: uint64 (beats,), of the event machine (beats, lanes).
         reset_at: pull reset in that cycle, and come back. Raises RtlError if the RTL errs or hangs.
         """
         config, stalls = self.config, stalls or Stalls()
@@ -219,6 +227,7 @@ class Rtl:
         run = Run(
             program=beats.ctypes.data_as(_WORDS),
             beats=len(beats),
+            beat_words=self._lanes,
             last_at=last_at,
             max_cycles=max_cycles,
             reset_at=reset_at,
@@ -266,9 +275,13 @@ class Rtl:
                 output = _unsort(words, layer)
             block = results[at : at + BEATS * config.n_pe]
             at += BEATS * config.n_pe
-            values = block.view("<u4").reshape(config.n_pe, len(COUNTERS)).astype(np.int64)
-            counters = {name: values[:, k] for k, name in enumerate(COUNTERS)}
-            cycles = np.sum([counters[name] for name in CYCLES], axis=0)
+            event = config.machine == "event"
+            names = EVENT_COUNTERS if event else COUNTERS
+            values = block.view("<u4").reshape(config.n_pe, len(names)).astype(np.int64)
+            counters = {name: values[:, k] for k, name in enumerate(names)}
+            cycles = np.sum(
+                [counters[name] for name in (EVENT_CYCLES if event else CYCLES)], axis=0
+            )
             if len(set(cycles.tolist())) != 1:
                 raise RtlError(
                     f"layer {layer.name}: the cycles that PEs account for differ: "
@@ -309,7 +322,7 @@ def _unsort(values: np.ndarray, layer: CompiledLayer) -> np.ndarray:
 
 def _exported(config: Config, folder: Path) -> Path:
     """The top's Verilog for a configuration; exported again only when the RTL's source changed."""
-    sources = b"".join(path.read_bytes() for path in sorted(Path(hw.__file__).parent.glob("*.py")))
+    sources = b"".join(p.read_bytes() for p in sorted(Path(hw.__file__).parent.rglob("*.py")))
     key = json.dumps([config.to_dict(), amaranth.__version__]).encode() + sources
     final = folder / hashlib.sha256(key).hexdigest()[:16]
     return made_once(final, lambda partial: export_top(config, partial)) / "top.v"

@@ -2,12 +2,13 @@
 // inputs set after one clock edge and seen after the next, nothing combinational hangs on them.
 module harness #(
     parameter WORD = 256,
+    parameter BITS = 64,
     parameter GRANULES = 16
 ) (
     input clk,
     input rst,
     input program_valid,
-    input [64:0] program_payload,
+    input [BITS:0] program_payload,
     output program_taken,  // the beat that is offered in this cycle
     input results_ready,
     output results_taken,
@@ -21,7 +22,7 @@ module harness #(
     output [WORD-1:0] written_odd
 );
   reg reset = 1, valid = 0, ready = 0;
-  reg [64:0] payload = 0;
+  reg [BITS:0] payload = 0;
   always @(posedge clk) begin
     reset <= rst;
     valid <= program_valid;

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,12 @@ from sim.errors import BadInput
 from sim.files import write_npz
 from sim.models import cycles, golden
 from sim.models.cycles import LayerCycles
+from sim.models.event_cycles import EventModel
 from sim.processes import cores, processes
 from sim.rtl.checks import Comparison, compare
 from sim.rtl.harness import Rtl, RtlError, RtlRun
 from sw.compile import Program
+from sw.event.compile import EventProgram
 from sw.quantize import IntegerNetwork
 
 MARGIN = 2  # a run that takes so many times the predicted cycles has hung
@@ -31,11 +34,28 @@ class Loaded:
 
     network: IntegerNetwork
     program: Program
-    cycles: list[LayerCycles]
+    cycles: list[LayerCycles] | None
+    """The same for every image; None on the event machine, where they are the image's."""
 
-    def max_cycles(self, input_cycles: int) -> int:
-        """Cycles after which the RTL is taken to hang."""
-        return MARGIN * (input_cycles + sum(layer.cycles for layer in self.cycles))
+    def predict(
+        self, spikes: np.ndarray, expected: dict[str, golden.LayerResult]
+    ) -> Sequence[LayerCycles]:
+        """Cycles of each layer for an image's input spikes and what the golden model made of them."""
+        if self.cycles is not None:
+            return self.cycles
+        maps = {name: result.output for name, result in expected.items()}
+        return self._event_model.predict({self.network.first_map: spikes} | maps)
+
+    @cached_property
+    def _event_model(self) -> EventModel:
+        if not isinstance(self.program, EventProgram):
+            raise TypeError("cycles are missing")
+        return EventModel(self.program)
+
+
+def max_cycles(input_cycles: int, predicted: Sequence[LayerCycles]) -> int:
+    """Cycles after which the RTL is taken to hang."""
+    return MARGIN * (input_cycles + sum(layer.cycles for layer in predicted))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +79,8 @@ class ImageResult:
     """(tick, neuron) pairs of each source's input."""
     rtl_s: float
     """Wall time inside the RTL, in seconds."""
+    model: tuple[LayerCycles, ...] = ()
+    """What the cycle model said of each layer."""
 
 
 def run_image(rtl: Rtl, loaded: Loaded, image: np.ndarray, dump: Path | None = None) -> ImageResult:
@@ -70,8 +92,9 @@ def run_image(rtl: Rtl, loaded: Loaded, image: np.ndarray, dump: Path | None = N
     spikes = golden.first_layer_spikes(loaded.network, image[None])[0]
     expected = golden.run(loaded.network, spikes)
     input_cycles = cycles.input_cycles(program, spikes)
+    predicted = loaded.predict(spikes, expected)
     started = time.perf_counter()
-    run = rtl.run(program, spikes, max_cycles=loaded.max_cycles(input_cycles))
+    run = rtl.run(program, spikes, max_cycles=max_cycles(input_cycles, predicted))
     rtl_s = time.perf_counter() - started
     maps = {loaded.network.first_map: run.input}
     for layer, done in zip(program.layers, run.layers, strict=True):
@@ -80,7 +103,7 @@ def run_image(rtl: Rtl, loaded: Loaded, image: np.ndarray, dump: Path | None = N
     if dump is not None:
         write_npz(dump, _dumped(program, maps))
     return ImageResult(
-        comparison=compare(program, expected, run, loaded.cycles, input_cycles=input_cycles),
+        comparison=compare(program, expected, run, predicted, input_cycles=input_cycles),
         prediction=golden.predict(run.layers[-1].output),
         input_cycles=run.input_cycles,
         model_input_cycles=input_cycles,
@@ -90,6 +113,7 @@ def run_image(rtl: Rtl, loaded: Loaded, image: np.ndarray, dump: Path | None = N
         input_zeros=tuple(source.size - int(source.sum()) for source in sources),
         inputs=tuple(source.size for source in sources),
         rtl_s=rtl_s,
+        model=tuple(predicted),
     )
 
 
@@ -150,7 +174,8 @@ def trace_layer(rtl: Rtl, loaded: Loaded, image: np.ndarray, layer: str, path: P
     """Write the FST waveform of one layer of one image; `rtl` is from `tracing_rtl`."""
     names = [compiled.name for compiled in loaded.program.layers]
     spikes = golden.first_layer_spikes(loaded.network, image[None])[0]
-    limit = loaded.max_cycles(cycles.input_cycles(loaded.program, spikes))
+    predicted = loaded.predict(spikes, golden.run(loaded.network, spikes))
+    limit = max_cycles(cycles.input_cycles(loaded.program, spikes), predicted)
     path.parent.mkdir(parents=True, exist_ok=True)
     rtl.run(loaded.program, spikes, max_cycles=limit, trace=(path, names.index(layer)))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hw.counters import COUNTERS
+from hw.counters import counter_names
 from hw.results import beats_a_result
 from sim.files import atomic_write
 from sim.models import golden
@@ -24,19 +24,24 @@ def expected_results(loaded: Loaded, spikes: np.ndarray) -> np.ndarray:
     config = program.config
     cycles = input_cycles(program, spikes)
     beats = [np.array([int(spikes.sum()) | cycles << 32], np.uint64)]
-    for layer, predicted in zip(program.layers, loaded.cycles, strict=True):
+    for layer, predicted in zip(program.layers, loaded.predict(spikes, expected), strict=True):
         if layer.output is None:
             sums = expected[layer.name].output[:, layer.order].T  # (K, T), as loaded
             row = np.zeros((len(sums), 2 * beats_a_result(config)), "<i4")
             row[:, : config.ticks] = sums
             beats.append(row.view("<u8").ravel())
         counts = {**expected_steps(layer, expected, program), **predicted.counters}
-        row = np.stack([counts[name] for name in COUNTERS], axis=1).astype("<u4")
+        row = np.stack([counts[name] for name in counter_names(config.machine)], axis=1).astype(
+            "<u4"
+        )
         beats.append(row.view("<u8").ravel())
     return np.concatenate(beats)
 
 
 def write_beats(path: Path, beats: np.ndarray) -> None:
-    """A beat a line, 16 hexadecimal digits: what Verilog's $readmemh reads."""
+    """A beat a line, 16 hexadecimal digits a lane, the last first: what Verilog's $readmemh reads."""
+    lanes = beats.reshape(len(beats), -1)[:, ::-1].tolist()
     with atomic_write(path) as file:
-        file.write("".join(f"{int(beat):016x}\n" for beat in beats).encode())
+        file.write(
+            "".join("".join(f"{lane:016x}" for lane in beat) + "\n" for beat in lanes).encode()
+        )

@@ -1,0 +1,1 @@
+"""The event-driven machine: only positions that spiked are visited (docs/event.md)."""

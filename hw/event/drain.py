@@ -1,0 +1,131 @@
+"""The way out of a PE: a finished tile's sums, some neurons a cycle, to spikes and a word of the output map."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from amaranth import Module, Mux, Signal, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.average import LATENCY, Average
+from hw.config import Config
+from hw.lif import Lif
+from hw.pool import OutputWord
+from hw.unreset import data_register
+
+SUMMED = 1 + LATENCY
+"""Cycles from a position to what its neuron gets."""
+
+
+class Drain(wiring.Component):
+    """`lifs` neurons a cycle, side by side in a row of the tile.
+
+    start: a tile is drained from the next cycle on. height, width, threshold, row, column: of it, held until
+    `done`; row, column: where it starts in its word. running: `y`, `x` and those right of it, `lanes`, are
+    read from the banks in the next cycle, and `sums` are theirs then. last: with the last of them.
+    done: the tile's spikes are in `word` in the next cycle. results: sums of the last neuron.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        side_bits = config.tile_side.bit_length()
+        sums = data.ArrayLayout(signed(config.accumulator_bits), config.ticks)
+        super().__init__(
+            {
+                "start": In(1),
+                "height": In(side_bits),
+                "width": In(side_bits),
+                "running": Out(1),
+                "last": Out(1),
+                "y": Out(side_bits - 1),
+                "x": Out(side_bits - 1),
+                "lanes": Out(config.lifs),
+                "sums": In(data.ArrayLayout(sums, config.lifs)),
+                "threshold": In(signed(config.accumulator_bits)),
+                "average": In(1),
+                "pool": In(1),
+                "row": In(side_bits - 1),
+                "column": In(side_bits - 1),
+                "clear": In(1),
+                "done": Out(1),
+                "word": Out(config.word_bits),
+                "results": Out(sums),
+            }
+        )
+
+    @staticmethod
+    def latency(config: Config) -> int:
+        """Cycles from a position to its spikes."""
+        return SUMMED + Lif.latency(config)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config, lifs = self.config, self.config.lifs
+        row_end = Signal()
+        m.d.comb += [
+            row_end.eq(self.x + lifs >= self.width),
+            self.last.eq(self.running & row_end & (self.y == self.height - 1)),
+        ]
+        for k in range(lifs):
+            m.d.comb += self.lanes[k].eq(self.running & (self.x + k < self.width))
+        with m.If(self.running):
+            m.d.sync += self.x.eq(self.x + lifs)
+            with m.If(row_end):
+                m.d.sync += [self.x.eq(0), self.y.eq(self.y + 1)]
+        with m.If(self.last):
+            m.d.sync += self.running.eq(0)
+        with m.If(self.start):
+            m.d.sync += [self.running.eq(1), self.x.eq(0), self.y.eq(0)]
+
+        neurons = data.StructLayout({"lanes": lifs, "last": 1, "y": len(self.y), "x": len(self.x)})
+        passing = [Signal(neurons, name=f"passing_{k}") for k in range(self.latency(config) + 1)]
+        m.d.comb += [
+            passing[0].lanes.eq(self.lanes),
+            passing[0].last.eq(self.last),
+            passing[0].y.eq(self.y),
+            passing[0].x.eq(self.x),
+        ]
+        for before, after in pairwise(passing):
+            m.d.sync += after.eq(before)
+        read, given, out = passing[1], passing[SUMMED], passing[-1]
+
+        m.submodules.word = word = OutputWord(config, neurons=lifs)
+        for k in range(lifs):
+            m.submodules[f"average_{k}"] = averaged = Average(config)
+            m.submodules[f"lif_{k}"] = lif = Lif(config)
+            m.d.comb += [
+                averaged.valid.eq(read.lanes[k]),
+                averaged.i.eq(self.sums[k]),
+                lif.valid.eq(given.lanes[k]),
+                lif.sums.eq(averaged.o),
+                lif.threshold.eq(self.threshold),
+                word.spikes.word_select(k, config.ticks).eq(lif.spikes),
+            ]
+            if k == 0:  # the first adds up a whole map, the others' sums with its own
+                m.d.comb += [
+                    averaged.enable.eq(self.average),
+                    averaged.first.eq((read.y == 0) & (read.x == 0)),
+                ]
+                for t in range(config.ticks):
+                    added = sum(
+                        Mux(self.average & read.lanes[j], self.sums[j][t], 0)
+                        for j in range(1, lifs)
+                    )
+                    m.d.comb += averaged.i[t].eq(self.sums[0][t] + added)
+                results = data_register(m, self.results, "held_results")
+                with m.If(given.lanes[0]):
+                    m.d.sync += results.eq(averaged.o)
+            single = 1 if k == 0 else 0  # of an averaged map there is one neuron
+            m.d.comb += word.valid[k].eq(Mux(self.average, out.last & single, out.lanes[k]))
+        m.d.comb += [
+            word.y.eq(Mux(self.average, 0, out.y)),
+            word.x.eq(Mux(self.average, 0, out.x)),
+            word.pool.eq(self.pool),
+            word.row.eq(self.row),
+            word.column.eq(self.column),
+            word.clear.eq(self.clear),
+            self.word.eq(word.word),
+            self.done.eq(out.last),
+        ]
+        return m

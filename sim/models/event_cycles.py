@@ -1,0 +1,259 @@
+"""The event machine's cycle model: how long each PE takes for what, from a program and an image's spikes.
+
+It follows the RTL's rules, not its signals (docs/event.md). This file finds out how many positions each tap has in each
+bank, from the maps that the layers read, and lays the program out in arrays; event_cycles.cpp walks them.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from hw.config import WORD_BITS, Config
+from hw.counters import BEATS, EVENT_CYCLES
+from hw.event.drain import Drain
+from hw.event.fifo import SliceFifo
+from hw.event.planes import shape
+from hw.event.program import LIST_WORDS, ring_rows, stream_lanes
+from hw.results import beats_a_result
+from hw.tiling import Tile
+from sim import c_text
+from sim.models.cycles import LayerCycles
+from sim.native import library
+from sw.event.compile import EventLayer, EventProgram
+from sw.event.encode import SHORTCUT, Part
+
+SOURCE = Path(__file__).with_suffix(".cpp")
+KINDS = 5
+"""Kinds of list entries, by the passes that they take: the four phases of the input (a source of stride 1 has the first
+only), and the shortcut."""
+
+
+def _struct(
+    name: str, fields: Sequence[str], kind: type = ctypes.c_int64
+) -> type[ctypes.Structure]:
+    """A struct that event_cycles.cpp sees too; NumPy's rows have the same fields in the same order."""
+    return type(name, (ctypes.Structure,), {"_fields_": [(field, kind) for field in fields]})
+
+
+Hardware = _struct(
+    "Hardware",
+    (
+        *("n_pe", "lanes", "ring_rows", "list_rows", "list_words", "queue_depth", "fifo_depth"),
+        *("fifo_places", "drain", "counter_beats", "result_beats"),
+    ),
+)
+LayerShape = _struct(
+    "LayerShape", ("filters", "raw", "tiles", "segments", "subs", "rows", "identity_from")
+)
+SegmentShape = _struct("SegmentShape", ("close", "all_tiles", "places"))
+TileShape = _struct("TileShape", ("neurons", "stored"))
+"""Cycles of its drain; whether it completes a word that is stored."""
+Place = _struct("Place", ("beat", "kind"), ctypes.c_int32)
+"""Of a list: the source's beat, from which its costs are found; which `reads` it takes."""
+SHARED = c_text.structs(Hardware, LayerShape, SegmentShape, TileShape, Place) + c_text.enum(
+    "Account", EVENT_CYCLES
+)
+
+
+@dataclass(frozen=True)
+class EventCycles(LayerCycles):
+    """Of one image; counters also has "positions", those that a weight was added to."""
+
+    group_positions: np.ndarray
+    """int64 (groups, n_pe): the same of each filter of each group."""
+
+
+class EventModel:
+    """A program's cycle model: laid out once, then asked for each image."""
+
+    def __init__(self, program: EventProgram) -> None:
+        self.program = program
+        config = program.config
+        words = config.stream_bits // WORD_BITS
+        self._hardware = Hardware(
+            n_pe=config.n_pe,
+            lanes=stream_lanes(config),
+            ring_rows=ring_rows(config),
+            list_rows=LIST_WORDS // words,
+            list_words=words,
+            queue_depth=config.queue_depth,
+            fifo_depth=config.fifo_depth,
+            fifo_places=SliceFifo.places(config),
+            drain=Drain.latency(config) + 1,
+            counter_beats=BEATS,
+            result_beats=beats_a_result(config),
+        )
+        self._tilings = [list(layer.tiling(config).tiles()) for layer in program.layers]
+        segments = [segment for layer in program.layers for segment in layer.segments]
+        parts = [segment.part for segment in segments]
+        tiles = [
+            (tile.height * -(-tile.width // config.lifs), tile.stored)
+            for tiling in self._tilings
+            for tile in tiling
+        ]
+        layers = zip(program.layers, self._tilings, strict=True)
+        self._tiles = np.array(tiles, np.int64)
+        self._reads = np.concatenate([passes(*pair, config).ravel() for pair in layers])
+        self._segments = np.array(
+            [(s.close, s.all_tiles, len(s.part.places)) for s in segments], np.int64
+        )
+        self._header_words = np.array([len(w) for p in parts for w in p.headers], np.int64)
+        self._value_words = np.array([len(w) for p in parts for w in p.values], np.int64)
+        self._headers = np.concatenate([w for p in parts for w in p.headers])
+        self._places = np.concatenate(
+            [_places(s.part, layer) for layer in program.layers for s in layer.segments]
+        )
+
+    def predict(self, maps: Mapping[str, np.ndarray]) -> list[EventCycles]:
+        """What the RTL's counters will say of each layer while no stream stalls.
+
+        maps: spikes of every map by the name of the layer that made it, uint8 (T, C, H, W).
+        """
+        config, layers = self.program.config, self.program.layers
+        shapes = []
+        costs: tuple[list[np.ndarray], ...] = ([], [], [])
+        for layer, tiling in zip(layers, self._tilings, strict=True):
+            counts = bank_counts(layer, maps, tiling, config)
+            rows = counts.reshape(-1, *counts.shape[-2:])
+            for kind, found in zip(costs, (rows.max(-1), rows.min(-1), rows.sum(-1)), strict=True):
+                kind.append(found.astype(np.uint8).ravel())
+            shapes.append(
+                (
+                    layer.descriptor.filters,
+                    layer.output is None,
+                    len(tiling),
+                    len(layer.segments),
+                    counts.shape[1],
+                    len(rows),
+                    own_beats(layer) if layer.descriptor.identity else len(counts),
+                )
+            )
+        cycles = np.zeros(len(layers), np.int64)
+        counters = np.zeros((len(layers), len(EVENT_CYCLES), config.n_pe), np.int64)
+        positions = np.zeros((len(self._segments), config.n_pe), np.int64)
+        laid_out = (
+            *(np.array(shapes, np.int64), self._tiles, self._reads),
+            *(np.concatenate(kind) for kind in costs),
+            *(self._segments, self._header_words, self._value_words, self._places, self._headers),
+            *(cycles, counters, positions),
+        )
+        library(SOURCE, SHARED).uticket_event_cycles(
+            ctypes.byref(self._hardware),
+            ctypes.c_int64(len(layers)),
+            ctypes.c_int64(KINDS),
+            *(ctypes.c_void_p(array.ctypes.data) for array in laid_out),
+        )
+        result, first = [], 0
+        for layer, total, rows in zip(layers, cycles, counters, strict=True):
+            groups = np.zeros((layer.segments[-1].group + 1, config.n_pe), np.int64)
+            which = [segment.group for segment in layer.segments]
+            np.add.at(groups, which, positions[first : first + len(which)])
+            first += len(which)
+            named = dict(zip(EVENT_CYCLES, rows, strict=True))
+            named["positions"] = groups.sum(axis=0)
+            result.append(EventCycles(int(total), named, groups))
+        return result
+
+
+def own_beats(layer: EventLayer) -> int:
+    """Beats of a layer's input, behind which those of its shortcut are counted."""
+    channels = layer.descriptor.channels
+    strided = layer.descriptor.input["strided"]
+    if layer.packed:
+        return channels if strided else -(-channels // 4)
+    return 4 * channels if strided else channels
+
+
+def _places(part: Part, layer: EventLayer) -> np.ndarray:
+    """Of each place of a list its beat's number and kind, int32 (places, 2)."""
+    shortcut = part.places >> SHORTCUT & 1
+    index = (part.places & ((1 << SHORTCUT) - 1)).astype(np.int32)
+    phase = index % 4 if layer.descriptor.input["strided"] and not layer.packed else 0
+    beats = np.where(shortcut, index + own_beats(layer), index)
+    return np.stack([beats, np.where(shortcut, KINDS - 1, phase)], 1).astype(np.int32)
+
+
+def passes(layer: EventLayer, parts: list[Tile], config: Config) -> np.ndarray:
+    """How often the banks are read for a slice, uint8 (KINDS, tiles): once, or twice along an axis."""
+    source, size = layer.descriptor.input, config.tile_side
+    strided = source["strided"] and not layer.packed
+    result = np.ones((KINDS, len(parts)), np.uint8)
+    if layer.packed:
+        return result
+
+    def twice(tile: int, phase: int) -> bool:
+        before = tile > 0
+        if strided:
+            after = source["side"] > 2 * size * (tile + 1)
+            return (
+                before
+                if phase and layer.descriptor.padded
+                else after and not phase and not layer.descriptor.padded
+            )
+        return bool(before and layer.descriptor.padded and source["side"] > size * (tile + 1))
+
+    for kind in range(4 if strided else 1):
+        for k, tile in enumerate(parts):
+            result[kind, k] = (1 + twice(tile.y, kind >> 1)) * (1 + twice(tile.x, kind & 1))
+    return result
+
+
+def bank_counts(
+    layer: EventLayer, maps: Mapping[str, np.ndarray], parts: list[Tile], config: Config
+) -> np.ndarray:
+    """Active positions of each tap in each bank, uint8 (beats, channels a beat, 9, tiles, banks).
+
+    The beats of the input, then those of the shortcut.
+    """
+    found = []
+    sources = (layer.descriptor.input, layer.descriptor.shortcut)
+    names = [part.source.map for part in layer.integer.sources]
+    for number, (name, source) in enumerate(zip(names, sources, strict=False)):
+        active = np.asarray(maps[name].any(axis=0))
+        strided = bool(source["strided"])
+        inset = not strided and not layer.descriptor.padded
+        if strided and layer.packed and number:
+            active = active[:, ::2, ::2]  # phase 0 alone
+        elif strided:  # four phases, each a channel
+            sides = [-(-side // 2) for side in active.shape[1:]]
+            phases = np.zeros((len(active), 4, *sides), bool)
+            for phase in range(4):
+                part = active[:, phase >> 1 :: 2, phase & 1 :: 2]
+                phases[:, phase, : part.shape[1], : part.shape[2]] = part
+            active = phases.reshape(-1, *sides)
+        counts = _tap_counts(active, layer.side, inset, parts, config)
+        per_beat = 4 if layer.packed else 1
+        missing = -len(counts) % per_beat
+        counts = np.concatenate([counts, np.zeros((missing, *counts.shape[1:]), counts.dtype)])
+        found.append(counts.reshape(-1, per_beat, *counts.shape[1:]))
+    return np.concatenate(found)
+
+
+def _tap_counts(
+    active: np.ndarray, side: int, inset: bool, parts: list[Tile], config: Config
+) -> np.ndarray:
+    """uint8 (channels, 9, tiles, banks) of maps (channels, H, W)."""
+    size, (by, bx) = config.tile_side, shape(config)
+    across = -(-side // size)
+    wide = across * size
+    channels, height, width = active.shape
+    offset = 1 - inset
+    padded = np.zeros((channels, wide + 2, wide + 2), np.uint8)
+    height, width = min(height, wide + 2 - offset), min(width, wide + 2 - offset)
+    padded[:, offset : offset + height, offset : offset + width] = active[:, :height, :width]
+    counts = np.empty((channels, 9, across, across, config.banks), np.uint8)
+    window = np.zeros((channels, wide, wide), np.uint8)
+    for tap in range(9):
+        y, x = divmod(tap, 3)
+        window[:, :side, :side] = padded[:, y : y + side, x : x + side]
+        cells = window.reshape(channels, across, size // by, by, across, size // bx, bx)
+        banks = cells.sum(axis=(2, 5), dtype=np.uint8)  # channels, tile y, by, tile x, bx
+        counts[:, tap] = banks.transpose(0, 1, 3, 2, 4).reshape(channels, across, across, -1)
+    return counts.reshape(channels, 9, across * across, -1)[
+        :, :, [t.y * across + t.x for t in parts]
+    ]

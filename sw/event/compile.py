@@ -1,0 +1,246 @@
+"""The event machine's compiler: from an integer network to the program stream of hw/event/program.py."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from hw.config import STREAM_WORDS, Config
+from hw.event.program import FILTER_HEADER, SEGMENT_HEADER, ring_rows, stream_lanes, version
+from hw.program import pack
+from sw.compile import CompiledLayer, Program, descriptor_beats
+from sw.encoding import identity_matrix
+from sw.event.encode import Part, Weights, encode_group, list_word
+from sw.integers import IntegerLayer, IntegerNetwork
+from sw.lowering import Steps, name
+from sw.order import Ordered, order_filters
+from sw.placement import Descriptor, Placed, place
+
+CENTRE = 4
+PACKED = 4
+
+
+@dataclass(frozen=True)
+class EventSegment:
+    """A group's filters, or a part of them, as they are loaded."""
+
+    group: int
+    part: Part
+    close: bool
+    all_tiles: bool
+    end: bool
+
+
+@dataclass(frozen=True)
+class EventLayer(CompiledLayer):
+    """A layer as the event machine runs it."""
+
+    segments: tuple[EventSegment, ...]  # type: ignore[assignment]
+
+    @property
+    def packed(self) -> bool:
+        """Beats hold four channels."""
+        return bool(self.descriptor.fast)
+
+
+@dataclass(frozen=True)
+class EventProgram(Program):
+    """A compiled network; its beats are rows of `stream_bits` / 64 uint64."""
+
+    layers: tuple[EventLayer, ...]
+
+    @cached_property
+    def layer_beats(self) -> np.ndarray:
+        """Everything after the input, uint64 (beats, lanes)."""
+        beats = []
+        for layer in self.layers:
+            integer = layer.integer
+            thresholds = integer.threshold
+            if thresholds is None:
+                thresholds = np.zeros(len(layer.order), np.int64)
+            beats.append(_narrow(descriptor_beats(layer.descriptor), self.config))
+            for segment in layer.segments:
+                beats += segment_beats(
+                    segment, integer.bias[layer.order], thresholds[layer.order], self.config
+                )
+        return np.concatenate(beats)
+
+    def beats(self, spikes: np.ndarray) -> np.ndarray:
+        """The whole stream, uint64 (beats, lanes), see `Program.beats`."""
+        head = self.head_beats(spikes, version(self.config))
+        return np.concatenate([_narrow(head, self.config), self.layer_beats])
+
+
+def compiling_events(
+    network: IntegerNetwork, config: Config, *, orders: dict[str, np.ndarray] | None = None
+) -> Steps[EventProgram]:
+    """The passes from integers to a program; see sw.compile.compile_network."""
+    yield name(order_filters)
+    ordered = order_filters(network, orders or {})
+    yield name(place)
+    placed = place(ordered, config)
+    yield name(encode)
+    return encode(ordered, placed, config)
+
+
+def encode(ordered: Ordered, placed: Placed, config: Config) -> EventProgram:
+    """Every layer's lists, slice headers and values."""
+    compiled = []
+    for integer, loaded in zip(ordered.network.array, ordered.loaded, strict=True):
+        descriptor = placed.descriptors[integer.name]
+        packed = all(_packs(source, descriptor, config) for source in _sources(loaded, descriptor))
+        descriptor = replace(descriptor, half=0, fast=int(packed))
+        segments = layer_segments(
+            layer_weights(loaded, descriptor),
+            descriptor.filters,
+            descriptor.tiling(config).count,
+            config,
+        )
+        compiled.append(
+            EventLayer(
+                integer,
+                ordered.orders[integer.name],
+                descriptor,
+                tuple(placed.regions[source.map] for source in integer.layer.sources),
+                placed.regions.get(integer.name),
+                segments,
+            )
+        )
+    return EventProgram(config, placed.regions[ordered.network.first_map], tuple(compiled))
+
+
+def _sources(loaded: IntegerLayer, descriptor: Descriptor) -> list[dict[str, int]]:
+    """What the descriptor says of each map that is read."""
+    return [descriptor.input, descriptor.shortcut][: len(loaded.sources)]
+
+
+def _inset(source: dict[str, int], descriptor: Descriptor) -> bool:
+    """Whether its slices start at their tile."""
+    return not source["strided"] and not descriptor.padded
+
+
+def _packs(source: dict[str, int], descriptor: Descriptor, config: Config) -> bool:
+    """Whether four channels of it fit a slice."""
+    if source["strided"]:
+        return source["side"] <= config.tile_side
+    return source["side"] <= config.small_side and not _inset(source, descriptor)
+
+
+def layer_weights(loaded: IntegerLayer, descriptor: Descriptor) -> Weights:
+    """A layer's weights, filters in their loaded order: which beat, channel of it and tap each one is."""
+    result = []
+    for number, (part, source) in enumerate(
+        zip(loaded.sources, _sources(loaded, descriptor), strict=True)
+    ):
+        weight, mask = part.weight, part.mask
+        if part.source.identity:
+            weight, mask = identity_matrix(part)
+        shape = (*weight.shape[:2], *(part.source.kernel or (1, 1)))
+        weight, mask = weight.reshape(shape), mask.reshape(shape)
+        filters, channel, rows, columns = np.nonzero(mask)
+        values = weight[filters, channel, rows, columns].astype(np.int64)
+        strided, phase = source["strided"], np.zeros(len(filters), np.int64)
+        if shape[2:] == (1, 1):
+            taps = np.full(len(filters), 0 if _inset(source, descriptor) else CENTRE)
+        elif strided:
+            down, row = _phase(rows, descriptor.padded)
+            right, column = _phase(columns, descriptor.padded)
+            taps, phase = 3 * row + column, 2 * down + right
+        else:
+            taps = 3 * rows + columns
+        subs = np.zeros(len(filters), np.int64)
+        if descriptor.fast and strided and not number:  # the phases of one channel
+            index, subs = channel, phase
+        elif descriptor.fast:
+            index, subs = channel // PACKED, channel % PACKED
+        else:
+            index = 4 * channel + phase if strided else channel
+        beats = index + list_word(index=0, shortcut=bool(number))
+        result.append(Weights(filters, beats, subs, taps, values))
+    columns_of = zip(*(vars(weights).values() for weights in result), strict=True)
+    return Weights(*(np.concatenate(arrays) for arrays in columns_of))
+
+
+def _phase(at: np.ndarray, padding: int) -> tuple[np.ndarray, np.ndarray]:
+    """Of a kernel's row (or column) in a layer of stride 2: the phase that it reads, and its tap there.
+
+    Row k of the kernel at output y reads row 2 y + k - padding of the map: row 2 j + f is row j of phase f, and tap t of
+    a phase reads row y + t - 1.
+    """
+    shifted = at - padding
+    return shifted % 2, shifted // 2 + 1
+
+
+def layer_segments(
+    weights: Weights, filters: int, tiles: int, config: Config
+) -> tuple[EventSegment, ...]:
+    """Groups of n_pe filters; the parts of one that exceeds a ring are loaded again for every tile."""
+    n_pe, ring_words = config.n_pe, ring_rows(config) * STREAM_WORDS
+    order = np.argsort(weights.filters, kind="stable")
+    weights = weights.of(order)
+    segments: list[EventSegment] = []
+    for group in range(-(-filters // n_pe)):
+        low, high = np.searchsorted(weights.filters, [group * n_pe, (group + 1) * n_pe])
+        own = weights.of(np.arange(low, high))
+        parts = encode_group(replace(own, filters=own.filters - group * n_pe), n_pe, ring_words)
+        if len(parts) == 1:
+            segments.append(EventSegment(group, parts[0], True, True, False))
+            continue
+        for _ in range(tiles):
+            for part in parts:
+                segments.append(EventSegment(group, part, part is parts[-1], False, False))
+    segments[-1] = replace(segments[-1], end=True)
+    return tuple(segments)
+
+
+def segment_beats(
+    segment: EventSegment, bias: np.ndarray, threshold: np.ndarray, config: Config
+) -> list[np.ndarray]:
+    """Its header, list, and each team of PEs' headers and values, uint64 (beats, lanes)."""
+    lanes, n_pe, part = stream_lanes(config), config.n_pe, segment.part
+    header = pack(
+        SEGMENT_HEADER,
+        length=len(part.places),
+        close=segment.close,
+        all_tiles=segment.all_tiles,
+        end=segment.end,
+    )
+    beats = [_narrow(np.array([header], np.uint64), config), _rows([part.places], lanes, 1)]
+    for first in range(0, n_pe, lanes):
+        heads = np.zeros((1, lanes), np.uint64)
+        team = range(first, min(first + lanes, n_pe))
+        for lane, i in enumerate(team):
+            k = segment.group * n_pe + i
+            present = k < len(bias)
+            heads[0, lane] = pack(
+                FILTER_HEADER,
+                header_rows=-(-len(part.headers[i]) // STREAM_WORDS),
+                value_rows=-(-len(part.values[i]) // STREAM_WORDS),
+                bias=int(bias[k]) if present else 0,
+                threshold=int(threshold[k]) if present else 0,
+            )
+        beats.append(heads)
+        for words in (part.headers, part.values):
+            beats.append(_rows([words[i] for i in team], 1, lanes))
+    return beats
+
+
+def _rows(streams: list[np.ndarray], across: int, lanes: int) -> np.ndarray:
+    """Words side by side, each stream `across` lanes wide, padded with zeros: uint64 (beats, lanes)."""
+    width = across * STREAM_WORDS
+    count = max(-(-len(words) // width) for words in streams)
+    padded = np.zeros((count, lanes * width), "<u2")
+    for lane, words in enumerate(streams):
+        own = np.zeros(count * width, "<u2")
+        own[: len(words)] = words
+        padded[:, lane * width : (lane + 1) * width] = own.reshape(count, width)
+    return padded.view("<u8").astype(np.uint64)
+
+
+def _narrow(beats: np.ndarray, config: Config) -> np.ndarray:
+    """Beats of 64 bits in the lowest lane of wide ones."""
+    wide = np.zeros((len(beats), stream_lanes(config)), np.uint64)
+    wide[:, 0] = beats
+    return wide

@@ -1,0 +1,197 @@
+"""The event machine's array through the fast harness: every shape, stalls, several configurations, broken programs."""
+
+import re
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from hw.config import Config
+from hw.counters import EVENT_CYCLES
+from hw.loader import Error
+from sim.models import golden
+from sim.models.cycles import input_cycles
+from sim.models.event_cycles import EventModel
+from sim.rtl.harness import Rtl, RtlError, Stalls
+from tb.random_programs import Shape, build, random_case
+from tb.test_array import CASES, STALLS
+
+SMALL = Config(
+    machine="event",
+    n_pe=4,
+    ticks=2,
+    tile_side=4,
+    scratchpad_depth=128,
+    buffer_depth=128,
+    queue_depth=4,
+    banks=4,
+    fifo_depth=3,
+    stream_bits=64,
+)
+CONFIGS = {
+    "small": SMALL,
+    "three PEs, tiles of 8x8, 8 banks, 256 bits": Config(
+        machine="event", n_pe=3, buffer_depth=256, scratchpad_depth=256, fifo_depth=2
+    ),
+    "one bank, one tick, 128 bits": Config(
+        machine="event",
+        n_pe=2,
+        ticks=1,
+        scratchpad_depth=128,
+        buffer_depth=128,
+        weight_bits=8,
+        leak_mode="none",
+        banks=1,
+        lifs=1,
+        fifo_depth=5,
+        stream_bits=128,
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def rtl():
+    with Rtl(SMALL) as model:
+        yield model
+
+
+def maps_of(case, expected):
+    """The spikes of every map, by the layer that made it."""
+    outputs = {name: result.output for name, result in expected.items()}
+    return {case.network.first_map: case.spikes, **outputs}
+
+
+def check(rtl, case, stalls=None):
+    """Spikes and accumulates; without stalls, every PE's cycles and positions too."""
+    expected = golden.run(case.network, case.spikes)
+    maps = maps_of(case, expected)
+    model = EventModel(case.program).predict(maps)
+    cycles = input_cycles(case.program, case.spikes)
+    bound = 2 * (cycles + sum(layer.cycles for layer in model))
+    result = rtl.run(
+        case.program, case.spikes, max_cycles=bound * (100 if stalls else 1), stalls=stalls
+    )
+    assert np.array_equal(result.input, case.spikes), f"{case.name}: input"
+    assert result.input_spikes == case.spikes.sum()
+    if stalls is None:
+        assert result.input_cycles == cycles, case.name
+    for compiled, layer, predicted in zip(case.program.layers, result.layers, model, strict=True):
+        name = compiled.name
+        where = f"{case.name}, {name}, stalls {stalls}"
+        want = expected[name]
+        assert np.array_equal(layer.output, want.output), f"{where}: spikes"
+        counts = {
+            "accumulates": np.sum(list(want.filter_accumulates.values()), axis=0),
+            "shortcut_accumulates": want.shortcut_accumulates,
+        }
+        for counter, filters in counts.items():
+            total = np.zeros(rtl.config.n_pe, int)
+            np.add.at(total, np.arange(len(filters)) % rtl.config.n_pe, filters)
+            assert np.array_equal(layer.counters[counter], total), f"{where}: {counter}"
+        assert np.array_equal(layer.counters["positions"], predicted.counters["positions"]), where
+        if stalls is None:
+            assert layer.cycles == predicted.cycles, where
+            for counter in EVENT_CYCLES:
+                pair = layer.counters[counter], predicted.counters[counter]
+                assert np.array_equal(*pair), f"{where}: {counter}"
+
+
+def shaped():
+    for seed, (side, channels, shapes, classes) in enumerate(CASES["tiny"]):
+        yield build(SMALL, shapes, side=side, channels=channels, classes=classes, seed=seed)
+
+
+def good(seed=0):
+    """A small case for what happens around a program."""
+    shapes = (Shape(filters=6), Shape(filters=7, pool="max2"))
+    return build(SMALL, shapes, side=5, channels=5, seed=seed)
+
+
+def test_shapes_without_stalls(rtl):
+    for case in shaped():
+        check(rtl, case)
+
+
+def test_shapes_under_stalls(rtl):
+    for seed, case in enumerate(shaped()):
+        check(rtl, case, replace(STALLS, seed=seed))
+        check(rtl, case, Stalls(seed=seed, results=0.98))  # queues of results fill up
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_random_layers(name):
+    with Rtl(CONFIGS[name]) as model:
+        for seed in range(25):
+            case = random_case(CONFIGS[name], seed)
+            check(model, case)
+            check(model, case, replace(STALLS, seed=seed, program=0.9 if seed % 3 else 0.1))
+
+
+def test_reset_in_the_middle(rtl):
+    case = good()
+    beats = case.program.beats(case.spikes)
+    total = rtl.run(case.program, case.spikes, max_cycles=100_000).cycles
+    for reset_at in [*range(1, 40, 7), *range(40, total - 1, max(total // 17, 1))]:
+        rtl.run_beats(
+            beats,
+            len(beats) - 1,
+            max_cycles=total + 100,
+            max_results=1000,
+            max_buffers=9,
+            reset_at=reset_at,
+        )
+        check(rtl, good(1 + reset_at % 3))
+
+
+@pytest.mark.parametrize(
+    ("beat", "last", "error"),
+    [
+        (0, None, Error.HEADER),
+        (1, None, Error.DESCRIPTOR),
+        (None, -2, Error.LAST_EARLY),
+        (None, 0, Error.LAST_EARLY),
+        (None, 1, Error.LAST_LATE),
+    ],
+)
+def test_bad_stream_is_an_error_and_a_good_one_runs_after_it(rtl, beat, last, error):
+    case = good()
+    beats = case.program.beats(case.spikes)
+    if beat is not None:
+        beats[beat] = 0
+    at = len(beats) - 1 + (last or 0) if last != 0 else 0
+    with pytest.raises(RtlError, match=f"raised error {error.name} "):
+        rtl.run_beats(beats, at, max_cycles=100_000, max_results=1000, max_buffers=9)
+    check(rtl, case)
+
+
+def test_a_program_of_the_other_machine_is_refused(rtl):
+    case = build(replace(SMALL, machine="sweep"), (Shape(filters=3),), side=5, channels=2)
+    beats = case.program.beats(case.spikes)
+    with pytest.raises(RtlError, match="raised error HEADER "):
+        rtl.run_beats(beats, len(beats) - 1, max_cycles=10_000, max_results=100, max_buffers=9)
+    check(rtl, good())
+
+
+def test_any_program_ends_or_is_an_error(rtl):
+    """Random bits of good programs flipped: none hangs the array, and a good one runs at last."""
+    rng, endings = np.random.default_rng(1), Counter[str]()
+    programs = [case.program.beats(case.spikes) for case in shaped()]
+    programs = [beats for beats in programs if len(beats) < 400]
+    for number in range(3000):
+        beats = programs[number % len(programs)].copy()
+        for _ in range(rng.integers(1, 4)):
+            bit = rng.choice([16, 32, 64])  # the lowest of a header say how much follows
+            beats[rng.integers(len(beats)), 0] ^= np.uint64(1 << int(rng.integers(bit)))
+        said = ""
+        try:
+            rtl.run_beats(
+                beats, len(beats) - 1, max_cycles=500_000, max_results=1000, max_buffers=9
+            )
+        except RtlError as error:
+            said = str(error)
+        raised = re.search(r"raised error (\w+)", said)
+        assert raised or not said, f"program {number}: {said}"
+        endings[raised[1] if raised else "ended"] += 1
+    assert all(endings[e.name] for e in Error if e not in (Error.NONE, Error.LAST_LATE)), endings
+    check(rtl, good())

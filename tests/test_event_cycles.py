@@ -1,0 +1,83 @@
+"""The event machine's two cycle models, C++ and plain Python, on random networks."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from hw.config import Config
+from hw.counters import EVENT_CYCLES
+from sim.models import golden
+from sim.models.event_cycles import EventModel
+from tb.random_programs import Shape, build, random_case
+from tests import plain_event_cycles
+
+SMALL = Config(
+    machine="event",
+    n_pe=4,
+    ticks=2,
+    tile_side=4,
+    scratchpad_depth=128,
+    buffer_depth=128,
+    queue_depth=4,
+)
+CONFIGS = (
+    replace(SMALL, banks=4, fifo_depth=2, stream_bits=64),
+    replace(SMALL, n_pe=3, banks=8, fifo_depth=3, stream_bits=128, lifs=1),
+    replace(SMALL, n_pe=5, ticks=1, tile_side=8, banks=1, lifs=1, stream_bits=256),
+)
+
+
+def both(case):
+    """The models' layers, in pairs."""
+    expected = golden.run(case.network, case.spikes)
+    maps = {name: result.output for name, result in expected.items()}
+    maps[case.network.first_map] = case.spikes
+    inputs = [
+        [maps[part.source.map] for part in layer.integer.sources] for layer in case.program.layers
+    ]
+    slow = plain_event_cycles.predict(case.program.layer_beats, inputs, case.program.config)
+    return zip(EventModel(case.program).predict(maps), slow, strict=True)
+
+
+def check(case):
+    for fast, slow in both(case):
+        assert fast.cycles == slow.cycles, case.name
+        for name in (*EVENT_CYCLES, "positions"):
+            assert np.array_equal(fast.counters[name], slow.counters[name]), (case.name, name)
+        total = sum(fast.counters[name] for name in EVENT_CYCLES)
+        assert np.all(total == fast.cycles), case.name
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: f"{config.banks}-banks")
+def test_both_models_say_the_same_of_random_networks(config):
+    for seed in range(20):
+        check(random_case(config, seed, max_side=20, max_layers=3))
+
+
+def test_parts_of_a_group_and_a_classifier():
+    config = CONFIGS[0]
+    check(build(config, (Shape(filters=6, density=1.0),), side=6, channels=40))
+    check(
+        build(
+            config,
+            (Shape(filters=9, pool="avg", kernel=1, padding=0),),
+            side=3,
+            channels=9,
+            classes=7,
+        )
+    )
+
+
+def test_silence_takes_no_work():
+    """More spikes, more cycles: the machine's time is the spikes'."""
+    shapes = (Shape(filters=8, density=0.5),)
+    totals = []
+    for rate in (0.0, 0.1, 0.5, 1.0):
+        case = build(CONFIGS[0], shapes, side=12, channels=8, rate=rate)
+        ((layer, _),) = both(case)
+        totals.append(layer.cycles)
+        positions = layer.counters["positions"].sum()
+        assert (positions == 0) == (rate == 0.0)
+    assert totals == sorted(totals)
+    assert totals[-1] > 2 * totals[0]
