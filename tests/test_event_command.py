@@ -1,0 +1,137 @@
+"""`uticket sim` and `uticket program` on the event machine, as a user calls them, on a small network."""
+
+import csv
+import json
+
+import pytest
+
+from hw.config import Config
+from hw.counters import EVENT_COUNTERS, EVENT_CYCLES
+from sim import files
+from sim.cli import main
+from sw import ticket
+from tb.test_event_array import SMALL
+from tests.random_networks import random_ticket
+from tests.test_sim_command import ARRAY, NETWORK
+
+HARDWARE = {
+    name: getattr(SMALL, name)
+    for name in (
+        *("machine", "n_pe", "ticks", "tile_side", "scratchpad_depth", "buffer_depth"),
+        *("queue_depth", "banks", "fifo_depth", "stream_bits"),
+    )
+}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """A YAML with its tickets, on the small event machine."""
+    folder = tmp_path_factory.mktemp("tickets")
+    for method, policy in (("uticket", "random"), ("lth", "none")):
+        made = random_ticket(
+            3, layers=NETWORK, policy=policy, method=method, n_pe=4, ticks=2, density=0.3
+        )
+        ticket.save(made, folder / f"{method}.npz")
+    methods = "methods: {uticket: uticket.npz, lth: lth.npz}\nbaseline: lth\n"
+    hardware = ", ".join(f"{name}: {value}" for name, value in HARDWARE.items())
+    (folder / "small.yaml").write_text(
+        f"network: small\ndataset: cifar10\n{methods}hardware: {{{hardware}}}\n"
+    )
+    return folder / "small.yaml"
+
+
+def called(capsys, *arguments):
+    with pytest.raises(SystemExit) as exit_:
+        main(list(map(str, arguments)))
+    captured = capsys.readouterr()
+    return exit_.value.code or 0, captured.out, captured.err
+
+
+def test_two_images_are_proven_and_reported(model, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(files, "BUILD", tmp_path)
+    status, out, err = called(capsys, "sim", model, "--images", 2)
+    assert (status, err) == (0, "")
+    assert "proven: " in out
+    folder = tmp_path / "sim" / "small"
+    content = json.loads((folder / "report.json").read_text())
+    assert all(
+        content["checks"][name] for name in ("spikes_match", "cycles_match", "counters_match")
+    )
+    hardware = content["hardware"]
+    assert {name: hardware[name] for name in HARDWARE} == HARDWARE
+    for row in (*content["layers"], content["totals"]):
+        assert row["rtl_cycles_min"] <= row["rtl_cycles"] <= row["rtl_cycles_max"]
+        assert row["rtl_cycles"] == row["model_cycles"]
+        slots = row["event_work"] + row["event_idle"]
+        if slots:
+            assert row["dynamic_occupancy"] == pytest.approx(row["event_work"] / slots)
+        else:  # a silent layer
+            assert row["dynamic_occupancy"] is None
+        assert 0 <= row["rtl_bound_cycles"] <= row["rtl_cycles"]
+    total = content["totals"]
+    assert total["rtl_cycles_min"] < total["rtl_cycles_max"]  # cycles are the image's
+    assert total["event_work"] == sum(row["event_work"] for row in content["layers"])
+    assert 0 < total["event_work"] < total["work"] / SMALL.ticks  # silence is skipped
+    with (folder / "counters.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["model", "method", "layer", "pe", *EVENT_COUNTERS]
+    for layer in content["layers"]:
+        mine = [r for r in rows if (r["method"], r["layer"]) == ("uticket", layer["name"])]
+        assert len(mine) == SMALL.n_pe
+        for row in mine:
+            assert sum(float(row[c]) for c in EVENT_CYCLES) == layer["rtl_cycles"]
+        positions = sum(float(row["positions"]) for row in mine)
+        assert positions == layer["event_work"]
+    assert [layer["name"] for layer in content["layers"]] == ARRAY
+
+
+def test_its_program_has_wide_beats(model, tmp_path, capsys):
+    wide = tmp_path / "wide.yaml"
+    wide.write_text("stream_bits: 256\n")
+    status, _, err = called(
+        capsys, "program", model, "--method", "lth", "--hardware", wide, "--out", tmp_path
+    )
+    assert (status, err) == (0, "")
+    beats = (tmp_path / "program.hex").read_text().split()
+    assert {len(beat) for beat in beats} == {64}
+    assert all(beat[:48] == "0" * 48 for beat in beats[:2])  # headers are in the lowest lane
+    assert {len(beat) for beat in (tmp_path / "results.hex").read_text().split()} == {16}
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "allowed"),
+    [
+        ("machine", "systolic", "sweep, event"),
+        ("banks", 2, "1, 4 or 8"),
+        ("fifo_depth", 1, "2 to 8"),
+        ("stream_bits", 32, "64, 128 or 256"),
+        ("lifs", 3, "1 to 2 with 8 banks"),
+    ],
+)
+def test_hardware_that_cannot_be_is_one_line(model, tmp_path, capsys, field, value, allowed):
+    path = tmp_path / "hardware.yaml"
+    path.write_text(
+        f"banks: 8\n{field}: {value}\n".removeprefix("banks: 8\n" if field == "banks" else "")
+    )
+    status, _, err = called(capsys, "sim", model, "--hardware", path)
+    assert status == 2
+    assert err.startswith("uticket: error: ")
+    assert err.count("\n") == 1
+    assert f"{field} = {value!r}, allowed: {allowed}" in err
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_unknown_machine_is_one_line(model, capsys):
+    status, _, err = called(capsys, "sim", model, "--machine", "systolic")
+    assert (status, err.count("\n")) == (2, 1)
+    assert "machine = 'systolic', allowed: sweep, event" in err
+
+
+def test_one_bank_has_one_lif_and_rings_have_a_least_size():
+    with pytest.raises(ValueError, match="lifs = 2, allowed: 1 to 1 with 1 banks"):
+        Config(machine="event", banks=1)
+    with pytest.raises(
+        ValueError, match="scratchpad_depth = 64, allowed: 128 to 1024, machine event"
+    ):
+        Config(machine="event", scratchpad_depth=64)
+    assert Config().machine == "sweep"
