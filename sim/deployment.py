@@ -162,6 +162,8 @@ class Run:
 
     deployment: Deployment
     images: tuple[ImageResult, ...]
+    build_s: float
+    """Wall time to build the RTL, or to take it from the cache, in seconds."""
 
     @property
     def mismatch(self) -> str | None:
@@ -217,4 +219,7 @@ def run_all(
     """Every image through every deployment of the same hardware; see `sim.rtl.runner.run_images`."""
     loaded = [one.loaded for one in deployed]
     results = runner.run_images(rtl, loaded, images, dump=dump, jobs=jobs, done=done)
-    return [Run(deployment=d, images=r) for d, r in zip(deployed, results, strict=True)]
+    return [
+        Run(deployment=d, images=r, build_s=rtl.build_s)
+        for d, r in zip(deployed, results, strict=True)
+    ]

@@ -1,20 +1,24 @@
-"""YAML of a user's, checked against a msgspec.Struct: one line that says where, what, and what is allowed."""
+"""YAML of a user's, checked by pydantic: one line that says where, what, and what is allowed."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
-import msgspec
 import yaml
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from sim.errors import BadInput
 
-T = TypeVar("T")
+
+class Strict(BaseModel):
+    """What a file holds: no unknown fields, never changed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-def read(path: Path, kind: type[T]) -> T:
-    """The content of a file as `kind`. Raises BadInput, naming file and field."""
+def read(path: Path, kind: Any) -> Any:
+    """The content of a file as `kind`, a type. Raises BadInput, naming file and field."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -22,6 +26,12 @@ def read(path: Path, kind: type[T]) -> T:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise BadInput(f"{path}: not YAML ({' '.join(str(error).split())})") from None
     try:
-        return msgspec.convert(content, kind)
-    except msgspec.ValidationError as error:
-        raise BadInput(f"{path}: {error}") from None
+        return TypeAdapter(kind).validate_python(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = first["loc"]
+        if isinstance(content, dict) and place[:1] == (content.get("kind"),):
+            place = place[1:]  # which of several kinds it is
+        where = ".".join(map(str, place)) or "the file"
+        given = "" if isinstance(first["input"], dict) else f" = {first['input']!r}"
+        raise BadInput(f"{path}: {where}{given}: {first['msg']}") from None

@@ -59,4 +59,4 @@ def simulate(
             runner.trace_layer(tracer, loaded[0], pixels[0], trace, path)
         steps.step(f"report: {folder}")
         other = baseline[0] if baseline else None
-        return run_report.build(model.name, run, other, labels, build_s=rtl.build_s, view=view)
+        return run_report.build(model.name, run, other, labels, view=view)

@@ -18,7 +18,7 @@ from sim.deployment import Deployment
 from sim.models import cycles, golden, memory
 from sim.models.components import Counts, add_counts, breakdown, step_counts, total_pj
 from sim.models.cycles import LayerCycles
-from sim.models.eq3 import eq3
+from sim.models.eq3 import eq3, load_technology
 from sim.models.memory import Accesses
 from sim.models.technology import ComponentTable
 from sim.models.workload import Workload, totals
@@ -107,8 +107,12 @@ class Study:
             + sum(layer.cycles.cycles for layer in self.layers if layer.cycles),
         }
 
-    def energy(self, leak: float, *, idle: bool = True) -> float:
-        """Eq. 3 in units of E_dyn; leak: E_leak / E_dyn. Without its idle steps, if so asked."""
+    def energy(self, leak: float | None = None, *, idle: bool = True) -> float:
+        """Eq. 3 in units of E_dyn; leak: E_leak / E_dyn, by default the paper's.
+
+        idle: whether the steps at the barrier count.
+        """
+        leak = load_technology().leak if leak is None else leak
         load = self.totals
         active = 1 - (load["spike_sparsity"] or 0)
         steps = load["idle"] if idle else 0

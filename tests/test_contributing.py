@@ -48,7 +48,7 @@ def test_a_rival():
     module.__file__ = "halves.py"
     exec(example("A rival"), vars(module))  # noqa: S102 - our own page
     rival = rivals._rival(module)
-    layer = conv("l", (8, 2), "image", kernel=1, padding=0)
+    layer = conv("l", (8, 2), "image", kernel=1)
     mask = np.arange(8) < np.array([5, 2])[:, None]
     one = rival.load(Task(operands=(Operand(source=layer.own, mask=mask),), positions=10), 4)
     assert (one.busy, one.latency) == (70, 30)  # 2 and 3, 1 and 1

@@ -77,11 +77,11 @@ def made_run(name="uticket", empty=None):
         )
         for i, prediction in enumerate((7, 8))
     )
-    return Run(deployment=deployed, images=images)
+    return Run(deployment=deployed, images=images, build_s=1.5)
 
 
 def made_report(run=None, baseline=None):
-    return report.build("mine", run or made_run(), baseline, LABELS, build_s=1.5)
+    return report.build("mine", run or made_run(), baseline, LABELS)
 
 
 def test_the_fields_are_those_of_the_contract():
@@ -141,7 +141,7 @@ def test_energy_by_the_share_of_zeros_on_request(view, zeros):
     run = made_run()
     first = [replace(i, input_zeros=(25, *(85,) * 4)) for i in run.images]
     run = replace(run, images=tuple(first))
-    content = report.build("mine", run, None, LABELS, build_s=1.5, view=view).content
+    content = report.build("mine", run, None, LABELS, view=view).content
     layer = content["layers"][0]
     leak = (layer["work"] + layer["idle"]) * 0.21
     assert layer["energy"] == pytest.approx(layer["work"] * (1 - zeros) + leak)

@@ -18,8 +18,11 @@ from sim import files
 from sim.cli import main
 from sim.errors import BadInput
 from sim.explore import drawn_networks as synthetic
+from sim.explore import evaluate as evaluation
+from sim.explore import journal as journals
 from sim.explore import run as sweep
-from sim.explore.run import COLUMNS, Draws, batches, evaluate, pareto
+from sim.explore import spot_check
+from sim.explore.evaluate import COLUMNS, Draws, batches, evaluate, pareto
 from sim.explore.spec import Point, Spec, load_spec
 from sim.models.cycles import predict
 from sw.balance import filter_nnz
@@ -153,7 +156,7 @@ def test_tasks_share_masks_and_hold_every_point(tmp_path):
     tasks = batches(points)
     assert sorted(map(repr, points)) == sorted(repr(p) for task in tasks for p in task)
     assert all(len({p.masks for p in task}) == 1 for task in tasks)
-    assert max(map(len, batches([POINT] * 30))) == sweep.BATCH
+    assert max(map(len, batches([POINT] * 30))) == evaluation.BATCH
 
 
 def test_pareto():
@@ -185,14 +188,14 @@ def test_a_killed_sweep_goes_on_where_it_stopped(tmp_path):
     journal.write_text("\n".join([found[0], json.dumps(first), *found[2:], '{"netw']))
     before = len(found) - 1
     evaluated = []
-    real = sweep.evaluate
+    real = evaluation.evaluate
 
     def counted(point, draws):
         evaluated.append(point)
         return real(point, draws)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sweep, "evaluate", counted)
+        patch.setattr(evaluation, "evaluate", counted)
         assert command(*arguments) == 0
     wanted, got = rows_of(whole), rows_of(killed)
     assert len(evaluated) == len(wanted) - before
@@ -206,9 +209,9 @@ def test_another_sweep_starts_afresh(tmp_path):
     one = load_spec(spec(tmp_path, "{sparsity: 0.99, policy: none}"))
     journal = tmp_path / "x.journal"
     rows = sweep.run(one, journal, jobs=1)
-    assert sweep.read_journal(journal, one) == {one.points[0]: rows[0]}
-    assert sweep.read_journal(journal, replace(one, seed=2)) == {}
-    assert sweep.read_journal(tmp_path / "none.journal", one) == {}
+    assert journals.read_journal(journal, one) == {one.points[0]: rows[0]}
+    assert journals.read_journal(journal, replace(one, seed=2)) == {}
+    assert journals.read_journal(tmp_path / "none.journal", one) == {}
 
 
 def test_processes_give_the_rows_of_one(tmp_path):
@@ -313,22 +316,22 @@ def test_the_rtl_of_drawn_configurations_says_the_same(tmp_path, capsys):
 
 
 def test_a_spot_check_that_differs_fails_the_sweep(tmp_path, monkeypatch, capsys):
-    right = sweep.predict
+    right = spot_check.predict
 
     def wrong(program):
         first, *rest = right(program)
         return [replace(first, cycles=first.cycles + 1), *rest]
 
     path = spec(tmp_path, TINY.replace("[2, 3]", "2"))
-    monkeypatch.setattr(sweep, "predict", wrong)
+    monkeypatch.setattr(spot_check, "predict", wrong)
     assert command(path, "--jobs", 1, "--out", tmp_path / "t.csv") == 1
     assert "conv2, cycles: RTL" in capsys.readouterr().out
 
 
 def test_spot_checks_draw_different_configurations(tmp_path):
-    points = sweep.drawn_points(load_spec(spec(tmp_path, SMALL)), 5)
+    points = spot_check.drawn_points(load_spec(spec(tmp_path, SMALL)), 5)
     assert len({point.config for point in points}) == 5
-    assert points == sweep.drawn_points(load_spec(spec(tmp_path, SMALL)), 5)
+    assert points == spot_check.drawn_points(load_spec(spec(tmp_path, SMALL)), 5)
 
 
 @pytest.mark.parametrize(

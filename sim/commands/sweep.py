@@ -36,7 +36,7 @@ def command(
     says something else than the cycle model.
     """
     from sim.errors import BadInput
-    from sim.explore import page, run
+    from sim.explore import page, run, spot_check
     from sim.explore.spec import load_spec
     from sim.files import BUILD, file_to_write
     from sim.processes import cores
@@ -49,7 +49,7 @@ def command(
         raise BadInput(f"--out {path}: allowed: a .csv or a .parquet file")
     file_to_write(out)
     path.parent.mkdir(parents=True, exist_ok=True)
-    drawn = run.drawn_points(wanted, spot_checks)
+    drawn = spot_check.drawn_points(wanted, spot_checks)
     checks = []
     with Steps(2 + bool(drawn)) as steps:
         steps.step(f"{len(wanted.points)} points", len(wanted.points))
@@ -71,7 +71,7 @@ def command(
             steps.step(f"RTL of {len(drawn)} configurations", len(drawn))
             try:
                 for point in drawn:
-                    checks.append(run.spot_check(point, wanted))
+                    checks.append(spot_check.spot_check(point, wanted))
                     steps.part()
             except RtlError as error:
                 click.echo(f"uticket: error: {point.config}: {error}", err=True)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sim.explore.run import COLUMNS, Row, SpotCheck, pareto
+from sim.explore.evaluate import COLUMNS, Row, pareto
+from sim.explore.spot_check import SpotCheck
 from sim.files import atomic_write
 from sim.reports.plots import legend, svg
 

@@ -7,15 +7,16 @@ ratio of Eq. 3 alone.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
-from msgspec.structs import replace
+from pydantic import ConfigDict, Field
 
 from sim import schema
 from sim.errors import BadInput
+from sim.schema import Strict
 
 FOLDER = Path(__file__).parent / "technologies"
 PAPER, BASE = "paper", "32nm"
@@ -23,12 +24,12 @@ COMPONENTS = (
     "and-gate", "adder", "reg-acc", "comp-lif", "sub-lif", "reg-membrane", "spad", "glb", "dram",
 )  # fmt: skip
 
-Amount = Annotated[float, Meta(ge=0)]
-Positive = Annotated[float, Meta(gt=0)]
+Amount = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
 Sources = dict[str, str]
 
 
-class Picojoule(Struct, frozen=True, forbid_unknown_fields=True):
+class Picojoule(Strict):
     """Energy, of what `per` says."""
 
     value: Amount
@@ -37,7 +38,7 @@ class Picojoule(Struct, frozen=True, forbid_unknown_fields=True):
     source: str = ""
 
 
-class Microwatt(Struct, frozen=True, forbid_unknown_fields=True):
+class Microwatt(Strict):
     """Leakage."""
 
     value: Amount
@@ -46,7 +47,7 @@ class Microwatt(Struct, frozen=True, forbid_unknown_fields=True):
     source: str = ""
 
 
-class Area(Struct, frozen=True, forbid_unknown_fields=True):
+class Area(Strict):
     """Of one instance."""
 
     value: Amount
@@ -54,7 +55,7 @@ class Area(Struct, frozen=True, forbid_unknown_fields=True):
     source: str = ""
 
 
-class Row(Struct, forbid_unknown_fields=True, kw_only=True):
+class Row(Strict):
     """One instance of a component, as the file has it."""
 
     width_bits: int
@@ -62,7 +63,7 @@ class Row(Struct, forbid_unknown_fields=True, kw_only=True):
     area: Area
     dynamic: Picojoule
     """Of an action: an accumulate, a LIF update, a read."""
-    write: Picojoule = Picojoule(0.0, "pJ")
+    write: Picojoule = Picojoule(value=0.0, unit="pJ")
     """Of a write, of memories."""
     ungated: Picojoule
     """Of a cycle, whatever happens in it."""
@@ -75,7 +76,7 @@ class Row(Struct, forbid_unknown_fields=True, kw_only=True):
     banks: int = 1
 
 
-class Fifo(Struct, forbid_unknown_fields=True):
+class Fifo(Strict):
     """16 bits wide."""
 
     area_um2: Amount
@@ -84,8 +85,11 @@ class Fifo(Struct, forbid_unknown_fields=True):
     source: str
 
 
-class Components(Struct, tag="components", tag_field="kind", kw_only=True):
+class Components(Strict):
     """A table. What else the file has (`kernels`, `srams`) says where its rows come from."""
+
+    model_config = ConfigDict(extra="ignore")
+    kind: Literal["components"]
 
     node_nm: int
     clock_mhz: Positive
@@ -94,7 +98,7 @@ class Components(Struct, tag="components", tag_field="kind", kw_only=True):
     fifos: dict[int, Fifo]
 
 
-class Scratchpad(Struct, forbid_unknown_fields=True):
+class Scratchpad(Strict):
     """Of another device."""
 
     read_pj: Amount
@@ -104,16 +108,18 @@ class Scratchpad(Struct, forbid_unknown_fields=True):
     source: str
 
 
-class Variant(Struct, tag="variant", tag_field="kind", forbid_unknown_fields=True, kw_only=True):
+class Variant(Strict):
     """A table that differs from another one."""
+
+    kind: Literal["variant"]
 
     base: str
     scratchpad: Scratchpad | None = None
-    ungated: list[str] = []
+    ungated: list[str] = Field(default_factory=list)
     """Components that spend an action's energy in every cycle."""
 
 
-class Action(Struct, forbid_unknown_fields=True, kw_only=True):
+class Action(Strict):
     """Energy in units of E_dyn, and where the figure comes from."""
 
     energy: Amount
@@ -123,30 +129,31 @@ class Action(Struct, forbid_unknown_fields=True, kw_only=True):
     """Where it was measured."""
 
 
-class Actions(Struct, forbid_unknown_fields=True):
+class Actions(Strict):
     """Those of Eq. 3."""
 
     accumulate: Action
     leak: Action
 
 
-class Case(Struct, forbid_unknown_fields=True):
+class Case(Strict):
     """E_leak under another assumption."""
 
     leak: Amount
     source: str
 
 
-class Constants(
-    Struct, tag="constants", tag_field="kind", forbid_unknown_fields=True, kw_only=True
-):
+class Constants(Strict):
     """E_dyn and E_leak of Eq. 3."""
 
+    kind: Literal["constants"]
+
     actions: Actions
-    sensitivity: dict[str, Case] = {}
+    sensitivity: dict[str, Case] = Field(default_factory=dict)
 
 
-class ComponentTable(Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, kw_only=True)
+class ComponentTable:
     """Components of one technology."""
 
     name: str
@@ -169,7 +176,8 @@ def known() -> dict[str, Components | Variant | Constants]:
 
 def read(path: Path) -> Components | Variant | Constants:
     """One file. Raises BadInput, naming file and field."""
-    found = schema.read(path, Components | Variant | Constants)  # type: ignore[arg-type]
+    kinds = Annotated[Components | Variant | Constants, Field(discriminator="kind")]
+    found: Components | Variant | Constants = schema.read(path, kinds)
     if isinstance(found, Components):
         for name in COMPONENTS:
             if name not in found.components:
@@ -217,15 +225,16 @@ def _varied(name: str, variant: Variant) -> ComponentTable:
     base = load_table(variant.base)
     rows = dict(base.components)
     if device := variant.scratchpad:
-        rows["spad"] = replace(
-            rows["spad"],
-            dynamic=Picojoule(device.read_pj, "pJ"),
-            write=Picojoule(device.write_pj, "pJ"),
-            leakage=Microwatt(device.leakage_uw, "uW"),
-        )
+        other = {
+            "dynamic": Picojoule(value=device.read_pj, unit="pJ"),
+            "write": Picojoule(value=device.write_pj, unit="pJ"),
+            "leakage": Microwatt(value=device.leakage_uw, unit="uW"),
+        }
+        rows["spad"] = rows["spad"].model_copy(update=other)
     for component in variant.ungated:  # what would be an action's energy is spent in every cycle
         if component not in rows:
             raise BadInput(f"{FOLDER / name}.yaml: ungated: {component!r}; allowed: {list(rows)}")
         row = rows[component]
-        rows[component] = replace(row, dynamic=Picojoule(0.0, "pJ"), ungated=row.dynamic)
+        nothing = Picojoule(value=0.0, unit="pJ")
+        rows[component] = row.model_copy(update={"dynamic": nothing, "ungated": row.dynamic})
     return replace(base, name=name, components=rows)

@@ -88,15 +88,12 @@ class Report:
 
 
 def build(
-    model: str,
-    run: Run,
-    baseline: Run | None,
-    labels: np.ndarray,
-    *,
-    build_s: float,
-    view: str = "spikes",
+    model: str, run: Run, baseline: Run | None, labels: np.ndarray, *, view: str = "spikes"
 ) -> Report:
-    """The report of a method's run, beside that of the baseline. view: of energy, `eq3.VIEWS`."""
+    """The report of a method's run, beside that of the baseline.
+
+    model: its name in the report. labels: of the images. view: of energy, `eq3.VIEWS`.
+    """
     layers, total = rows(run, labels, view)
     other_layers: list[dict[str, Any]] = []
     reference: dict[str, Any] | None = None
@@ -134,7 +131,7 @@ def build(
             },
         },
         "timing": {
-            "build_s": build_s,
+            "build_s": run.build_s,
             "rtl_s": rtl_s,
             "rtl_cycles_per_s": total["rtl_cycles"] * len(run.images) / rtl_s,
         },

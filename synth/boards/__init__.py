@@ -5,22 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
+from pydantic import Field
 
 from hw.config import PRESETS
 from sim import schema
 from sim.errors import BadInput
+from sim.schema import Strict
 
 FOLDER = Path(__file__).resolve().parent
-Positive = Annotated[int, Meta(gt=0)]
+Positive = Annotated[int, Field(gt=0)]
 
 
-class Target(Struct, forbid_unknown_fields=True, kw_only=True):
+class Target(Strict):
     """A board, and the array that goes on it."""
 
     device: str
     vendor: Literal["ecp5", "xilinx"]
-    clock_mhz: Annotated[float, Meta(gt=0)]
+    clock_mhz: Annotated[float, Field(gt=0)]
     """Of the array."""
     pll_divider: Positive
     """See synth.board.PLLS."""
@@ -30,7 +31,7 @@ class Target(Struct, forbid_unknown_fields=True, kw_only=True):
     """File of pins, in this folder: LPF or XDC."""
     preset: str
     """Of hw.config.PRESETS."""
-    nextpnr: list[str] = []
+    nextpnr: list[str] = Field(default_factory=list)
     """Device options; none: Yosys alone."""
 
 
@@ -44,7 +45,7 @@ def board(name: str) -> Target:
     if name not in boards():
         raise BadInput(f"unknown board {name!r}; allowed: {', '.join(boards())}")
     path = FOLDER / f"{name}.yaml"
-    target = schema.read(path, Target)
+    target: Target = schema.read(path, Target)
     if target.preset not in PRESETS:
         raise BadInput(f"{path}: preset = {target.preset!r}; allowed: {', '.join(PRESETS)}")
     if not (FOLDER / target.constraints).is_file():

@@ -1,0 +1,163 @@
+"""A design's row: its masks through compiler, cycle and energy model; points of the same masks share them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from hw.config import Config
+from sim.explore.drawn_networks import synthetic_network
+from sim.explore.spec import Point
+from sim.models import memory
+from sim.models.components import Counts, add_counts, breakdown, pe_area_um2, total_pj
+from sim.models.cycles import LayerCycles, predict
+from sim.models.eq3 import eq3, load_technology
+from sim.models.technology import load_table
+from sim.models.workload import of_program, rtl_bound_cycles, totals
+from sw.compile import CompiledLayer, DoesNotFit, Encoded, Program, compile_network, sort_orders
+from sw.quantize import IntegerNetwork
+
+BATCH = 12  # points a task holds at most
+RESULTS = (
+    "weight_sparsity",
+    "nnz",
+    "work",
+    "idle",
+    "latency",
+    "utilization",
+    "occupancy",
+    "cycles",
+    "bound_cycles",
+    "efficiency",
+    "energy",
+    "energy_pj",
+    "pe_area_mm2",
+    "note",
+)
+COLUMNS = (*(field.name for field in fields(Point)), *RESULTS)
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Draws:
+    """What a point does not say and its masks depend on."""
+
+    seed: int
+    spread: float
+    spike_sparsity: float
+
+
+def evaluate(point: Point, draws: Draws) -> Row:
+    """A row: the point and RESULTS, null but for `note` where the array cannot run it."""
+    config = point.config
+    row: Row = {**asdict(point), **dict.fromkeys(RESULTS)}
+    try:
+        program = program_of(point.masks, config, draws)
+    except DoesNotFit as error:
+        return {**row, "note": str(error)}
+    loads = of_program(program)
+    total = totals(loads)
+    predicted = predict(program)
+    cycles = sum(layer.cycles for layer in predicted)
+    bounds = [rtl_bound_cycles(x.work, lanes=config.lanes, n_pe=config.n_pe) for x in loads]
+    energy_counts = [
+        _counts(*pair, config, draws) for pair in zip(program.layers, predicted, strict=True)
+    ]
+    table = load_table()
+    lines = breakdown(table, add_counts(energy_counts), accounting="rtl", config=config)
+    return {
+        **row,
+        "weight_sparsity": total.weight_sparsity,
+        "nnz": total.nnz,
+        "work": total.work,
+        "idle": total.idle,
+        "latency": total.latency,
+        "utilization": total.utilization,
+        "occupancy": total.occupancy,
+        "cycles": cycles,
+        "bound_cycles": sum(bounds),
+        "efficiency": sum(bounds) / cycles,
+        "energy": eq3(
+            work=total.work,
+            idle=total.idle,
+            active=1 - draws.spike_sparsity,
+            leak=load_technology().leak,
+        ),
+        "energy_pj": total_pj(lines),
+        "pe_area_mm2": config.n_pe * pe_area_um2(table, accounting="rtl", config=config) / 1e6,
+    }
+
+
+def _counts(layer: CompiledLayer, cycles: LayerCycles, config: Config, draws: Draws) -> Counts:
+    """For energy in accounting `rtl`, with the spike sparsity that the sweep takes."""
+    steps = config.ticks * layer.side**2
+    active = steps * (1 - draws.spike_sparsity)
+    weights = int(layer.integer.filter_nnz.sum())
+    identities = layer.descriptor.filters * layer.descriptor.identity
+    counters = {
+        **cycles.counters,
+        "accumulates": np.array([weights * active]),
+        "shortcut_accumulates": np.array([identities * active]),
+    }
+    return memory.rtl_counts(layer, counters, config)
+
+
+def evaluate_batch(points: Sequence[Point], draws: Draws) -> list[Row]:
+    """Rows of points that share masks."""
+    return [evaluate(point, draws) for point in points]
+
+
+@lru_cache(maxsize=2)
+def drawn_network(
+    name: str, sparsity: float, policy: str, n_pe: int, ticks: int, seed: int, spread: float
+) -> IntegerNetwork:
+    """Of a point's masks; the last two networks are kept."""
+    return synthetic_network(
+        name,
+        sparsity=sparsity,
+        policy=policy,
+        n_pe=n_pe,
+        ticks=ticks,
+        seed=seed,
+        spread=spread,
+    )
+
+
+@lru_cache(maxsize=2)
+def program_of(masks: tuple[str, float, str, int], config: Config, draws: Draws) -> Program:
+    """Of masks on an array; the last two are kept. Raises DoesNotFit."""
+    network = drawn_network(*masks, config.ticks, draws.seed, draws.spread)
+    orders = sort_orders(network) if masks[2] == "sort" else None
+    encoded = _encoded(masks, draws)
+    return compile_network(network, config, orders=orders, encoded=encoded)
+
+
+@lru_cache(maxsize=1)
+def _encoded(masks: tuple[str, float, str, int], draws: Draws) -> dict[str, Encoded]:
+    """The streams of these masks: whatever the array, they are the same."""
+    return {}
+
+
+def batches(points: Sequence[Point]) -> list[list[Point]]:
+    """The points in tasks of at most BATCH that share masks."""
+    groups: dict[tuple, list[list[Point]]] = {}
+    for point in points:
+        tasks = groups.setdefault(point.masks, [[]])
+        if len(tasks[-1]) == BATCH:
+            tasks.append([])
+        tasks[-1].append(point)
+    return [task for tasks in groups.values() for task in tasks]
+
+
+def pareto(rows: Sequence[Row], x: str, y: str) -> list[Row]:
+    """Rows that no other beats in one of two columns without losing in the other, by x."""
+    known = [row for row in rows if row[x] is not None and row[y] is not None]
+    best: list[Row] = []
+    for row in sorted(known, key=lambda row: (row[x], row[y])):
+        if not best or row[y] < best[-1][y]:
+            best.append(row)
+    return best
