@@ -147,7 +147,11 @@ def test_masks_of_one_sparsity_differ_only_by_balancing():
 def test_resnet_is_swept_too():
     row = evaluate(replace(POINT, network="resnet19"), DRAWS)
     assert row["note"] is None
-    parameters = sum(int(np.prod(layer.weight_shape)) for layer in build("resnet19")[1:])
+    parameters = sum(
+        int(np.prod(source.weight_shape(layer.filters)))
+        for layer in build("resnet19")[1:]
+        for source in layer.learned
+    )
     assert row["nnz"] / parameters == pytest.approx(1 - row["weight_sparsity"])
 
 

@@ -14,7 +14,7 @@ from sim.models import golden
 from sim.models.cycles import bound, input_cycles, predict
 from sim.rtl.checks import compare
 from sim.rtl.harness import Rtl
-from sw.compile import DoesNotFit, Program, compile_network, sort_orders
+from sw.compile import Program, compile_network, sort_orders
 from sw.layers import Shape
 from sw.quantize import IntegerNetwork, part
 
@@ -81,11 +81,11 @@ def _leading(
     names = [integer.name for integer in network.array]
     seen = Shape(network.array[0].own.source.channels, side, side)
     for count in range(1, len(names) + 1):
-        leading = part(network, names[:count], seen)
         try:
+            leading = part(network, names[:count], seen)
             orders = sort_orders(leading) if sort else None
             program = compile_network(leading, config, orders=orders)
-        except DoesNotFit:
+        except ValueError:  # does not fit, or pools a map away that is as small as this one
             break
         if best is not None and sum(layer.cycles for layer in predict(program)) > CHECK_CYCLES:
             break
