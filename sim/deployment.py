@@ -12,7 +12,7 @@ import numpy as np
 from hw.config import Config
 from sim.catalog import Method, Model, load_model
 from sim.errors import BadInput
-from sim.images import first_images
+from sim.images import first_images, read_images
 from sim.models import cycles, golden, workload
 from sim.models.cycles import LayerCycles
 from sim.models.workload import Totals, Workload
@@ -122,6 +122,15 @@ class Deployment:
             )
         return first_images(name, count)
 
+    def images(self, given: int | Path) -> tuple[np.ndarray, np.ndarray | None]:
+        """So many of the first test images, or those of a user's file, with labels if it has any.
+
+        Raises BadInput, see `sim.images.read_images`.
+        """
+        if isinstance(given, int):
+            return self.test_images(given)
+        return read_images(given, self.ticket.network, self.config.ticks)
+
     def spikes(self, images: np.ndarray) -> np.ndarray:
         """What the array gets of images, uint8 (N, C, H, W): uint8 (N, T, C, H, W)."""
         return golden.first_layer_spikes(self.network, images)
@@ -137,6 +146,12 @@ class Deployment:
                 return self.run(images, rtl=built, jobs=jobs)
         (run,) = run_all([self], images, rtl=rtl, jobs=jobs)
         return run
+
+    def predict(self, images: np.ndarray) -> Run:
+        """What `run` would give, by the models alone: no RTL is built, nothing is compared."""
+        loaded = self.loaded
+        results = tuple(runner.model_image(loaded, image) for image in images)
+        return Run(deployment=self, images=results, build_s=0.0)
 
 
 LOWERING = len(FLOAT_PASSES) + 1 + len(PASSES)  # passes that `lower` tells

@@ -1,12 +1,17 @@
-"""The test images of a data set, in its own order: the first 100 ship beside the tickets."""
+"""Images for a network: the test images of a data set, of which the first 100 ship, or a user's own."""
 
 from __future__ import annotations
+
+import zipfile
+import zlib
+from pathlib import Path
 
 import numpy as np
 
 from sim.catalog import TICKETS
 from sim.errors import BadInput
 from sw import datasets
+from sw.layers import Encoding, Network
 
 
 def first_images(dataset: str, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -27,6 +32,48 @@ def first_images(dataset: str, count: int) -> tuple[np.ndarray, np.ndarray]:
     if count > len(images):
         raise BadInput(f"IMAGES = {count}; allowed: 1 to {len(images)}, all that {dataset} has")
     return images[:count], labels[:count].astype(np.int64)
+
+
+def read_images(path: Path, network: Network, ticks: int) -> tuple[np.ndarray, np.ndarray | None]:
+    """A user's `images`, as `Deployment.run` takes them, and `labels`, int64 (N,), if there are any.
+
+    path: an .npz of `images` uint8 (N, C, H, W), or (N, H, W) of one channel, and perhaps `labels`
+    (N,). A network that takes spikes gets them for each tick, (N, T, C, H, W), 0 or 1.
+    Raises BadInput, naming file and array, for anything else.
+    """
+    try:
+        with path.open("rb") as file:
+            archive = np.load(file, allow_pickle=False)
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise ValueError("a single array")
+            arrays = {name: archive[name] for name in archive.files if name in ("images", "labels")}
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        reason = str(error).partition("\n")[0]
+        raise BadInput(f"{path}: no .npz of images ({reason})") from None
+    if "images" not in arrays:
+        raise BadInput(f"{path}: images is missing; allowed: images, and labels if there are any")
+    images, labels = arrays["images"], arrays.get("labels")
+    spikes = network.input.encoding is Encoding.SPIKES
+    shape = (ticks, *network.input.shape) if spikes else network.input.shape
+    if not spikes and shape[0] == 1 and images.ndim == 3:
+        images = images[:, None]
+    if images.dtype == bool and spikes:
+        images = images.astype(np.uint8)
+    if images.dtype != np.uint8 or images.shape[1:] != shape or not len(images):
+        raise BadInput(
+            f"{path}: images = {images.dtype} {images.shape}, allowed: uint8 (N, "
+            f"{', '.join(map(str, shape))}), N at least 1"
+        )
+    if spikes and images.max() > 1:
+        raise BadInput(f"{path}: images hold {images.max()}; allowed: spikes, 0 or 1")
+    if labels is not None:
+        if labels.dtype.kind not in "iu" or labels.shape != (len(images),):
+            raise BadInput(
+                f"{path}: labels = {labels.dtype} {labels.shape}, allowed: integers "
+                f"({len(images)},), one an image"
+            )
+        labels = labels.astype(np.int64)
+    return images, labels
 
 
 def _shipped(dataset: str) -> tuple[np.ndarray, np.ndarray]:

@@ -36,6 +36,44 @@ def library_options(function: Callable) -> Callable:
     return function
 
 
+class Images(click.ParamType):
+    """How many of the test images, at least 1, or a file of a user's (sim/images.py)."""
+
+    name = "N|FILE.npz"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | Path:
+        """An int or a path."""
+        text = str(value)
+        if text.endswith(".npz"):
+            return Path(text)
+        if not text.isdecimal() or int(text) < 1:
+            self.fail(f"{text!r}; allowed: a whole number, at least 1, or an .npz file", param, ctx)
+        return int(text)
+
+
+def images_option(function: Callable) -> Callable:
+    """--images."""
+    return click.option(
+        "--images",
+        default="1",
+        show_default=True,
+        type=Images(),
+        help="So many test images, or your own: an .npz of images and labels (docs/library.md).",
+    )(function)
+
+
+def technology_option(function: Callable) -> Callable:
+    """--technology."""
+    return click.option(
+        "--technology",
+        metavar="NAME|FILE.yaml",
+        help="Of energy: 32nm, 32nm-hp, ... or your own (docs/energy.md). "
+        "[default: Eq. 3 as fitted to the paper, components of 32nm]",
+    )(function)
+
+
 def model_options(function: Callable) -> Callable:
     """MODEL, --method, --n-pe and --hardware."""
     for option in (

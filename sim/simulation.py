@@ -10,6 +10,7 @@ from sim import deployment
 from sim.catalog import Model
 from sim.deployment import LOWERING
 from sim.errors import BadInput
+from sim.models.eq3 import energies
 from sim.reports import run_report
 from sim.reports.progress import Steps
 from sim.reports.run_report import Report
@@ -22,23 +23,27 @@ def simulate(
     method: str | None,
     config: Config,
     *,
-    images: int,
+    images: int | Path,
     folder: Path,
     trace: str | None = None,
     dump: Path | None = None,
+    technology: str | None = None,
     view: str = "spikes",
 ) -> Report:
-    """Run the method and its baseline on the first `images` test images; nothing is written but what is asked.
+    """Run the method and its baseline; nothing is written but what is asked.
 
-    folder: gets the waveform of layer `trace`. dump: gets the maps of every image. view: of energy.
+    images: how many of the test images, or a user's file (`sim.images.read_images`).
+    folder: gets the waveform of layer `trace`. dump: gets the maps of every image. technology: name or
+    path of a YAML, of energy. view: of energy.
     Raises BadInput for what cannot run, RtlError where the RTL errs or hangs.
     """
+    energies(technology)  # refuses an unknown one before the work
     methods = model.compared(method)
     names = " and ".join(one.name for one in methods)
     with Steps(5 + LOWERING + 2 * (trace is not None)) as steps, ExitStack() as stack:
         steps.step(f"load ticket: {names}")
         deployed = deployment.deployments(model, methods, config)
-        pixels, labels = deployed[0].test_images(images)
+        pixels, labels = deployed[0].images(images)
         layers = [layer.name for layer in deployed[0].ticket.network.array]
         if trace is not None and trace not in layers:
             raise BadInput(f"--trace {trace}: no layer of the array; allowed: {', '.join(layers)}")
@@ -50,8 +55,8 @@ def simulate(
             tracer = stack.enter_context(runner.tracing_rtl(config))
         steps.step("cycle model")
         loaded = [one.loaded for one in deployed]
-        count = images * len(methods)
-        steps.step(f"golden model, RTL and comparison: {images} x {names}", count)
+        count = len(pixels) * len(methods)
+        steps.step(f"golden model, RTL and comparison: {len(pixels)} x {names}", count)
         run, *baseline = deployment.run_all(deployed, pixels, rtl=rtl, dump=dump, done=steps.part)
         if trace is not None:
             path = folder / f"{trace}.fst"
@@ -59,4 +64,4 @@ def simulate(
             runner.trace_layer(tracer, loaded[0], pixels[0], trace, path)
         steps.step(f"report: {folder}")
         other = baseline[0] if baseline else None
-        return run_report.build(model.name, run, other, labels, view=view)
+        return run_report.build(model.name, run, other, labels, technology=technology, view=view)

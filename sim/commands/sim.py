@@ -6,15 +6,20 @@ from pathlib import Path
 
 import click
 
-from sim.options import hardware_of, machine_option, model_options
+from sim.options import (
+    hardware_of,
+    images_option,
+    machine_option,
+    model_options,
+    technology_option,
+)
 
 
 @click.command(short_help="Run a ticket through the RTL, check it, report.")
 @model_options
 @machine_option
-@click.option(
-    "--images", default=1, show_default=True, type=click.IntRange(min=1), help="Test images."
-)
+@images_option
+@technology_option
 @click.option(
     "--json", "json_path", type=click.Path(path_type=Path), help="Write the report here, too."
 )
@@ -34,7 +39,7 @@ from sim.options import hardware_of, machine_option, model_options
 def command(
     model: str,
     method: str | None,
-    images: int,
+    images: int | Path,
     n_pe: int | None,
     hardware: Path | None,
     machine: str | None,
@@ -42,6 +47,7 @@ def command(
     dump: Path | None,
     trace: str | None,
     energy: str,
+    technology: str | None,
 ) -> int:
     """Run MODEL (a name of tickets/, a YAML or a ticket) and its baseline through the RTL.
 
@@ -70,6 +76,7 @@ def command(
             folder=folder,
             trace=trace,
             dump=dump,
+            technology=technology,
             view=energy,
         )
     except RtlError as error:

@@ -12,13 +12,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from math import isfinite
 from typing import Any
 
 from sim.errors import BadInput
 from sim.models.components import breakdown, constants, step_counts, total_pj
-from sim.models.technology import BASE, PAPER, Constants, find, load_table, tables
+from sim.models.technology import (
+    BASE,
+    PAPER,
+    ComponentTable,
+    Constants,
+    find,
+    load_table,
+    tables,
+)
 
 VIEWS = ("spikes", "input_sparsity", "network_average")
 
@@ -73,9 +80,8 @@ class Activity:
         return self.input_zeros / self.inputs if self.inputs else None
 
 
-@cache
 def load_technology(name: str = PAPER) -> Technology:
-    """The two constants: of a file that has them, or of a table of components.
+    """The two constants: of a file that has them, or of a table of components; name or path.
 
     Raises BadInput for an unknown name, listing the known.
     """
@@ -88,6 +94,25 @@ def load_technology(name: str = PAPER) -> Technology:
     dynamic, standing = constants(load_table(name))
     source = f"components of {name}: {standing:.3f} pJ / {dynamic:.3f} pJ"
     return Technology(name=name, leak=standing / dynamic, source=source)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Energies:
+    """What a run is counted in: Eq. 3 in units of E_dyn, and components in pJ."""
+
+    eq3: Technology
+    table: ComponentTable
+
+
+def energies(name: str | None = None) -> Energies:
+    """Of a technology, name or path; None: the paper's Eq. 3 and the components of 32nm.
+
+    A file of constants is Eq. 3's alone; components stay those of 32nm. Raises BadInput.
+    """
+    if name is None:
+        return Energies(eq3=load_technology(), table=load_table())
+    constant = isinstance(find(name), Constants)
+    return Energies(eq3=load_technology(name), table=load_table(BASE if constant else name))
 
 
 def eq3(*, work: float, idle: float, active: float, leak: float) -> float:
@@ -134,7 +159,7 @@ def answer(
     name = technology or (PAPER if accounting == PAPER or ratio is not None else BASE)
     label = name if ratio is None else f"ratio {ratio:g}"
     known = load_technology(name)
-    tabled = ratio is None and name in tables()
+    tabled = ratio is None and not isinstance(find(name), Constants)
     e_dyn, e_leak = constants(load_table(name if tabled else BASE), accounting=accounting)
     e_dyn = known.picojoule or e_dyn
     accumulates = work * (1 - spike_sparsity)

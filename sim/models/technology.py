@@ -1,5 +1,7 @@
 """Energy technologies: the files of technologies/, checked; docs/energy.md. Adding one is adding a file.
 
+A file of a user's stays where it is: its path is its name.
+
 A file has one of three kinds. `components`: a table with a row a component, of SATA_Sim's names.
 `variant`: such a table with another scratchpad, or with clocks that are never gated. `constants`: the
 ratio of Eq. 3 alone.
@@ -197,15 +199,20 @@ def tables() -> list[str]:
 
 
 def find(name: str) -> Components | Variant | Constants:
-    """A file by name. Raises BadInput for an unknown one, listing the known."""
+    """A file of the folder by name, or one of a user's by its path, which ends in .yaml or .yml.
+
+    Raises BadInput for an unknown one, listing the known, and for a file that is not as it must be.
+    """
+    if Path(name).suffix in (".yaml", ".yml"):
+        return read(Path(name))
     if name not in known():
-        raise BadInput(f"unknown technology {name!r}; known: {', '.join(known())}")
+        listed = ", ".join(known())
+        raise BadInput(f"unknown technology {name!r}; known: {listed}, or a path to a .yaml")
     return known()[name]
 
 
-@cache
 def load_table(name: str = BASE) -> ComponentTable:
-    """A table of components. Raises BadInput for a name that has none."""
+    """A table of components, of a name or a path. Raises BadInput for one that has none."""
     found = find(name)
     if isinstance(found, Constants):
         raise BadInput(f"technology {name!r} has no components; allowed: {', '.join(tables())}")
@@ -221,7 +228,7 @@ def load_table(name: str = BASE) -> ComponentTable:
 
 def _varied(name: str, variant: Variant) -> ComponentTable:
     if not isinstance(known().get(variant.base), Components):
-        raise BadInput(f"{FOLDER / name}.yaml: base = {variant.base!r} is no table of components")
+        raise BadInput(f"{name}: base = {variant.base!r} is no table of components")
     base = load_table(variant.base)
     rows = dict(base.components)
     if device := variant.scratchpad:
@@ -233,7 +240,7 @@ def _varied(name: str, variant: Variant) -> ComponentTable:
         rows["spad"] = rows["spad"].model_copy(update=other)
     for component in variant.ungated:  # what would be an action's energy is spent in every cycle
         if component not in rows:
-            raise BadInput(f"{FOLDER / name}.yaml: ungated: {component!r}; allowed: {list(rows)}")
+            raise BadInput(f"{name}: ungated: {component!r}; allowed: {', '.join(rows)}")
         row = rows[component]
         nothing = Picojoule(value=0.0, unit="pJ")
         rows[component] = row.model_copy(update={"dynamic": nothing, "ungated": row.dynamic})

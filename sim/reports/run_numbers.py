@@ -13,21 +13,22 @@ from hw.counters import COUNTERS, cycle_names
 from sim.deployment import Run
 from sim.models import memory
 from sim.models.components import add_counts, breakdown, step_counts, total_pj
-from sim.models.eq3 import Activity, layer_energies, load_technology
+from sim.models.eq3 import Activity, Technology, layer_energies
 from sim.models.event_cycles import EventCycles
-from sim.models.technology import load_table
+from sim.models.technology import ComponentTable
 from sim.models.workload import Workload, rtl_bound_cycles
-
-TECHNOLOGY = "32nm"  # of the energy by component
 
 
 def rows(
-    run: Run, labels: np.ndarray, view: str = "spikes"
+    run: Run, labels: np.ndarray | None, technology: Technology, view: str = "spikes"
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """`layers` and `totals` of the report: means over the images, ratios of sums."""
+    """`layers` and `totals` of the report: means over the images, ratios of sums.
+
+    labels: of the images, None where nobody knows them. technology: of Eq. 3.
+    """
     loads = run.deployment.workload
     activities = [_activity(run, row, load) for row, load in enumerate(loads)]
-    energies = _with_their_hosts(run, layer_energies(activities, load_technology(), view=view))
+    energies = _with_their_hosts(run, layer_energies(activities, technology, view=view))
     layers = [
         _layer_row(run, row, load, activity, energy / len(run.images))
         for row, (load, activity, energy) in enumerate(
@@ -135,7 +136,7 @@ def _events(run: Run, layers: Sequence[int]) -> dict[str, Any]:
     }
 
 
-def _total_row(run: Run, layers: list[dict[str, Any]], labels: np.ndarray) -> dict[str, Any]:
+def _total_row(run: Run, layers: list[dict[str, Any]], labels: np.ndarray | None) -> dict[str, Any]:
     """Loading the input is part of the cycles."""
     images, count = run.images, len(run.images)
     load = run.deployment.totals
@@ -171,18 +172,18 @@ def _total_row(run: Run, layers: list[dict[str, Any]], labels: np.ndarray) -> di
         **_events(run, range(len(run.deployment.program.layers))),
         "input_cycles": input_cycles,
         "rtl_efficiency": sums["rtl_bound_cycles"] / rtl_cycles,
-        "rtl_accuracy": float(np.mean(np.array(predictions) == labels)),
+        "rtl_accuracy": None if labels is None else float(np.mean(predictions == labels)),
         "predictions": predictions,
-        "labels": labels.tolist(),
+        "labels": None if labels is None else labels.tolist(),
     }
 
 
-def component_energy(run: Run, accounting: str) -> dict[str, Any]:
+def component_energy(run: Run, accounting: str, table: ComponentTable) -> dict[str, Any]:
     """Energy of an image in pJ by component (docs/energy.md), whose parts add up to `total_pj`.
 
     `paper`: from steps and accumulates. `rtl`: from the RTL's own cycles and what its program reads.
     """
-    table, count, config = load_table(TECHNOLOGY), len(run.images), run.deployment.config
+    count, config = len(run.images), run.deployment.config
     layers = run.deployment.program.layers
     if accounting == "rtl":
         parts = []

@@ -15,7 +15,8 @@ from hw.counters import counter_names
 from sim.deployment import Run
 from sim.files import atomic_write, write_json
 from sim.models.components import accountings
-from sim.reports.run_numbers import TECHNOLOGY, categories, component_energy, mean, pe_cycles, rows
+from sim.models.eq3 import energies
+from sim.reports.run_numbers import categories, component_energy, mean, pe_cycles, rows
 
 SCHEMA = "uticket-report-1"
 TICKET = (
@@ -88,17 +89,25 @@ class Report:
 
 
 def build(
-    model: str, run: Run, baseline: Run | None, labels: np.ndarray, *, view: str = "spikes"
+    model: str,
+    run: Run,
+    baseline: Run | None,
+    labels: np.ndarray | None,
+    *,
+    technology: str | None = None,
+    view: str = "spikes",
 ) -> Report:
     """The report of a method's run, beside that of the baseline.
 
-    model: its name in the report. labels: of the images. view: of energy, `eq3.VIEWS`.
+    model: its name in the report. labels: of the images, None where nobody knows them. technology: name or
+    path, see `sim.models.eq3.energies`. view: of energy, `eq3.VIEWS`.
     """
-    layers, total = rows(run, labels, view)
+    spent = energies(technology)
+    layers, total = rows(run, labels, spent.eq3, view)
     other_layers: list[dict[str, Any]] = []
     reference: dict[str, Any] | None = None
     if baseline is not None:
-        other_layers, other_total = rows(baseline, labels, view)
+        other_layers, other_total = rows(baseline, labels, spent.eq3, view)
         reference = {"method": baseline.deployment.method, "totals": other_total}
     runs = [run] if baseline is None else [run, baseline]
     rtl_s = sum(image.rtl_s for image in run.images)
@@ -120,11 +129,12 @@ def build(
             for name in ("latency", "energy")
         },
         "components": {
-            "technology": TECHNOLOGY,
+            "technology": spent.table.name,
+            "eq3": spent.eq3.name,
             "unit": "pJ",
             "methods": {
                 one.deployment.method: {
-                    name: component_energy(one, name)
+                    name: component_energy(one, name, spent.table)
                     for name in accountings(one.deployment.config.machine)
                 }
                 for one in runs

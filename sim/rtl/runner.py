@@ -19,7 +19,7 @@ from sim.models import cycles, golden
 from sim.models.cycles import LayerCycles
 from sim.models.event_cycles import EventModel
 from sim.processes import cores, processes
-from sim.rtl.checks import Comparison, compare
+from sim.rtl.checks import Comparison, compare, expected_steps
 from sim.rtl.harness import Rtl, RtlError, RtlRun
 from sw.compile import Program
 from sw.event.compile import EventProgram
@@ -113,6 +113,38 @@ def run_image(rtl: Rtl, loaded: Loaded, image: np.ndarray, dump: Path | None = N
         input_zeros=tuple(source.size - int(source.sum()) for source in sources),
         inputs=tuple(source.size for source in sources),
         rtl_s=rtl_s,
+        model=tuple(predicted),
+    )
+
+
+def model_image(loaded: Loaded, image: np.ndarray) -> ImageResult:
+    """What the models say of one image, uint8 (C, H, W), in the RTL's place: nothing is compared."""
+    program = loaded.program
+    spikes = golden.first_layer_spikes(loaded.network, image[None])[0]
+    expected = golden.run(loaded.network, spikes)
+    input_cycles = cycles.input_cycles(program, spikes)
+    predicted = loaded.predict(spikes, expected)
+    results = [expected[layer.name] for layer in program.layers]
+    parts = [
+        (part.name, result)
+        for layer, result in zip(program.layers, results, strict=True)
+        for part in layer.integer.learned
+    ]
+    inputs = [result.inputs[name] for name, result in parts]
+    return ImageResult(
+        comparison=Comparison(spikes=None, counters=None, cycles=None, outputs=0),
+        prediction=golden.predict(results[-1].output),
+        input_cycles=input_cycles,
+        model_input_cycles=input_cycles,
+        cycles=tuple(layer.cycles for layer in predicted),
+        counters=tuple(
+            {**expected_steps(layer, expected, program), **one.counters}
+            for layer, one in zip(program.layers, predicted, strict=True)
+        ),
+        accumulates=tuple(int(result.filter_accumulates[name].sum()) for name, result in parts),
+        input_zeros=tuple(seen.size - int(seen.sum()) for seen in inputs),
+        inputs=tuple(seen.size for seen in inputs),
+        rtl_s=0.0,
         model=tuple(predicted),
     )
 

@@ -1,0 +1,123 @@
+"""What `uticket estimate` says: cycles, energy and time of a deployment by the models, no RTL built.
+
+Cycles are the cycle model's, which `uticket sim` holds to the RTL, every counter of every layer. Spikes are
+the golden model's. Both are exact; energy is counts times a technology, time is cycles at its clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hw.config import Config
+from sim.deployment import Deployment
+from sim.errors import BadInput
+from sim.models.components import accountings
+from sim.models.eq3 import Energies, energies
+from sim.reports.run_numbers import component_energy, rows
+
+SCHEMA = "uticket-estimate-1"
+Row = dict[str, Any]
+# Fields of report.json (docs/report.md) under the names that they have without an RTL; None: not here.
+NAMES = {
+    "rtl_cycles": None,
+    "model_cycles": "cycles",
+    "rtl_cycles_min": "cycles_min",
+    "rtl_cycles_max": "cycles_max",
+    "rtl_bound_cycles": "bound_cycles",
+    "rtl_efficiency": "efficiency",
+    "rtl_accuracy": "accuracy",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """Rows and totals of a network on hardware, per image; docs/report.md names the fields."""
+
+    model: str
+    method: str | None
+    config: Config
+    energies: Energies
+    clock_mhz: float
+    images: int | None
+    """None where no image was seen: of masks alone."""
+    layers: list[Row]
+    totals: Row
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "schema": SCHEMA,
+            "model": self.model,
+            "method": self.method,
+            "images": self.images,
+            "hardware": self.config.to_dict(),
+            "technology": {"eq3": self.energies.eq3.name, "components": self.energies.table.name},
+            "clock_mhz": self.clock_mhz,
+            "layers": self.layers,
+            "totals": self.totals,
+        }
+
+    @property
+    def verdict(self) -> str:
+        """One line."""
+        total = self.totals
+        return (
+            f"{total['cycles']:,.0f} cycles an image: {total['ms']:.4g} ms at {self.clock_mhz:g} MHz, "
+            f"{total['images_per_s']:,.1f} images/s; PEs {1e-6 * total['energy_pj']:.4g} uJ "
+            f"({self.energies.table.name}); nothing was built, `uticket sim` proves the cycles"
+        )
+
+
+def estimate(
+    deployment: Deployment,
+    images: np.ndarray,
+    *,
+    labels: np.ndarray | None = None,
+    model: str | None = None,
+    technology: str | None = None,
+    clock_mhz: float | None = None,
+) -> Estimate:
+    """A deployment on images, uint8 (N, C, H, W).
+
+    labels: int (N,), of the images, if known. model: its name. technology: a name or a path to a YAML,
+    see `sim.models.eq3.energies`. clock_mhz: by default the technology's.
+    Raises ValueError for what cannot run, BadInput for an unknown technology.
+    """
+    spent = energies(technology)
+    clock = checked_clock(clock_mhz, spent)
+    run = deployment.predict(images)
+    layers, total = rows(run, labels, spent.eq3)
+    accounting = accountings(deployment.config.machine)[-1]  # this RTL's, where it has one
+    total |= {"energy_pj": component_energy(run, accounting, spent.table)["total_pj"]}
+    return Estimate(
+        model=model or deployment.method,
+        method=deployment.method,
+        config=deployment.config,
+        energies=spent,
+        clock_mhz=clock,
+        images=len(images),
+        layers=[_renamed(row) for row in layers],
+        totals=_renamed(total) | timed(total["model_cycles"], clock),
+    )
+
+
+def checked_clock(clock_mhz: float | None, spent: Energies) -> float:
+    """A clock, by default the technology's. Raises BadInput unless it is above 0."""
+    clock = spent.table.clock_mhz if clock_mhz is None else clock_mhz
+    if not 0 < clock < float("inf"):
+        raise BadInput(f"clock = {clock} MHz; allowed: a number above 0")
+    return clock
+
+
+def timed(cycles: float, clock_mhz: float) -> Row:
+    """Time of an image, and how many fit a second."""
+    return {"ms": cycles / clock_mhz / 1e3, "images_per_s": 1e6 * clock_mhz / cycles}
+
+
+def _renamed(row: Row) -> Row:
+    named = {NAMES.get(field, field): value for field, value in row.items()}
+    return {field: value for field, value in named.items() if field is not None}
