@@ -65,10 +65,12 @@ class Estimate:
     def verdict(self) -> str:
         """One line."""
         total = self.totals
+        spent = total["energy_pj"]
+        told = "" if spent is None else f"PEs {1e-6 * spent:.4g} uJ ({self.energies.table.name}); "
         return (
             f"{total['cycles']:,.0f} cycles an image: {total['ms']:.4g} ms at {self.clock_mhz:g} MHz, "
-            f"{total['images_per_s']:,.1f} images/s; PEs {1e-6 * total['energy_pj']:.4g} uJ "
-            f"({self.energies.table.name}); nothing was built, `uticket sim` proves the cycles"
+            f"{total['images_per_s']:,.1f} images/s; {told}nothing was built, `uticket sim` proves "
+            "the cycles"
         )
 
 
@@ -91,8 +93,9 @@ def estimate(
     clock = checked_clock(clock_mhz, spent)
     run = deployment.predict(images)
     layers, total = rows(run, labels, spent.eq3)
-    accounting = accountings(deployment.config.machine)[-1]  # this RTL's, where it has one
-    total |= {"energy_pj": component_energy(run, accounting, spent.table)["total_pj"]}
+    by_component = None
+    if "rtl" in accountings(deployment.config.machine):
+        by_component = component_energy(run, "rtl", spent.table)["total_pj"]
     return Estimate(
         model=model or deployment.method,
         method=deployment.method,
@@ -101,7 +104,11 @@ def estimate(
         clock_mhz=clock,
         images=len(images),
         layers=[_renamed(row) for row in layers],
-        totals=_renamed(total) | timed(total["model_cycles"], clock),
+        totals={
+            **_renamed(total),
+            "energy_pj": by_component,
+            **timed(total["model_cycles"], clock),
+        },
     )
 
 

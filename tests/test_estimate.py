@@ -187,6 +187,16 @@ def test_a_technology_of_one_s_own(path, run, tmp_path):
     assert str(mine) not in known()
 
 
+def test_the_event_machine_has_cycles_of_its_own_and_no_table_of_energies(path, run, tmp_path):
+    out = tmp_path / "out.json"
+    status, said, _ = run("estimate", path, "--machine", "event", "--images", 2, "--json", out)
+    assert status == 0
+    totals = json.loads(out.read_text())["totals"]
+    assert totals["cycles_min"] < totals["cycles_max"]  # they are an image's
+    assert totals["energy_pj"] is None
+    assert "uJ" not in said.splitlines()[-1]
+
+
 def test_constants_of_one_s_own_are_eq_3_s_alone(tmp_path):
     action = {"per": "step", "source": "measured"}
     mine = tmp_path / "mine.yaml"
