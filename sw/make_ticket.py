@@ -57,8 +57,8 @@ def make_ticket(
         )
     layers = networks.build(network, in_channels=dataset.train_images.shape[1])
     shape = dataset.train_images.shape[1:]
-    seen = Input(shape=shape, mean=dataset.mean, std=dataset.std)
-    described = Network(input=seen, layers=layers)
+    pixels = Input(shape=shape, mean=dataset.mean, std=dataset.std)
+    described = Network(input=pixels, layers=layers)
     model = SpikingNetwork(layers)
     model.load_state_dict(state["network"])
     model.eval()
