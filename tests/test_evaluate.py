@@ -35,11 +35,14 @@ def trained(result: ticket.Ticket) -> SpikingNetwork:
     state = network.state_dict()
     for p in result.parameters:
         names = {f"weights.{p.name}": {"weight": p.weight * p.mask, "bias": p.bias}}
-        if p.norm is not None:
+        if (
+            p.norm is not None
+        ):  # the convolution before it has no bias: (x + b) - mean = x - (mean - b)
+            del names[f"weights.{p.name}"]["bias"]
             names[f"norms.{p.name}"] = {
                 "weight": p.norm.weight,
                 "bias": p.norm.bias,
-                "running_mean": p.norm.mean,
+                "running_mean": p.norm.mean - p.bias,
                 "running_var": p.norm.var,
             }
         for module, arrays in names.items():
