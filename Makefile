@@ -68,7 +68,7 @@ style: .venv/test
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-build/lint/clean: build/rtl/README.md .venv/test .venv/synth tb/lint.py $(wildcard synth/constraints/sram/*)
+build/lint/clean: build/rtl/README.md .venv/test .venv/synth tb/lint.py $(wildcard constraints/sram/*)
 	@$(BIN)/python -m tb.lint build/rtl
 	@touch $@
 

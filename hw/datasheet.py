@@ -61,7 +61,7 @@ The counters of a PE, 32 bits each, in this order: {counters}.
 
 ## Black boxes
 
-`blackbox/memories.v` has them for simulation, and as black boxes for Yosys; `synth/constraints/sram/sky130.v` wraps macros of
+`blackbox/memories.v` has them for simulation, and as black boxes for Yosys; `constraints/sram/sky130.v` wraps macros of
 sky130's PDK.
 
 {black_boxes}

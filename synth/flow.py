@@ -21,7 +21,7 @@ from synth.liberty import Library
 from synth.recording import ports_of
 from synth.report import Design
 
-CONSTRAINTS = Path(__file__).resolve().parent / "constraints"
+CONSTRAINTS = Path(__file__).resolve().parent.parent / "constraints"
 
 
 class Flow:

@@ -153,7 +153,7 @@ def place_and_route(target: Target, folder: Path) -> tuple[dict[str, tuple[int, 
     The static placer's wires are a fifth shorter than the default one's, and only router2 comes to an end
     on large arrays (docs/silicon.md).
     """
-    lpf = str(boards.FOLDER / target.constraints)
+    lpf = str(boards.CONSTRAINTS / target.constraints)
     nextpnr = ["--json", "board.netlist.json", "--lpf", lpf, "--placer", "static", "--router"]
     nextpnr += ["router2", "--textcfg", "board.config", "--report", "nextpnr.json"]
     run_tool("nextpnr-ecp5", [*target.nextpnr, *nextpnr, "--timing-allow-fail"], folder)

@@ -3,7 +3,7 @@
 Usage: python -m tb.lint FOLDER, what `make verilog` wrote
 
 Each FOLDER/*.v alone, each FOLDER/blackbox/*.v with the memories beside it, and a PE and the chip with those of
-synth/constraints/sram too. Exit status 1 if there is a warning, 2 if a tool is missing.
+constraints/sram too. Exit status 1 if there is a warning, 2 if a tool is missing.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sim.rtl.verilator import environment
 from synth import yosys
 
 MEMORIES = "memories.v"
-SRAM = Path(__file__).resolve().parent.parent / "synth" / "constraints" / "sram"
+SRAM = Path(__file__).resolve().parent.parent / "constraints" / "sram"
 SKY130 = [SRAM / "sky130.v", SRAM / "sky130_macros.vh"]
 WRAPPED = ("pe", "top")
 PARTS = ("pe_array", "top")  # all of top_axi: to Yosys, which is slow, they are nothing new

@@ -1,4 +1,4 @@
-// Stand-ins for two OpenRAM macros of sky130's PDK, for tests of synth/constraints/sram/sky130.v: ports and timing as
+// Stand-ins for two OpenRAM macros of sky130's PDK, for tests of constraints/sram/sky130.v: ports and timing as
 // the macros' own models have them. Inputs are registered at the rising edge, and what was read before is then
 // lost, even if nothing is read; memory is written and read at the falling edge.
 

@@ -57,7 +57,6 @@ def test_a_rival():
 
 def test_a_board(tmp_path, monkeypatch):
     (tmp_path / "ulx3s_45f.yaml").write_text(example("A board"))
-    (tmp_path / "ulx3s.lpf").touch()
     monkeypatch.setattr(boards, "FOLDER", tmp_path)
     assert boards.board("ulx3s_45f").device == "LFE5U-45F-6BG381C"
 

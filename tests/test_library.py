@@ -16,6 +16,7 @@ from tests.test_sim_command import NETWORK
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "library.md"
+PACKAGES = ("hw", "sw", "sim", "synth", "uticket", "constraints")
 
 
 def test_the_page(tmp_path, monkeypatch):
@@ -50,7 +51,7 @@ def wheel(tmp_path_factory) -> zipfile.ZipFile:
         ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
     )
     for name in files.stdout.splitlines():  # a copy: setuptools builds beside the source
-        if name.split("/")[0] in ("hw", "sw", "sim", "synth", "uticket") or "/" not in name:
+        if name.split("/")[0] in PACKAGES or "/" not in name:
             target = folder / "source" / name
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes((ROOT / name).read_bytes())
@@ -62,7 +63,7 @@ def wheel(tmp_path_factory) -> zipfile.ZipFile:
 def test_the_wheel_holds_every_file_of_the_packages(wheel):
     held = set(wheel.namelist())
     files = subprocess.run(
-        ["git", "ls-files", "hw", "sw", "sim", "synth", "uticket"],
+        ["git", "ls-files", *PACKAGES],
         cwd=ROOT, capture_output=True, text=True, check=True,
     ).stdout.splitlines()  # fmt: skip
     assert len(files) > 120

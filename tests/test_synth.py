@@ -157,11 +157,11 @@ def test_opensta_complains(old, new, reason):
 
 def test_constraints_ask_for_400_mhz():
     for name in ("pe", "top"):
-        assert sta.constraint_period(ROOT / "synth" / "constraints" / f"{name}.sdc") == 2.5
+        assert sta.constraint_period(ROOT / "constraints" / f"{name}.sdc") == 2.5
 
 
 def test_librelane_configuration():
-    folder = ROOT / "synth" / "constraints" / "librelane"
+    folder = ROOT / "constraints" / "librelane"
     config = yaml.safe_load((folder / "config.yaml").read_text())
     assert config["meta"] == {"version": 3, "flow": "Classic"}
     for key in ("PNR_SDC_FILE", "SIGNOFF_SDC_FILE", "FALLBACK_SDC"):
@@ -188,7 +188,7 @@ def test_librelane_configuration():
 @pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
 def test_constraints_name_every_input(name, module):
     """And nothing else: an input without a delay has no timing, OpenSTA knows no port of another name."""
-    text = (ROOT / "synth" / "constraints" / f"{name}.sdc").read_text()
+    text = (ROOT / "constraints" / f"{name}.sdc").read_text()
     named = re.search(r"set inputs \[get_ports \{(.*?)\}\]", text, re.DOTALL)[1].split()
     component = modules(PRESETS["paper"])[module]
     inputs = [
@@ -222,7 +222,7 @@ def test_orfs_configuration():
             "make",
             "-s",
             "-f",
-            ROOT / "synth" / "constraints" / "orfs" / "config.mk",
+            ROOT / "constraints" / "orfs" / "config.mk",
             "-f",
             "-",
             "show",
@@ -250,7 +250,7 @@ def test_constraints_without_a_clock(tmp_path):
 def test_opensta_missing(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(BadInput, match="apt-get install opensta"):
-        sta.analyze([], "pe", [], ROOT / "synth" / "constraints" / "pe.sdc", tmp_path)
+        sta.analyze([], "pe", [], ROOT / "constraints" / "pe.sdc", tmp_path)
 
 
 @pytest.mark.parametrize(

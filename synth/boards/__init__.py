@@ -1,4 +1,4 @@
-"""FPGA boards: a YAML each and its pins, found by looking into this folder. See CONTRIBUTING.md."""
+"""FPGA boards: a YAML each, found by looking into this folder; pins are in constraints/. See CONTRIBUTING.md."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from sim.errors import BadInput
 from sim.schema import Strict
 
 FOLDER = Path(__file__).resolve().parent
+CONSTRAINTS = FOLDER.parent.parent / "constraints"
 Positive = Annotated[int, Field(gt=0)]
 
 
@@ -28,7 +29,7 @@ class Target(Strict):
     baud: Positive
     """Of its serial line."""
     constraints: str
-    """File of pins, in this folder: LPF or XDC."""
+    """File of pins, in constraints/: LPF or XDC."""
     preset: str
     """Of hw.config.PRESETS."""
     nextpnr: list[str] = Field(default_factory=list)
@@ -48,6 +49,8 @@ def board(name: str) -> Target:
     target: Target = schema.read(path, Target)
     if target.preset not in PRESETS:
         raise BadInput(f"{path}: preset = {target.preset!r}; allowed: {', '.join(PRESETS)}")
-    if not (FOLDER / target.constraints).is_file():
-        raise BadInput(f"{path}: constraints = {target.constraints!r}: no such file beside it")
+    if not (CONSTRAINTS / target.constraints).is_file():
+        raise BadInput(
+            f"{path}: constraints = {target.constraints!r}: no such file in {CONSTRAINTS}"
+        )
     return target
