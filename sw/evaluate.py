@@ -67,13 +67,22 @@ def integers(network: IntegerNetwork) -> Arithmetic:
 
 
 def floats(network: IntegerNetwork) -> Arithmetic:
-    """The network before it was rounded: it fires at v >= 1."""
+    """The network before it was rounded: it fires at v >= 1, or above 1."""
     return Arithmetic(
         network.first_map,
-        tuple(_layer(i, np.float32, "float_weight", i.float_bias, 1) for i in network.array),
+        tuple(
+            _layer(i, np.float32, "float_weight", i.float_bias, _float_level(i.layer))
+            for i in network.array
+        ),
         sparse.float_leak(network.neuron),
         sparse.reset(network.neuron),
     )
+
+
+def _float_level(layer: Layer) -> np.float32:
+    """The least float32 potential that fires."""
+    above = layer.neuron is not None and layer.neuron.fires == "above"
+    return np.nextafter(np.float32(1), np.float32(2)) if above else np.float32(1)
 
 
 def accuracies(
@@ -130,9 +139,11 @@ def first_layer(network: IntegerNetwork, images: np.ndarray) -> np.ndarray:
         return np.moveaxis(golden.first_layer_spikes(network, images), 0, -1).astype(np.int8)
     currents = np.stack(list(golden.first_layer_currents(network, images)), axis=-1)
     spikes = np.empty((network.ticks, *currents.shape), np.int8)
+    neuron = network.host.layer.neuron
     sparse.replay(
         currents.ravel(),
         network.neuron.factor,
+        1.0 if neuron is None else neuron.level,
         sparse.reset(network.neuron),
         spikes.reshape(network.ticks, -1),
     )

@@ -39,11 +39,13 @@ class FloatLayer:
 
     layer: Layer
     sources: tuple[FloatSource, ...]  # as layer.sources
+    unit: float = 1.0  # what a folded 1 was before: threshold / gain
 
     def renewed(self, sources: tuple[FloatSource, ...], **changes: object) -> FloatLayer:
         """With other sources, and what `changes` say of the layer."""
         described = tuple(part.source for part in sources)
-        return FloatLayer(replace(self.layer, sources=described, **changes), sources)  # type: ignore[arg-type]
+        layer = replace(self.layer, sources=described, **changes)  # type: ignore[arg-type]
+        return replace(self, layer=layer, sources=sources)
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,8 @@ def fold_norm(network: FloatNetwork) -> FloatNetwork:
         reduce = None if one.layer.reduce is None else Reduce.SUM
         divided = one.layer.reduce is Reduce.MEAN
         sources = tuple(_folded(part, scale, divided=divided) for part in one.sources)
-        layers.append(one.renewed(sources, neuron=neuron, reduce=reduce))
+        folded = one.renewed(sources, neuron=neuron, reduce=reduce)
+        layers.append(replace(folded, unit=one.unit / scale))
     return replace(network, layers=tuple(layers))
 
 

@@ -7,6 +7,7 @@ A shortcut is a second source. The description knows no weights; those stand und
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -84,7 +85,7 @@ class Input:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedNeuron:
-    """The neuron as trained: v = leak v + gain x, fires at v >= threshold, then the reset."""
+    """The neuron as trained: v = leak v + gain x, fires at v >= threshold (or above it), then the reset."""
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
@@ -92,11 +93,18 @@ class TrainedNeuron:
     gain: Positive = 0.75
     threshold: Positive = 1.0
     reset: Annotated[str, Field(pattern="^(zero|subtract)$", description="zero, subtract")] = "zero"
+    fires: Annotated[str, Field(pattern="^(at|above)$", description="at, above")] = "at"
+    """`at` the threshold, v >= threshold, or only `above` it, v > threshold."""
 
     @property
     def hardware(self) -> hardware.Neuron | None:
         """The neuron of hw/neuron.py that does the same on integers; None where there is none."""
         return hardware.trained(self.leak, self.reset)
+
+    @property
+    def level(self) -> float:
+        """The least float64 at which it fires."""
+        return self.threshold if self.fires == "at" else math.nextafter(self.threshold, math.inf)
 
     @property
     def scale(self) -> float:

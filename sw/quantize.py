@@ -17,6 +17,11 @@ The scale is the largest float64 for which
 Each of these can only break, never heal, as a scale grows (rounding, sums and leaks are monotonic),
 so the largest is well defined, and bisection over the float64 numbers finds it exactly: its
 successor in float64 breaks one of the three.
+
+A ticket whose metadata say `scale: grid` keeps numbers that are exact already. Where all weights and the bias of
+a filter, before gain and threshold, are multiples of one power of two, the scale is the largest
+2^m threshold / gain below. They are then integers without rounding, threshold_int is ceil(s), and a neuron that fires
+only above its threshold has floor(s) + 1.
 """
 
 from __future__ import annotations
@@ -99,7 +104,7 @@ def quantizing(ticket: Ticket, config: Config) -> Steps[IntegerNetwork]:
         yield name(one)
         network = one(network)
     yield f"quantize to {config.weight_bits} bits"
-    return quantize_network(network, config)
+    return quantize_network(network, config, grid=ticket.metadata.get("scale") == "grid")
 
 
 def quantize(ticket: Ticket, config: Config) -> IntegerNetwork:
@@ -107,9 +112,12 @@ def quantize(ticket: Ticket, config: Config) -> IntegerNetwork:
     return finish(quantizing(ticket, config))
 
 
-def quantize_network(network: FloatNetwork, config: Config) -> IntegerNetwork:
+def quantize_network(
+    network: FloatNetwork, config: Config, *, grid: bool = False
+) -> IntegerNetwork:
     """The integers of a network without norms and groups, with a gain and a threshold of 1.
 
+    grid: numbers that are multiples of a power of two stay exact.
     Raises ValueError where no scale avoids overflow.
     """
     layers, host = network.layers, None
@@ -119,13 +127,13 @@ def quantize_network(network: FloatNetwork, config: Config) -> IntegerNetwork:
     return IntegerNetwork(
         input=network.input,
         host=host,
-        array=tuple(quantize_layer(layer, config) for layer in layers),
+        array=tuple(quantize_layer(layer, config, grid=grid) for layer in layers),
         ticks=config.ticks,
         neuron=config.neuron,
     )
 
 
-def quantize_layer(one: FloatLayer, config: Config) -> IntegerLayer:
+def quantize_layer(one: FloatLayer, config: Config, *, grid: bool = False) -> IntegerLayer:
     """Integers of a layer, all of whose sources share one scale a filter.
 
     Without neurons it is read out raw every tick: no threshold, no leak, one scale for all its rows.
@@ -139,15 +147,20 @@ def quantize_layer(one: FloatLayer, config: Config) -> IntegerLayer:
         for part in (*learned, *identities)
     ]
     weights, masks = (np.concatenate(arrays, axis=1) for arrays in zip(*rows, strict=True))
+    values = weights[masks]  # in row order, filter after filter
+    ends = np.cumsum(np.count_nonzero(masks, axis=1))
     scale = largest_scale(
-        weights[masks],  # in row order, filter after filter
-        np.cumsum(np.count_nonzero(masks, axis=1)),
+        values,
+        ends,
         bias,
         config,
         classifier=raw,
         positions=one.sources[0].positions,
         name=one.layer.name,
     )
+    exact = np.zeros(filters, bool)
+    if grid:
+        scale, exact = _on_grid(scale, values, ends, bias, one.unit, together=raw)
     return IntegerLayer(
         layer=one.layer,
         sources=tuple(
@@ -157,10 +170,46 @@ def quantize_layer(one: FloatLayer, config: Config) -> IntegerLayer:
             for part in one.sources
         ),
         bias=np.rint(bias * scale).astype(np.int64),
-        threshold=None if raw else np.rint(scale).astype(np.int64),
+        threshold=None if one.layer.neuron is None else _thresholds(scale, one, config, exact),
         scale=scale,
         float_bias=bias,
     )
+
+
+GRID = 1e-6  # how far from an integer a multiple of the grid may be: rounding of float64 alone
+
+
+def _on_grid(
+    scale: np.ndarray,
+    values: np.ndarray,
+    ends: np.ndarray,
+    bias: np.ndarray,
+    unit: float,
+    *,
+    together: bool,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Scales (K,), and where they are exact: the largest 2^m unit below that makes integers of a filter's numbers."""
+    rough = np.exp2(np.floor(np.log2(scale / unit))) * unit
+    products = np.abs(values) * np.repeat(rough, np.diff(ends, prepend=0))
+    off = np.abs(products - np.rint(products)) > GRID
+    biases = np.abs(bias) * rough
+    exact = (_per_filter(off, ends) == 0) & (np.abs(biases - np.rint(biases)) <= GRID)
+    if together:
+        exact = np.full(len(scale), exact.all())
+    return np.where(exact, rough, scale), exact
+
+
+def _thresholds(
+    scale: np.ndarray, one: FloatLayer, config: Config, exact: np.ndarray
+) -> np.ndarray:
+    """int64 (K,): the least integer potential that fires. Where potentials are not `exact`, it is rounded, too."""
+    near = np.rint(scale)
+    whole = np.where(exact & (np.abs(scale - near) > GRID), scale, near)
+    if one.layer.neuron is not None and one.layer.neuron.fires == "above":
+        found = np.floor(whole) + 1
+    else:
+        found = np.ceil(whole)
+    return np.minimum(found, (1 << (config.accumulator_bits - 1)) - 1).astype(np.int64)
 
 
 def _integers(part: FloatSource, scale: np.ndarray) -> np.ndarray:

@@ -108,11 +108,14 @@ def fire(sums, threshold, leak, reset, ticks, pool, spikes):  # noqa: ANN001, AN
 
 
 @compiled
-def replay(current, factor, reset, spikes):  # noqa: ANN001, ANN201
-    """The first layer's neurons in float64: the same `current` (neurons,) every tick, spikes (T, neurons)."""
+def replay(current, factor, level, reset, spikes):  # noqa: ANN001, ANN201
+    """The first layer's neurons in float64: the same `current` (neurons,) every tick, spikes (T, neurons).
+
+    level: the least potential that fires, 1 or what comes after it.
+    """
     v = np.zeros_like(current)
     for t in range(len(spikes)):
         for i in range(len(current)):
             u = factor * v[i] + current[i]
-            spikes[t, i] = u >= 1
-            v[i] = reset(u, 1.0) if u >= 1 else u
+            spikes[t, i] = u >= level
+            v[i] = reset(u, 1.0) if u >= level else u

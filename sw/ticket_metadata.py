@@ -31,6 +31,8 @@ class Metadata(BaseModel):
         Field(description="none, sort, random, magnitude"),
     ] = None
     n_pe: Whole | None = None
+    scale: Annotated[Literal["largest", "grid"] | None, Field(description="largest, grid")] = None
+    """Of a filter's integers: sw/quantize.py."""
     leak: Leak | None = None
     seed: Natural | None = None
     rounds: Natural = 0

@@ -41,7 +41,7 @@ def first_layer_spikes(network: IntegerNetwork, images: np.ndarray) -> np.ndarra
     """The array's input: uint8 images (N, C, H, W) -> spikes, uint8 (N, T, C, H, W).
 
     The first convolution sees the normalized image once, in float64; its neurons replay that current
-    for T ticks: v = factor v + x, fire at v >= 1, reset (the gain is folded into x). One image
+    for T ticks: v = factor v + x, fire at v >= 1 (or above 1), reset (the gain is folded into x). One image
     at a time, so that a batch cannot change the order of a sum. A network that takes spikes gets
     them as they are, uint8 (N, T, C, H, W).
     Raises ValueError unless `images` are uint8 of the first layer's channels.
@@ -54,14 +54,15 @@ def first_layer_spikes(network: IntegerNetwork, images: np.ndarray) -> np.ndarra
             )
         return images
     layer, neuron = network.host.layer, network.neuron
+    level = 1.0 if layer.neuron is None else layer.neuron.level
     spikes = []
     for current in first_layer_currents(network, images):
         v = np.zeros_like(current)
         ticks = np.empty((network.ticks, *current.shape), np.uint8)
         for t in range(network.ticks):
             v = neuron.factor * v + current
-            ticks[t] = v >= 1
-            v = np.where(v >= 1, neuron.reset(v, 1.0), v)
+            ticks[t] = v >= level
+            v = np.where(v >= level, neuron.reset(v, 1.0), v)
         spikes.append(_pool(ticks, layer))
     return np.stack(spikes)
 

@@ -35,7 +35,7 @@ def run_layer(one: FloatLayer, given: list[np.ndarray]) -> np.ndarray:
     fired = np.empty(np.shape(sums), np.uint8)
     for t, x in enumerate(np.asarray(sums)):
         v = layer.neuron.leak * left + layer.neuron.gain * x
-        fired[t] = v >= layer.neuron.threshold
+        fired[t] = v >= layer.neuron.level
         after = v - layer.neuron.threshold if layer.neuron.reset == "subtract" else 0
         left = np.where(fired[t], after, v)
     return max_pool(fired) if layer.pool is Pool.MAX2 else fired

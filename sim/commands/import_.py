@@ -1,0 +1,71 @@
+"""`uticket import`: a NIR file or PyTorch module becomes a ticket, and is compared with what it was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sim.import_options import import_options, opened, print_report
+
+
+@click.command(short_help="Make a ticket of a NIR file or PyTorch module.")
+@import_options
+@click.argument("out", metavar="TICKET", type=click.Path(path_type=Path))
+@click.option(
+    "--images", type=click.Path(path_type=Path),
+    help="An .npz of images and labels: how often integers and floats agree.",
+)  # fmt: skip
+@click.option(
+    "--reference", type=click.Path(path_type=Path),
+    help="An .npz of the framework's own spikes, by node: (N, T, ...).",
+)  # fmt: skip
+@click.option(
+    "--json", "json_path", type=click.Path(path_type=Path), help="Also write the report here."
+)
+@click.option("--accept", is_flag=True, help="Write a ticket that is approximate, too.")
+def command(
+    out: Path,
+    images: Path | None,
+    reference: Path | None,
+    json_path: Path | None,
+    accept: bool,
+    **given: Any,
+) -> None:
+    """Write TICKET, what NETWORK becomes on the array (see `uticket check`).
+
+    With --images both networks run: agreement of spikes by layer, of predictions, and accuracies.
+    """
+    from sim.equivalence import compare, load_images, load_reference, print_agreement
+    from sim.errors import BadInput
+    from sim.files import file_to_write, write_json
+    from sw.ticket import save
+
+    file_to_write(out)
+    file_to_write(json_path)
+    if out.suffix != ".npz":
+        raise BadInput(f"{out}; allowed: a name that ends in .npz")
+    if reference and not images:
+        raise BadInput("--reference without --images; allowed: with the images of its spikes")
+    sample = load_images(images) if images else None
+    network = opened(**given, images=sample.images.shape if sample else None)
+    known = load_reference(reference) if reference else None
+    report = network.report
+    print_report(report)
+    if report.reason:
+        raise BadInput(report.reason)
+    if report.verdict == "approximate" and not accept:
+        what = "; ".join(text for fit in report.layers for text in fit.approximate)
+        raise BadInput(f"approximate ({what}); --accept writes it")
+    ticket = network.ticket()
+    content = report.to_dict()
+    if sample:
+        agreement = compare(network, ticket, sample, known)
+        print_agreement(agreement)
+        content["agreement"] = agreement
+        ticket.metadata["notes"]["agreement"] = agreement
+    save(ticket, out)
+    click.echo(f"wrote {out}")
+    if json_path:
+        write_json(json_path, content)

@@ -1,0 +1,151 @@
+"""How often an imported network's integers do what the user's own network does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from sim.errors import BadInput
+from sim.models import golden
+from sw.datasets import scaled
+from sw.importers import reference
+from sw.importers.door import Imported
+from sw.quantize import quantize, ticket_config
+from sw.ticket import UNREADABLE, Ticket
+
+
+@dataclass(frozen=True)
+class Sample:
+    """images: uint8 (N, C, H, W), or spikes (N, T, C, H, W); labels: int64 (N,) or None."""
+
+    images: np.ndarray
+    labels: np.ndarray | None
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with path.open("rb") as file:
+            archive = np.load(file, allow_pickle=False)
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise ValueError("a single array")
+            return {name: archive[name] for name in archive.files}
+    except FileNotFoundError:
+        raise BadInput(f"{path}: no such file") from None
+    except UNREADABLE as error:
+        raise BadInput(f"{path}: not an .npz file, or a damaged one ({error})") from None
+
+
+def load_images(path: Path) -> Sample:
+    """`images` and, if there are any, `labels` of an .npz. Raises BadInput for another content."""
+    arrays = _arrays(path)
+    if "images" not in arrays:
+        raise BadInput(f"{path}: images is missing; there: {', '.join(arrays) or 'nothing'}")
+    images, labels = arrays["images"], arrays.get("labels")
+    if images.dtype != np.uint8 or images.ndim not in (4, 5) or not len(images):
+        raise BadInput(
+            f"{path}: images are {images.dtype} {images.shape}; allowed: uint8 (N, C, H, W), or "
+            "spikes (N, T, C, H, W)"
+        )
+    if labels is not None and (labels.shape != images.shape[:1] or labels.dtype.kind not in "iu"):
+        raise BadInput(
+            f"{path}: labels are {labels.dtype} {labels.shape}; allowed: integers ({len(images)},)"
+        )
+    return Sample(images, None if labels is None else labels.astype(np.int64))
+
+
+def load_reference(path: Path) -> dict[str, np.ndarray]:
+    """Spikes by node, (N, T, ...)."""
+    return _arrays(path)
+
+
+def compare(
+    network: Imported, ticket: Ticket, sample: Sample, known: dict[str, np.ndarray] | None = None
+) -> dict[str, Any]:
+    """Integers against the graph in float64, or against `known` spikes: shares of what is equal.
+
+    Raises BadInput for images that the network does not take, or spikes of another shape.
+    """
+    config = ticket_config(ticket)
+    integers = quantize(ticket, config)
+    seen, ticks = integers.input, integers.ticks
+    wanted = seen.shape if integers.host is not None else (ticks, *seen.shape)
+    if sample.images.shape[1:] != wanted:
+        raise BadInput(f"images are {sample.images.shape[1:]}; the network takes {wanted}")
+    rows = network.lowered.rows
+    unknown = set(known or ()) - {row.node for row in rows}
+    if unknown:
+        there = ", ".join(row.node for row in rows)
+        raise BadInput(f"--reference: {sorted(unknown)[0]} is no layer's node; allowed: {there}")
+    equal = {row.name: [0, 0] for row in rows if _fires(network, row.name)}
+    predictions: dict[str, list[int]] = {"integer": [], "reference": []}
+    for n, (image, spikes) in enumerate(
+        zip(sample.images, golden.first_layer_spikes(integers, sample.images), strict=True)
+    ):
+        values = _reference(network, image)
+        found = {integers.first_map: spikes} | {
+            name: result.output for name, result in golden.run(integers, spikes).items()
+        }
+        for row in rows:
+            ours, theirs = found[row.name], values[row.node]
+            if known and row.node in known:
+                theirs = known[row.node][n]
+                if theirs.size != ours.size:
+                    text = f"{row.node} has {theirs.shape} an image; the layer {ours.shape}"
+                    raise BadInput(f"--reference: {text}")
+            if row.name in equal:
+                equal[row.name][0] += int((ours.ravel() == theirs.ravel()).sum())
+                equal[row.name][1] += ours.size
+        predictions["integer"].append(golden.predict(found[rows[-1].name]))
+        predictions["reference"].append(_prediction(theirs))
+    return _summary(equal, predictions, sample.labels)
+
+
+def _fires(network: Imported, name: str) -> bool:
+    return any(layer.name == name and layer.neuron for layer in network.lowered.network.layers)
+
+
+def _reference(network: Imported, image: np.ndarray) -> dict[str, np.ndarray]:
+    seen = network.lowered.network.input
+    if seen.mean is not None and seen.std is not None:
+        pixels = scaled(image[None], seen.mean, seen.std)
+        image = np.repeat(pixels, network.options.ticks, axis=0)
+    return reference.run(network.graph, image)
+
+
+def _prediction(result: np.ndarray) -> int:
+    """From (T, K, ...): the most, the lowest index on ties."""
+    return int(result.reshape(*result.shape[:2], -1).sum(axis=(0, 2)).argmax())
+
+
+def _summary(
+    equal: dict[str, list[int]], predictions: dict[str, list[int]], labels: np.ndarray | None
+) -> dict[str, Any]:
+    ours, theirs = (np.array(predictions[who]) for who in ("integer", "reference"))
+    total = np.sum(list(equal.values()), axis=0)
+    result: dict[str, Any] = {
+        "images": len(ours),
+        "layers": {name: same / count for name, (same, count) in equal.items()},
+        "spikes_equal": float(total[0] / total[1]),
+        "predictions_equal": float((ours == theirs).mean()),
+    }
+    if labels is not None:
+        result["accuracy"] = float((ours == labels).mean())
+        result["accuracy_reference"] = float((theirs == labels).mean())
+    return result
+
+
+def print_agreement(agreement: dict[str, Any]) -> None:
+    """A line a layer."""
+    click.echo(f"\nintegers against floats, {agreement['images']} images:")
+    for name, share in agreement["layers"].items():
+        click.echo(f"    {name:20}{share:.4%} of its spikes are equal")
+    click.echo(f"    {'all':20}{agreement['spikes_equal']:.4%}")
+    click.echo(f"    {'predictions':20}{agreement['predictions_equal']:.2%} are equal")
+    if "accuracy" in agreement:
+        click.echo(
+            f"    accuracy {agreement['accuracy']:.2%}, as floats {agreement['accuracy_reference']:.2%}"
+        )

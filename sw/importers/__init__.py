@@ -1,0 +1,1 @@
+"""Networks of other people: NIR files and PyTorch modules become tickets; docs/import.md."""

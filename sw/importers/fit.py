@@ -1,0 +1,190 @@
+"""Which machine runs which layer of an imported network, and why not; what `uticket check` prints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from hw.config import MACHINES, Config
+from hw.neuron import trained
+from sw.importers.graph import Choice, Options, Refused
+from sw.importers.lower import Lowered
+from sw.importers.neurons import nearest_leaks
+from sw.integers import HostLayer, IntegerLayer, IntegerNetwork, IntegerSource
+from sw.layers import Layer, Network, Shape, Source
+from sw.order import Ordered
+from sw.placement import DoesNotFit, check_layer, place
+
+TICKS = 4  # the most that a configuration has
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A layer: what it is on each machine, or why it is not."""
+
+    name: str
+    nodes: tuple[str, ...]
+    becomes: str
+    why_not: dict[str, str | None]  # by machine; None: it runs
+    choices: tuple[Choice, ...]
+    approximate: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """As in the JSON of `uticket check`."""
+        choices = [vars(choice) for choice in self.choices]
+        return {
+            "name": self.name,
+            "from": list(self.nodes),
+            "becomes": self.becomes,
+            **self.why_not,
+            "choices": choices,
+            "approximate": list(self.approximate),
+        }
+
+
+@dataclass(frozen=True)
+class Report:
+    """Of a whole network."""
+
+    layers: tuple[Fit, ...]
+    choices: tuple[Choice, ...] = ()  # of the network as a whole
+
+    @property
+    def verdict(self) -> str:
+        """exact, approximate or refused: a network runs where one machine runs all of its layers."""
+        if all(any(fit.why_not[machine] for fit in self.layers) for machine in MACHINES):
+            return "refused"
+        return "approximate" if any(fit.approximate for fit in self.layers) else "exact"
+
+    @property
+    def reason(self) -> str | None:
+        """Why it is refused, one line."""
+        if self.verdict != "refused":
+            return None
+        return next(why for fit in self.layers for why in fit.why_not.values() if why)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON of `uticket check`."""
+        return {
+            "verdict": self.verdict,
+            "layers": [fit.to_dict() for fit in self.layers],
+            "choices": [vars(choice) for choice in self.choices],
+        }
+
+
+def refusal(error: Refused) -> Report:
+    """Of a network that did not become layers: the node at which it failed."""
+    why: dict[str, str | None] = dict.fromkeys(MACHINES, str(error))
+    node = error.node or "network"
+    return Report((Fit(node, (node,), "nothing", why, ()),))
+
+
+def fit(lowered: Lowered, options: Options, choices: tuple[Choice, ...]) -> Report:
+    """What the machines of today's hardware say of each layer, at the presets' sizes."""
+    network = lowered.network
+    shapes = network.shapes()
+    found: dict[str, dict[str, str | None]] = {}
+    for machine in MACHINES:
+        for layer in network.layers:
+            why = _neuron(layer, network) or _ticks(options.ticks)
+            if why is None and layer is not network.host:
+                why = _shape(layer, shapes, Config(machine=machine))
+            found.setdefault(layer.name, {})[machine] = why
+        if not any(found[layer.name][machine] for layer in network.layers):
+            where, why = _place(network, options.ticks, machine)
+            if why:
+                found[where][machine] = why
+    fits = []
+    for layer, row in zip(network.layers, lowered.rows, strict=True):
+        what = becomes(layer, shapes, host=layer is network.host)
+        fits.append(
+            Fit(layer.name, row.nodes, what, found[layer.name], row.choices, row.approximate)
+        )
+    return Report(tuple(fits), choices)
+
+
+def _ticks(ticks: int) -> str | None:
+    if ticks <= TICKS:
+        return None
+    return f"{ticks} ticks wanted; the array has up to {TICKS}; nearest: --ticks {TICKS}"
+
+
+def _neuron(layer: Layer, network: Network) -> str | None:
+    neuron = layer.neuron
+    if neuron is None:
+        return None
+    if trained(neuron.leak) is None:
+        near = " or ".join(f"{leak:g}" for leak in nearest_leaks(neuron.leak))
+        return (
+            f"layer {layer.name}: leak {neuron.leak:.9g} wanted; the array has 1, 2^-k and 1 - 2^-k; "
+            f"nearest: {near} (--round-leak)"
+        )
+    if trained(neuron.leak, neuron.reset) is None:
+        return (
+            f"layer {layer.name}: reset = {neuron.reset} wanted; the array has zero; nearest: train "
+            "with a reset to zero"
+        )
+    first = next(one for one in network.layers if one.neuron)
+    if first.neuron and first.neuron.leak != neuron.leak:
+        return (
+            f"layer {layer.name}: leak {neuron.leak:g}, and layer {first.name} has {first.neuron.leak:g}; "
+            "the array has one leak for all layers"
+        )
+    return None
+
+
+def _shape(layer: Layer, shapes: dict[str, Shape], config: Config) -> str | None:
+    try:
+        check_layer(replace(layer, sources=tuple(map(_plain, layer.sources))), shapes, config)
+    except DoesNotFit as error:
+        return str(error)
+    return None
+
+
+def _place(network: Network, ticks: int, machine: str) -> tuple[str, str | None]:
+    """Whether all maps find their place: else the layer that does not, and why."""
+    config, none = Config(machine=machine, ticks=ticks), np.zeros(0)
+    array = []
+    for layer in network.array:
+        described = tuple(map(_plain, layer.sources))
+        parts = tuple(IntegerSource(source, none, none, none, 0) for source in described)
+        threshold = None if layer.neuron is None else none
+        plain = replace(layer, sources=described)
+        array.append(IntegerLayer(plain, parts, none, threshold, none, none))
+    host = None if network.host is None else HostLayer(network.host, none, none)
+    outline = IntegerNetwork(network.input, host, tuple(array), ticks, config.neuron)
+    try:
+        place(Ordered(outline, {}, outline.array), config)
+    except DoesNotFit as error:
+        text = str(error)
+        names = [layer.name for layer in network.array if text.startswith(f"layer {layer.name}:")]
+        return (names or [network.array[0].name])[0], text
+    return "", None
+
+
+def _plain(source: Source) -> Source:
+    """Without groups: the quantizer spreads them over all channels."""
+    return replace(source, groups=1)
+
+
+def becomes(layer: Layer, shapes: dict[str, Shape], *, host: bool) -> str:
+    """A layer in words."""
+    parts = []
+    for source in layer.sources:
+        if source.identity:
+            parts.append(f"spikes of {source.map}")
+            continue
+        kind = "linear"
+        if source.kernel is not None:
+            kind = f"{source.kernel[0]}x{source.kernel[1]} convolution"
+            kind += f", stride {source.stride}" if source.stride > 1 else ""
+            kind += f", {source.groups} groups" if source.groups > 1 else ""
+        parts.append(f"{kind} of {source.map}")
+    text = " + ".join(parts) + f", {layer.filters} filters"
+    text += ", mean over the map" if layer.reduce else ""
+    text += f" -> {shapes[layer.name]}"
+    text += " spikes" if layer.neuron else " sums"
+    text += ", 2x2 maximum" if layer.pool else ""
+    return text + (", in software" if host else "")

@@ -1,0 +1,72 @@
+"""A framework's neuron -> v = leak v + gain x, exactly, or with a leak that is rounded and said."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hw.neuron import NEURONS, SHIFTS
+from sw.importers.graph import FILE, GIVEN, RESETS, Choice, Options, Spiking, refuse
+
+FLOAT32 = 4e-7  # relative: what float32 makes of a leak that was meant
+LEAKS = sorted({kind(shift).factor for kind in NEURONS.values() for shift in SHIFTS})
+
+
+def nearest_leaks(leak: float) -> list[float]:
+    """The hardware's leaks around one that it does not have, the nearest first."""
+    return sorted(sorted(LEAKS, key=lambda there: abs(there - leak))[:2])
+
+
+def known_leak(leak: float) -> float:
+    """The hardware's leak that `leak` is but for the rounding of float32; else `leak` itself."""
+    near = min(LEAKS, key=lambda there: abs(there - leak))
+    return near if abs(near - leak) <= FLOAT32 else leak
+
+
+def spiking(
+    node: str,
+    options: Options,
+    *,
+    leak: float,
+    gain: np.ndarray | float,
+    threshold: np.ndarray | float,
+    above: bool,
+    reset: str,
+    offset: np.ndarray | float = 0.0,
+) -> Spiking:
+    """A neuron whose numbers are checked. Raises Refused, naming the node and the value.
+
+    Its leak is one of the hardware's where `options.round_leak` says so, or where float32 alone is between.
+    """
+    gain, threshold, offset = (np.asarray(a, np.float64) for a in (gain, threshold, offset))
+    for what, values in (("gain", gain), ("threshold", threshold)):
+        if not (np.isfinite(values).all() and (values > 0).all()):
+            refuse(node, f"{what} = {values.min():g}; allowed: above 0")
+    if not 0 <= leak <= 1:
+        refuse(node, f"leak = {leak:g}; allowed: 0 to 1 (is dt above tau?)")
+    if leak == 0:
+        refuse(node, "leak = 0, a neuron that keeps nothing; nearest: 0.00390625")
+    approximate, found = None, known_leak(leak)
+    if found not in LEAKS and options.round_leak:
+        found = min(LEAKS, key=lambda there: abs(there - leak))
+        approximate = f"leak {leak:.6g} rounded to {found:g}, {found / leak - 1:+.2%}"
+    return Spiking(found, gain, threshold, reset, above, offset, approximate)
+
+
+def reset_choice(node: str, options: Options, said: str | None, why: str) -> Choice:
+    """How a neuron resets: what the file says, or --reset. Raises Refused where neither says it.
+
+    said: "zero", "subtract", or None where the file cannot tell; why: then, in words.
+    """
+    if said is not None:
+        if options.reset not in (None, said):
+            refuse(node, f"reset = {said} in the file, {options.reset} given by --reset")
+        return Choice("reset", said, FILE)
+    if options.reset is None:
+        refuse(node, f"{why}; give --reset {' or --reset '.join(RESETS)}")
+    return Choice("reset", options.reset, GIVEN)
+
+
+def shown(values: np.ndarray | float) -> str:
+    """A number, or the range of an array."""
+    low, high = float(np.min(values)), float(np.max(values))
+    return f"{low:.9g}" if low == high else f"{low:.6g} to {high:.6g}"

@@ -1,0 +1,91 @@
+"""Kernels rewritten into others with the same sums: over pooled maps, of other sides and paddings. All exact."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from sw.layers import Shape
+
+ARRAY_KERNEL = 3  # the largest of the array; smaller ones are filled up with zeros
+
+
+@dataclass(frozen=True)
+class View:
+    """A map seen through a pool of means or sums: windows of `kernel`, each a sum times `factor`."""
+
+    kernel: tuple[int, int] = (1, 1)
+    factor: float = 1.0
+
+    def output(self, shape: Shape) -> Shape:
+        """The pooled map's."""
+        down, across = self.kernel
+        return Shape(shape.channels, shape.height // down, shape.width // across)
+
+
+@dataclass(frozen=True)
+class Taps:
+    """How each filter sees a map: weight (K, C / groups, kh, kw) float64; pairs are (down, across)."""
+
+    weight: np.ndarray
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[int, int] = (0, 0)
+    groups: int = 1
+
+    @property
+    def kernel(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.weight.shape[2], self.weight.shape[3]
+
+    def output(self, shape: Shape) -> tuple[int, int]:
+        """Height and width of the map of sums."""
+        sides = zip(
+            (shape.height, shape.width), self.kernel, self.padding, self.stride, strict=True
+        )
+        down, across = ((side + 2 * pad - k) // stride + 1 for side, k, pad, stride in sides)
+        return down, across
+
+
+def dilated(weight: np.ndarray, dilation: tuple[int, int]) -> np.ndarray:
+    """A kernel with zeros between its taps."""
+    if dilation == (1, 1):
+        return weight
+    down, across = dilation
+    height, width = weight.shape[2:]
+    wide = np.zeros(
+        (*weight.shape[:2], (height - 1) * down + 1, (width - 1) * across + 1), weight.dtype
+    )
+    wide[:, :, ::down, ::across] = weight
+    return wide
+
+
+def through(taps: Taps, view: View) -> Taps:
+    """What reads a pooled map reads the map itself: each tap becomes a window."""
+    down, across = view.kernel
+    weight = np.repeat(np.repeat(taps.weight, down, axis=2), across, axis=3) * view.factor
+    stride, padding = taps.stride, taps.padding
+    return Taps(
+        weight,
+        (stride[0] * down, stride[1] * across),
+        (padding[0] * down, padding[1] * across),
+        taps.groups,
+    )
+
+
+def square(taps: Taps, shape: Shape) -> Taps:
+    """With one padding on all sides, and small kernels as 3x3, by taps of zero; else as it was."""
+    if taps.kernel == (1, 1) and taps.padding == (0, 0):
+        return taps
+    wanted = taps.output(shape)
+    side = max(ARRAY_KERNEL, *taps.kernel)
+    for pad in range(max(taps.padding), max(taps.padding) + 2):
+        before = [pad - own for own in taps.padding]
+        after = [side - k - lead for k, lead in zip(taps.kernel, before, strict=True)]
+        if min(before) < 0 or min(after) < 0:
+            continue
+        edges = ((0, 0), (0, 0), (before[0], after[0]), (before[1], after[1]))
+        grown = replace(taps, weight=np.pad(taps.weight, edges), padding=(pad, pad))
+        if grown.output(shape) == wanted:
+            return grown
+    return taps

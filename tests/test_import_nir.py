@@ -1,0 +1,358 @@
+"""NIR files: networks that run exactly, approximately, or not, each with the line it gets."""
+
+import json
+import re
+
+import nir
+import numpy as np
+import pytest
+
+from sim.cli import main
+from sim.equivalence import Sample, compare
+from sw import ticket as tickets
+from sw.importers import door
+from sw.importers.graph import Options, Refused
+from sw.importers.nir import from_graph
+from tests.nir_networks import chain, conv, dyadic, flatten, integrate, lif, pool, save
+
+
+def options(shape, **changes):
+    return Options(
+        **{"shape": shape, "ticks": 4, "dt": 1.0, "reset": "zero", "spikes": True} | changes
+    )
+
+
+def opened(graph, given):
+    return door.imported(from_graph(graph, given), given, door.Scaling())
+
+
+def images(shape, ticks, count=4):
+    rng = np.random.default_rng(3)
+    size = (count, *shape) if ticks is None else (count, ticks, *shape)
+    top, share = (256, 1.0) if ticks is None else (2, 0.4)
+    drawn = rng.integers(0, top, size) * (rng.random(size) < share if ticks else 1)
+    return np.asarray(drawn, np.uint8)
+
+
+def agreement(graph, given):
+    network = opened(graph, given)
+    ticks = given.ticks if given.spikes else None
+    sample = Sample(images(given.shape, ticks), None)
+    return network, compare(network, network.ticket(), sample)
+
+
+def exact_lif():
+    """Tau = 4/3 dt, r = 1: leak 1/4 and gain 3/4, the array's own; sums meet the threshold exactly."""
+    rng = np.random.default_rng(1)
+    return chain(
+        (3, 8, 8),
+        conv(dyadic(rng, 6, 3, 3, 3), bias=dyadic(rng, 6)),
+        lif(6, 8, 8, threshold=0.75),
+        conv(dyadic(rng, 6, 1, 3, 3), groups=6, stride=2),
+        lif(6, 4, 4),
+        conv(dyadic(rng, 8, 6, 1, 1), padding=0),
+        lif(8, 4, 4, threshold=0.5),
+    )  # fmt: skip
+
+
+def integrate_and_fire():
+    rng = np.random.default_rng(2)
+    return chain(
+        (2, 9, 9),
+        conv(dyadic(rng, 5, 2, 3, 3)),
+        integrate(5, 9, 9),
+        conv(dyadic(rng, 8, 5, 3, 3), stride=2),
+        integrate(8, 5, 5, threshold=2.0),
+        conv(dyadic(rng, 4, 8, 3, 3), padding=0),
+        integrate(4, 3, 3, threshold=0.3),
+        flatten(),
+        nir.Affine(dyadic(rng, 5, 36), dyadic(rng, 5)),
+        integrate(5),
+    )  # fmt: skip
+
+
+def pooled():
+    """Sums of spikes before neurons, means before a 1x1 convolution, a linear layer on 2x2."""
+    rng = np.random.default_rng(5)
+    return chain(
+        (2, 8, 8),
+        conv(dyadic(rng, 4, 2, 3, 3)),
+        integrate(4, 8, 8),
+        pool(nir.SumPool2d),
+        integrate(4, 4, 4),
+        pool(nir.AvgPool2d),
+        conv(dyadic(rng, 6, 4, 1, 1), padding=0),
+        integrate(6, 2, 2, threshold=0.25),
+        flatten(),
+        nir.Linear(dyadic(rng, 3, 24)),
+        integrate(3),
+    )  # fmt: skip
+
+
+def leaky_mlp():
+    rng = np.random.default_rng(7)
+    return chain(
+        (20,),
+        nir.Linear(dyadic(rng, 30, 20, step=1 / 16)),
+        lif(30, tau=2.0, r=2.0, v_leak=0.25),
+        nir.Affine(dyadic(rng, 10, 30, step=1 / 16), dyadic(rng, 10)),
+        lif(10, tau=2.0, r=2.0),
+        nir.Linear(dyadic(rng, 4, 10)),
+    )  # fmt: skip
+
+
+EXACT = {
+    "lif, tau 4/3, depthwise, bias": (exact_lif, (3, 8, 8)),
+    "if, odd sides, linear on 3x3": (integrate_and_fire, (2, 9, 9)),
+    "sum and mean pools": (pooled, (2, 8, 8)),
+    "lif, tau 2, v_leak, sums at the end": (leaky_mlp, (20, 1, 1)),
+}
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_spikes_are_those_of_the_files_equations(name):
+    make, shape = EXACT[name]
+    network, found = agreement(make(), options(shape))
+    assert network.report.verdict == "exact"
+    assert (found["spikes_equal"], found["predictions_equal"]) == (1, 1), found
+    assert any(0.02 < layer.mean() < 0.98 for layer in fired(network))
+
+
+def fired(network):
+    """The reference's spikes of each layer, so that a silent network proves nothing."""
+    from sw.importers import reference
+
+    x = images(network.options.shape, network.options.ticks)[0]
+    values = reference.run(network.graph, x)
+    return [values[row.node] for row in network.lowered.rows]
+
+
+def test_weights_of_any_kind_agree_almost_always():
+    rng = np.random.default_rng(9)
+    graph = chain(
+        (1, 8, 8),
+        conv(rng.normal(0.05, 0.4, (8, 1, 3, 3)).astype(np.float32)),
+        lif(8, 8, 8, tau=4 / 3),
+        conv(rng.normal(0.02, 0.2, (8, 8, 3, 3)).astype(np.float32)),
+        lif(8, 8, 8, tau=4 / 3),
+    )
+    network, found = agreement(graph, options((1, 8, 8), spikes=False))
+    assert network.lowered.network.host is not None
+    assert found["spikes_equal"] >= 0.999
+
+
+@pytest.mark.parametrize("spikes", [True, False])
+def test_above_the_threshold_is_not_at_it(spikes):
+    """Two weights of one half: their sum is the threshold, which NIR does not count as above."""
+    half = np.full((1, 2), 0.5, np.float32)
+    graph = chain((2,), nir.Linear(half), integrate(1), nir.Linear(half[:, :1] * 2), integrate(1))
+    given = options((2, 1, 1), spikes=spikes, ticks=2)
+    network = opened(graph, given)
+    image = np.full((1, 2, 2, 1, 1) if spikes else (1, 2, 1, 1), 1 if spikes else 255, np.uint8)
+    found = compare(network, network.ticket(), Sample(image, None))
+    assert found["spikes_equal"] == 1
+    from sim.models import golden
+    from sw.quantize import quantize, ticket_config
+
+    ticket = network.ticket()
+    integers = quantize(ticket, ticket_config(ticket))
+    result = golden.first_layer_spikes(integers, image)[0]
+    if spikes:
+        result = golden.run(integers, result)["linear0"].output
+    assert result.ravel().tolist() == [0, 1]  # 1 is not above 1; 2 is
+
+
+def test_edges_that_meet_are_a_sum():
+    rng = np.random.default_rng(4)
+    nodes = {
+        "input": nir.Input(np.array([2, 4, 4])),
+        "a": conv(dyadic(rng, 4, 2, 3, 3)),
+        "fa": integrate(4, 4, 4),
+        "b": conv(dyadic(rng, 4, 4, 3, 3)),
+        "short": conv(dyadic(rng, 4, 4, 1, 1), padding=0),
+        "fb": integrate(4, 4, 4),
+        "output": nir.Output(None),
+    }
+    edges = [
+        ("input", "a"),
+        ("a", "fa"),
+        ("fa", "b"),
+        ("fa", "short"),
+        ("b", "fb"),
+        ("short", "fb"),
+    ]
+    graph = nir.NIRGraph(nodes, [*edges, ("fb", "output")], type_check=False)
+    network, found = agreement(graph, options((2, 4, 4)))
+    assert len(network.lowered.network.layers[1].sources) == 2
+    assert found["spikes_equal"] == 1
+
+
+W = np.full((4, 2, 3, 3), 0.25, np.float32)
+LINEAR = nir.Linear(np.full((3, 64), 0.25, np.float32))
+
+
+def loop():
+    graph = chain((2, 4, 4), conv(W), integrate(4, 4, 4))
+    graph.nodes["back"] = conv(np.full((4, 4, 3, 3), 0.25, np.float32))
+    graph.edges += [("if1", "back"), ("back", "if1")]
+    return graph
+
+
+def per_position():
+    node = integrate(4, 4, 4)
+    node.v_threshold[0, 0, 0] = 2
+    return chain((2, 4, 4), conv(W), node)
+
+
+def infinite():
+    return chain((2, 4, 4), conv(np.where(np.arange(3) == 1, np.inf, W)), integrate(4, 4, 4))
+
+
+def cuba():
+    a = np.ones(4)
+    return chain((2, 4, 4), conv(W), nir.CubaLIF(a, a, a, a, a))
+
+
+REFUSED = {
+    "loop": (loop, {}, r"node if1.sum: is in or after a loop"),
+    "unknown node": (cuba, {}, r"node cubalif1: CubaLIF; allowed: Affine, "),
+    "no dt": (lambda: chain((2, 4, 4), conv(W), lif(4, 4, 4)), {"dt": None}, r"node lif1: .*give --dt"),
+    "no reset": (
+        lambda: chain((2, 4, 4), conv(W), lif(4, 4, 4)), {"reset": None},
+        r"node lif1: v_reset = 0 .*give --reset zero or --reset subtract",
+    ),
+    "subtract": (
+        lambda: chain((2, 4, 4), conv(W), lif(4, 4, 4)), {"reset": "subtract"},
+        r"layer conv2d0: reset = subtract wanted; the array has zero",
+    ),
+    "leak": (
+        lambda: chain((2, 4, 4), conv(W), lif(4, 4, 4, tau=10.0)), {},
+        r"layer conv2d0: leak 0.9 wanted; .* nearest: 0.875 or 0.9375",
+    ),
+    "dt above tau": (
+        lambda: chain((2, 4, 4), conv(W), lif(4, 4, 4, tau=0.5)), {}, r"node lif1: leak = -1; allowed: 0 to 1",
+    ),
+    "v_reset": (
+        lambda: chain((2, 4, 4), conv(W), lif(4, 4, 4, v_reset=0.5)), {}, r"node lif1: v_reset = 0.5; allowed: 0",
+    ),
+    "ticks": (
+        lambda: chain((2, 4, 4), conv(W), integrate(4, 4, 4)), {"ticks": 8},
+        r"8 ticks wanted; the array has up to 4; nearest: --ticks 4",
+    ),
+    "5x5": (
+        lambda: chain((2, 8, 8), conv(np.ones((4, 2, 5, 5), np.float32), padding=2), integrate(4, 8, 8)),
+        {"shape": (2, 8, 8)}, r"layer conv2d0: a kernel of 5; the array has 1 and 3",
+    ),
+    "rectangle": (
+        lambda: chain((2, 4, 6), conv(W), integrate(4, 4, 6)), {"shape": (2, 4, 6)},
+        r"layer conv2d0: a map of 4x6; the array has squares",
+    ),
+    "linear on a map": (
+        lambda: chain((2, 4, 4), conv(W), integrate(4, 4, 4), flatten(), LINEAR, integrate(3)), {},
+        r"layer linear3: a linear layer on a map of side 4; the array needs side 1",
+    ),
+    "mean before 3x3": (
+        lambda: chain(
+            (2, 4, 4), conv(W), integrate(4, 4, 4), pool(nir.AvgPool2d),
+            conv(np.ones((4, 4, 3, 3), np.float32)), integrate(4, 2, 2),
+        ), {}, r"layer conv2d3: a kernel of 6; the array has 1 and 3",
+    ),
+    "two leaks": (
+        lambda: chain(
+            (2, 4, 4), conv(W), lif(4, 4, 4, tau=2.0), conv(np.ones((4, 4, 3, 3), np.float32)), integrate(4, 4, 4)
+        ), {}, r"layer conv2d2: leak 1, and layer conv2d0 has 0.5; the array has one leak",
+    ),
+    "threshold a position": (per_position, {}, r"node if1: threshold differs inside a channel"),
+    "not finite": (infinite, {}, r"node conv2d0: weight\[0, 0, 0, 1\] = inf; allowed: finite"),
+    "shapes": (
+        lambda: chain((3, 4, 4), conv(W), integrate(4, 4, 4)), {"shape": (3, 4, 4)},
+        r"node conv2d0: weight for 2 channels .* has 3x4x4",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused_by_name(name):
+    make, changes, line = REFUSED[name]
+    given = options(**{"shape": (2, 4, 4)} | changes)
+    with pytest.raises(Refused, match=f"^{line}"):
+        opened(make(), given).ticket()
+
+
+def run(*arguments):
+    with pytest.raises(SystemExit) as stop:
+        main([str(argument) for argument in arguments])
+    return stop.value.code or 0
+
+
+def test_check_and_import_write_what_they_print(tmp_path, capsys):
+    file = save(tmp_path / "net.nir", exact_lif())
+    given = ("--input", "3,8,8", "--ticks", "4", "--dt", "1", "--reset", "zero")
+    np.savez(tmp_path / "x.npz", images=images((3, 8, 8), 4), labels=np.arange(4))
+    assert run("check", file, *given, "--encoding", "spikes", "--json", tmp_path / "r.json") == 0
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert report["verdict"] == "exact"
+    first = report["layers"][0]
+    assert (first["name"], first["sweep"], first["event"]) == ("conv2d0", None, None)
+    assert first["from"] == ["conv2d0 (Conv2d)", "lif1 (LIF)"]
+    sources = {choice["what"]: choice["source"] for choice in first["choices"]}
+    found = [sources[what] for what in ("reset", "integration", "threshold")]
+    assert found == ["given", "assumed", "from the file"]
+    out = tmp_path / "net.npz"
+    assert run("import", file, out, *given, "--images", tmp_path / "x.npz") == 0
+    assert "100.0000% of its spikes are equal" in capsys.readouterr().out
+    ticket = tickets.load(out)
+    assert ticket.metadata["notes"]["agreement"]["spikes_equal"] == 1
+    assert ticket.network.layers[0].neuron.fires == "above"
+
+
+def test_a_rounded_leak_needs_to_be_accepted(tmp_path, capsys):
+    file = save(tmp_path / "net.nir", chain((2, 4, 4), conv(W), lif(4, 4, 4, tau=10.0)))
+    given = (
+        "--input",
+        "2,4,4",
+        "--ticks",
+        "4",
+        "--dt",
+        "1",
+        "--reset",
+        "zero",
+        "--encoding",
+        "spikes",
+    )
+    out = tmp_path / "t.npz"
+    assert run("check", file, *given, "--round-leak") == 1
+    assert run("import", file, out, *given, "--round-leak") == 2
+    assert re.search(r"leak 0.9 rounded to 0.875, -2.78%", capsys.readouterr().err)
+    assert not out.exists()
+    assert run("import", file, out, *given, "--round-leak", "--accept") == 0
+    assert tickets.load(out).network.layers[0].neuron.leak == 0.875
+
+
+BAD = {
+    "no file": (("none.nir",), r"none.nir: no such file"),
+    "not nir": (("text.nir",), r"text.nir: not a NIR file, or a damaged one"),
+    "ticks 0": (("net.nir", "--ticks", "0"), r"--ticks.*0"),
+    "input": (("net.nir", "--input", "2,x"), r"--input.*'2,x'"),
+    "images of another shape": (("net.nir", "--images", "other.npz"), r"images are \(4, 3, 3, 3\); the network"),
+    "images of another type": (("net.nir", "--images", "floats.npz"), r"floats.npz: images are float64"),
+    "std": (("net.nir", "--std", "0"), r"--std 0.*allowed: 2 numbers above 0"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_is_one_line_and_leaves_no_file(name, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save(tmp_path / "net.nir", chain((2, 4, 4), conv(W), integrate(4, 4, 4)))
+    (tmp_path / "text.nir").write_text("not HDF5")
+    np.savez("other.npz", images=images((3, 3, 3), 4))
+    np.savez("floats.npz", images=np.zeros((4, 4, 2, 4, 4)))
+    (network, *more), line = BAD[name]
+    arguments = ["--input", "2,4,4", "--ticks", "4", "--dt", "1", "--reset", "zero", *more]
+    before = sorted(tmp_path.iterdir())
+    assert run("import", network, "out.npz", *arguments) == 2
+    error = capsys.readouterr().err
+    assert re.search(line, error), error
+    assert "Traceback" not in error
+    assert error.strip().count("\n") == 0
+    assert sorted(tmp_path.iterdir()) == before
