@@ -119,7 +119,7 @@ class StudyTrainer(Trainer):
         if self.variant.zero and self.variant.policy == "magnitude":
             with torch.no_grad():
                 for name, w in self.network.prunable.items():
-                    w[self.masks[name] & ~torch.from_numpy(self.unbalanced[name])] = 0
+                    w[self.kept.masks[name] & ~torch.from_numpy(self.unbalanced[name])] = 0
 
     def _balanced(self, masks: prune.Masks, values: prune.Masks) -> prune.Masks:
         self.unbalanced, variant = masks, self.variant
@@ -154,8 +154,8 @@ class StudyTrainer(Trainer):
     def _group(self, keep: float) -> None:
         """Sort the channels of every hidden layer by the nnz they are about to have."""
         masks = prune.global_magnitude(
-            {n: w.numpy() for n, w in self.last_alive.items()},
-            {n: m.numpy() for n, m in self.masks.items()},
+            {n: w.numpy() for n, w in self.kept.last_alive.items()},
+            {n: m.numpy() for n, m in self.kept.masks.items()},
             keep=keep,
             floor=self.schedule.floor,
         )
@@ -163,7 +163,7 @@ class StudyTrainer(Trainer):
         for layer, after in zip(self.layers[1:-1], self.layers[2:], strict=True):
             order = balance.sort_order(balance.filter_nnz(masks[layer.name]))
             order = torch.from_numpy(order)
-            for tensors in (self.masks, self.last_alive):
+            for tensors in (self.kept.masks, self.kept.last_alive):
                 tensors[layer.name] = tensors[layer.name][order]
                 tensors[after.name] = tensors[after.name][:, order]
             for name in state:
@@ -248,7 +248,7 @@ def train(phase: str, seed: int, name: str, dataset: Dataset, *, test: bool) -> 
     """One run, recorded. test: whether the test set is looked at."""
     trainer = trainer_of(seed, name, dataset, SCHEDULES[SCHEDULE])
     trainer.run(name)
-    masks = {n: m.numpy() for n, m in trainer.masks.items()}
+    masks = {n: m.numpy() for n, m in trainer.kept.masks.items()}
     row = {
         "phase": phase, "seed": seed, "variant": name, "weight_bits": 16, **ticket.counts(masks),
         "moved": trainer.moved, **workload(masks),

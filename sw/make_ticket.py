@@ -17,14 +17,13 @@ import torch
 
 from hw.config import Config
 from sw import checkpoint as training
-from sw import datasets, evaluate, networks, schedules, ticket
+from sw import datasets, evaluate, history, networks, schedules, ticket
 from sw.datasets import Dataset
 from sw.layers import Input, Layer, Network, Source
-from sw.model import SpikingNetwork, input_sparsity
+from sw.model import SpikingNetwork
 from sw.norm_fire import TRAINED
 from sw.quantize import quantize
-from sw.ticket import NOT_MEASURED, Norm, Parameters, Ticket
-from sw.train import SPARSITY_IMAGES, VALIDATION_IMAGES
+from sw.ticket import Norm, Parameters, Ticket
 
 NORM_EPS = torch.nn.BatchNorm2d(1).eps  # which model.py leaves at its default
 
@@ -66,14 +65,8 @@ def make_ticket(
         _parameters(layer, source, state["network"], state["masks"])
         for layer, source in described.sources()
     )
-    history = state["progress"]["history"]
-    if "input_sparsity" not in history[-1]:  # a round trained before this was recorded
-        validation = dataset.train_images[-VALIDATION_IMAGES:][:SPARSITY_IMAGES]
-        history[-1]["input_sparsity"] = input_sparsity(
-            model, _normalized(validation, dataset), history[-1]["ticks"]
-        )
-    arrays = list(state["masks"])
-    seen = sum(row["images"] for row in history)
+    rows = state["progress"]["history"]
+    seen = sum(row["images"] for row in rows)
     test_images, labels = dataset.test_images[:images], dataset.test_labels[:images]
     result = Ticket(
         metadata={
@@ -87,8 +80,8 @@ def make_ticket(
             "leak": TRAINED.factor,
             "weight_bits": config.weight_bits,
             "seed": seed,
-            "rounds": len(history),
-            "epochs": seen / (len(dataset.train_images) - VALIDATION_IMAGES),
+            "rounds": len(rows),
+            "epochs": seen / (len(dataset.train_images) - history.VALIDATION_IMAGES),
             "images_seen": seen,
             "rewound": schedules.named(schedule).rewind_images is not None,
             "test_images": len(test_images),
@@ -100,18 +93,17 @@ def make_ticket(
             },
             "history": [
                 {k: v for k, v in row.items() if k not in ("filter_nnz", "input_sparsity")}
-                for row in history
+                for row in rows
             ],
         },
         network=described,
         parameters=parameters,
         history_nnz={
-            name: np.array([row["filter_nnz"][name] for row in history], np.int32)
-            for name in arrays
+            name: np.array([row["filter_nnz"][name] for row in rows], np.int32) for name in arrays
         },
         history_input_sparsity={
             name: np.array(
-                [row.get("input_sparsity", {}).get(name, NOT_MEASURED) for row in history],
+                [row["input_sparsity"][name] for row in rows],
                 np.float32,
             )
             for name in arrays
@@ -156,11 +148,6 @@ def _parameters(
     if f"{weights}.bias" in state:
         bias = array(f"{weights}.bias")
     return Parameters(layer, source, weight * mask, mask, bias, norm)
-
-
-def _normalized(images: np.ndarray, dataset: Dataset) -> torch.Tensor:
-    floats = torch.from_numpy(datasets.normalize(images, dataset.name)).float()
-    return floats.contiguous(memory_format=torch.channels_last)
 
 
 @click.command()

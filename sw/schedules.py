@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
@@ -91,6 +91,30 @@ class Schedule:
     def kept_before(self, number: int) -> float:
         """Fraction of the weights that is left when round `number` begins."""
         return self.rounds[number - 1].keep if number else 1.0
+
+    def seconds(
+        self, cost: Callable[[Round], float], *, done: tuple[int, int], method: bool, again: int
+    ) -> float:
+        """Seconds of training that are left. cost: seconds an image of a round, asked once for each kind.
+
+        done: the round, and the images of it, that are behind. method: the pruned rounds too, and `again`
+        times more from their start, as other methods will run them.
+        """
+        round_, images = done
+        costs: dict[tuple, float] = {}
+        total = 0.0
+        for number, current in enumerate(self.rounds):
+            left = float(current.images if number >= round_ else 0)
+            if number == round_:
+                left = max(left - images, 0)
+            if number >= len(self.dense):
+                left = (left + again * current.images) * method
+            if left:
+                kind = (current.ticks, current.side, current.output, current.teacher > 0)
+                if kind not in costs:
+                    costs[kind] = cost(current)
+                total += left * costs[kind]
+        return total
 
     def scaled(self, factor: float) -> Schedule:
         """The same rounds with `factor` times the images, whole batches, at least one each."""

@@ -13,7 +13,6 @@ import copy
 import datetime
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -21,17 +20,17 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from sw import balance, checkpoint, norm_fire, prune
+from sw import balance, checkpoint, history, norm_fire, prune
 from sw.augment import Batches
 from sw.datasets import Dataset
 from sw.devices import Devices
-from sw.fake_quantize import quantized
+from sw.forward import Forward
+from sw.history import summary
 from sw.layers import Layer
-from sw.model import SpikingNetwork, input_sparsity, loss, predict
+from sw.masked import MaskedWeights
+from sw.model import SpikingNetwork, loss
 from sw.schedules import Output, Round, Schedule
 
-VALIDATION_IMAGES = 5_000  # the last of the training set; never trained on
-SPARSITY_IMAGES = 250  # of the validation set, for the input sparsity of each round
 CHECKPOINT_SECONDS = 60.0
 LOG_SECONDS, SHOW_SECONDS = 30.0, 1.0
 Log = Callable[[str], None]
@@ -97,14 +96,12 @@ class Trainer:
             if why_not and self.devices.first:
                 log(f"layers are not compiled: {why_not}")
         self.network = self.devices.place(SpikingNetwork(layers, fused=fused))
-        weights = {n: w.detach().cpu() for n, w in self.network.prunable.items()}
-        self.masks = {n: torch.ones_like(w).bool() for n, w in weights.items()}
-        self.last_alive = {n: w.clone() for n, w in weights.items()}
+        self.kept = MaskedWeights(self.network, self.device)
         self.rewind_state: dict | None = None
         self.teacher: SpikingNetwork | None = None
         self.optimizer = self._new_optimizer()
         self.progress = Progress()
-        count = len(dataset.train_images) - VALIDATION_IMAGES
+        count = len(dataset.train_images) - history.VALIDATION_IMAGES
         self.batches = Batches(
             self._moved(torch.from_numpy(dataset.train_images[:count])),
             self._moved(torch.from_numpy(dataset.train_labels[:count])),
@@ -112,25 +109,10 @@ class Trainer:
             std=dataset.std,
             seed=seed,
         )
-
-    @property
-    def masks(self) -> dict[str, torch.Tensor]:
-        """Boolean, by layer, on the CPU; setting them moves copies to the device."""
-        return self._masks
-
-    @masks.setter
-    def masks(self, masks: dict[str, torch.Tensor]) -> None:
-        self._masks = masks
-        self._device_masks = {name: self._moved(mask) for name, mask in masks.items()}
+        self.runs = Forward(self.network, self.kept, self.batches, schedule, self.device)
 
     def _moved(self, tensor: torch.Tensor) -> torch.Tensor:
         return tensor.to(self.device, non_blocking=True)
-
-    def _mixed_precision(self) -> torch.autocast:
-        enabled = self.schedule.mixed_precision
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
-
-    # ------------------------------------------------------------------ rounds
 
     def run(self, method: str | None) -> None:
         """Train the dense rounds, then, with a method, the pruned rounds under its name.
@@ -166,7 +148,13 @@ class Trainer:
                 self._start_round(current)
             self._train(current, path)
             if self.devices.first:
-                self.progress.history.append(self._summary(current))
+                row = summary(self.runs, self.dataset, current)
+                balanced = current.keep < 1 and self.policy in balance.BALANCING
+                self.progress.history.append({**row, "target": "exact" if balanced else None})
+                self.log(
+                    f"round {self.progress.round} done: validation accuracy "
+                    f"{row['validation_accuracy']:.4f}, sparsity {row['weight_sparsity']:.4f}"
+                )
             self.progress.round += 1
             self.progress.images = self.progress.prunings = 0
             self._save(path)
@@ -202,8 +190,6 @@ class Trainer:
         teacher.load_state_dict(state)
         self.teacher = self.devices.place(teacher).eval().requires_grad_(False)
 
-    # ------------------------------------------------------------------ pruning
-
     def _prune_when_due(self, current: Round) -> None:
         """The prunings of this round up to the image it stands at."""
         before = self.schedule.kept_before(self.progress.round)
@@ -212,30 +198,22 @@ class Trainer:
             image, keep = steps[self.progress.prunings]
             if self.progress.images < image:
                 return
-            self._remember()
+            self.kept.remember()
             self._prune(keep)
             self.progress.prunings += 1
-            self._clear()
-
-    def _remember(self) -> None:
-        """Values of the weights that are in their masks, for those that balancing brings back."""
-        with torch.no_grad():
-            for name, w in self.network.prunable.items():
-                self.last_alive[name] = torch.where(
-                    self.masks[name], w.detach().cpu(), self.last_alive[name]
-                )
+            self.kept.clear(self.optimizer)
 
     def _prune(self, keep: float) -> None:
         """Prune, balance, then rewind or go on; the balanced mask is the one training goes on with."""
-        values = {n: w.numpy() for n, w in self.last_alive.items()}
+        values = {n: w.numpy() for n, w in self.kept.last_alive.items()}
         masks = prune.global_magnitude(
             values,
-            {n: m.numpy() for n, m in self.masks.items()},
+            {n: m.numpy() for n, m in self.kept.masks.items()},
             keep=keep,
             floor=self.schedule.floor,
         )
         masks = self._balanced(masks, values)
-        self.masks = {n: torch.from_numpy(m) for n, m in masks.items()}
+        self.kept.masks = {n: torch.from_numpy(m) for n, m in masks.items()}
         if self.schedule.rewind_images is not None:
             if self.rewind_state is None:
                 raise ValueError(
@@ -243,9 +221,7 @@ class Trainer:
                 )
             self.network.load_state_dict(self.rewind_state)
             return
-        with torch.no_grad():
-            for name, w in self.network.prunable.items():
-                w.copy_(self.last_alive[name])  # a recovered weight goes on where it was cleared
+        self.kept.bring_back()
 
     def _balanced(self, masks: prune.Masks, values: prune.Masks) -> prune.Masks:
         """Pruned masks, balanced. values: the weights, each as it was when last in its mask."""
@@ -261,18 +237,6 @@ class Trainer:
             )
             for name, mask in masks.items()
         }
-
-    def _clear(self) -> None:
-        """Zero the weights outside their masks, and what the optimizer remembers of them."""
-        with torch.no_grad():
-            for name, w in self.network.prunable.items():
-                mask = self._device_masks[name]
-                w.mul_(mask)
-                for value in self.optimizer.state.get(w, {}).values():
-                    if isinstance(value, torch.Tensor) and value.shape == w.shape:
-                        value.mul_(mask)
-
-    # ------------------------------------------------------------------ steps
 
     def _train(self, current: Round, path: Path) -> None:
         self.network.train()
@@ -319,8 +283,8 @@ class Trainer:
         images, labels = self._drawn(self.schedule.batch)
         images = self.batches.normalized(images, current.side)
         self.optimizer.zero_grad(set_to_none=True)
-        with self._as_loaded(current):
-            with self._mixed_precision():
+        with self.runs.as_loaded(current):
+            with self.runs.mixed_precision():
                 outputs = self.forward(images, current.ticks, current.output)
             value = loss(
                 outputs,
@@ -330,8 +294,7 @@ class Trainer:
                 share=current.teacher,
             )
             value.backward()
-        for name, w in self.network.prunable.items():
-            w.grad.mul_(self._device_masks[name])
+        self.kept.clear_gradients()
         self.optimizer.step()
         self.progress.images += self.schedule.batch
         return value.detach()
@@ -340,15 +303,8 @@ class Trainer:
     def _answers(self, images: torch.Tensor) -> torch.Tensor:
         """The teacher's outputs (B, classes)."""
         assert self.teacher is not None  # noqa: S101 - _train has read it
-        with self._mixed_precision():
+        with self.runs.mixed_precision():
             return self.teacher(images, 1, Output.CLIP)[0]
-
-    def _as_loaded(self, current: Round) -> AbstractContextManager[None]:
-        """Inside, the weights are those that the hardware loads, in rounds trained for that."""
-        if not self.schedule.quantizes(current):
-            return nullcontext()
-        bits = self.schedule.weight_bits
-        return quantized(self.network, self._device_masks, weight_bits=bits)
 
     def _drawn(self, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
         """The next batch, or this process's share of it: uint8 images (B, C, H, W), augmented, and labels."""
@@ -376,89 +332,15 @@ class Trainer:
             return torch.optim.AdamW(groups, lr=1e-3)
         return torch.optim.SGD(groups, lr=0.1, momentum=self.schedule.momentum, nesterov=True)
 
-    # ------------------------------------------------------------------ measuring
-
     def seconds_left(self, *, method: bool = True, again: int = 0) -> float:
         """Estimate of the seconds that the rest of the run takes here, from steps measured now.
 
-        method: the pruned rounds too, and `again` times more, as other methods will run them. Neither the
-        network nor the run is changed.
+        method, again: as of `Schedule.seconds`.
         """
-        dense = len(self.schedule.dense)
-        total, costs = 0.0, {}
-        for number, current in enumerate(self.schedule.rounds):
-            kind = (current.ticks, current.side, current.output, current.teacher > 0)
-            images = max(
-                current.images - (self.progress.images if number == self.progress.round else 0), 0
-            )
-            runs = int(number >= self.progress.round)
-            if number >= dense:
-                runs = (runs + again) * method
-            if runs and images:
-                if kind not in costs:
-                    costs[kind] = self._rehearsed(current)
-                total += runs * images * costs[kind]
-        return total
-
-    def _rehearsed(self, current: Round) -> float:
-        """Seconds an image of a round takes."""
-        network, teacher = copy.deepcopy(self.network).train(), copy.deepcopy(self.network).eval()
-        images, labels = self._drawn(self.schedule.batch)
-        for _ in range(2):  # the first compiles and warms up
-            started = time.perf_counter()
-            prepared = self.batches.normalized(images, current.side)
-            with self._mixed_precision():
-                outputs = network(prepared, current.ticks, current.output)
-                if current.teacher:
-                    with torch.no_grad():
-                        teacher(prepared, 1, Output.CLIP)
-            loss(outputs, labels).backward()
-        return (time.perf_counter() - started) / self.schedule.batch
-
-    @torch.no_grad()
-    def accuracy(self, images: np.ndarray, labels: np.ndarray, current: Round) -> float:
-        """Fraction of uint8 images (N, C, H, W) classified right, at a round's ticks and image side."""
-        self.network.eval()
-        right = 0
-        with self._as_loaded(current):
-            for start in range(0, len(images), 250):
-                part = self._moved(torch.from_numpy(images[start : start + 250]))
-                prepared = self.batches.normalized(part, current.side)
-                with self._mixed_precision():
-                    outputs = self.network(prepared, current.ticks, current.output)
-                chosen = predict(outputs).cpu().numpy()
-                right += int((chosen == labels[start : start + 250]).sum())
-        return right / len(images)
-
-    def input_sparsity(self, images: np.ndarray, current: Round) -> dict[str, float]:
-        """Share of zeros in each array layer's input, for uint8 images (N, C, H, W)."""
-        prepared = self.batches.normalized(self._moved(torch.from_numpy(images)), current.side)
-        with self._as_loaded(current), self._mixed_precision():
-            return input_sparsity(self.network, prepared, current.ticks, current.output)
-
-    def _summary(self, current: Round) -> dict:
-        images = self.dataset.train_images[-VALIDATION_IMAGES:]
-        labels = self.dataset.train_labels[-VALIDATION_IMAGES:]
-        masks = {n: m.numpy() for n, m in self.masks.items()}
-        summary = {
-            "keep": current.keep,
-            "images": current.images,
-            "ticks": current.ticks,
-            "side": current.side,
-            "output": current.output.value,
-            "validation_accuracy": self.accuracy(images, labels, current),
-            "weight_sparsity": prune.sparsity(masks),
-            "target": "exact" if current.keep < 1 and self.policy in balance.BALANCING else None,
-            "filter_nnz": {n: balance.filter_nnz(m).tolist() for n, m in masks.items()},
-            "input_sparsity": self.input_sparsity(images[:SPARSITY_IMAGES], current),
-        }
-        self.log(
-            f"round {self.progress.round} done: validation accuracy "
-            f"{summary['validation_accuracy']:.4f}, sparsity {summary['weight_sparsity']:.4f}"
+        done = (self.progress.round, self.progress.images)
+        return self.schedule.seconds(
+            self.runs.seconds_an_image, done=done, method=method, again=again
         )
-        return summary
-
-    # ------------------------------------------------------------------ checkpoints
 
     def _identity(self, *, pruned: bool = False) -> str:
         """What a checkpoint's run must have in common with this one."""
@@ -471,8 +353,8 @@ class Trainer:
         state = {
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "masks": self.masks,
-            "last_alive": self.last_alive,
+            "masks": self.kept.masks,
+            "last_alive": self.kept.last_alive,
             "rewind_state": self.rewind_state,
             "progress": vars(self.progress),
         }
@@ -484,7 +366,7 @@ class Trainer:
         state = checkpoint.load(path, self._identity(pruned=path.stem != "dense"))
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.masks, self.last_alive = state["masks"], state["last_alive"]
+        self.kept.masks, self.kept.last_alive = state["masks"], state["last_alive"]
         self.rewind_state = state["rewind_state"]
         self.progress = Progress(**state["progress"])
         if self.devices.first:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from sw import train
+from sw import history
 from tests import training_worker
 from tests.soak import times
 
@@ -108,7 +108,7 @@ def test_a_run_killed_at_random_moments_resumes_to_the_same_result(
 def test_two_processes_train_on_the_same_batch(tmp_path, monkeypatch):
     """As one process: batch norm sees the whole batch."""
     finish(start(PAIR, tmp_path / "pair", "short"))
-    monkeypatch.setattr(train, "VALIDATION_IMAGES", 50)
+    monkeypatch.setattr(history, "VALIDATION_IMAGES", 50)
     one = training_worker.trainer(tmp_path / "one", "short")
     untrained = {n: w.clone() for n, w in one.network.named_parameters()}
     one.run("uticket")

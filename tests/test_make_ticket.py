@@ -8,13 +8,12 @@ import torch
 
 from hw.config import Config
 from sim.models import golden
-from sw import make_ticket, networks, ticket, train
+from sw import history, make_ticket, networks, ticket, train
 from sw.balance import filter_nnz
 from sw.datasets import STATISTICS, Dataset
 from sw.model import SpikingNetwork, input_sparsity
 from sw.quantize import quantize
 from sw.schedules import SCHEDULES
-from sw.ticket import NOT_MEASURED
 from tests.random_networks import SMALL
 
 VALIDATION = 16
@@ -38,7 +37,7 @@ def checkpoint(dataset, tmp_path_factory):
     """A small network after the four rounds of the smoke schedule."""
     folder = tmp_path_factory.mktemp("smoke")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "VALIDATION_IMAGES", VALIDATION)
+        patch.setattr(history, "VALIDATION_IMAGES", VALIDATION)
         trainer = train.Trainer(
             SMALL,
             dataset,
@@ -61,7 +60,7 @@ def lively(network: SpikingNetwork) -> SpikingNetwork:
 
 
 def exported(checkpoint, dataset, monkeypatch) -> ticket.Ticket:
-    monkeypatch.setattr(make_ticket, "VALIDATION_IMAGES", VALIDATION)
+    monkeypatch.setattr(history, "VALIDATION_IMAGES", VALIDATION)
     monkeypatch.setitem(networks.NETWORKS, "small", lambda **_: SMALL)
     return make_ticket.make_ticket(
         checkpoint,
@@ -116,18 +115,6 @@ def test_accuracies_are_those_of_both_networks(checkpoint, dataset, monkeypatch)
     right = np.mean(np.array(chosen) == dataset.test_labels[:10])
     assert result.metadata["accuracy_quantized"] == right
     assert abs(result.metadata["accuracy"] - right) <= 0.3
-
-
-def test_old_history_is_not_measured_but_the_last_round(checkpoint, dataset, monkeypatch, tmp_path):
-    state = torch.load(checkpoint, weights_only=True)
-    recorded = state["progress"]["history"][-1]["input_sparsity"]
-    for row in state["progress"]["history"]:
-        del row["input_sparsity"]
-    torch.save(state, tmp_path / "old.pt")
-    result = exported(tmp_path / "old.pt", dataset, monkeypatch)
-    for name, share in result.history_input_sparsity.items():
-        assert share[:3].tolist() == [NOT_MEASURED] * 3
-        assert share[3] == pytest.approx(recorded[name], abs=0.02)  # float32 against bfloat16
 
 
 def test_a_checkpoint_inside_a_round_is_refused(checkpoint, dataset, monkeypatch, tmp_path):

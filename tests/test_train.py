@@ -13,6 +13,7 @@ from sw import prune, schedules
 from sw.balance import filter_nnz
 from sw.datasets import Dataset
 from sw.devices import Devices
+from sw.forward import Forward
 from sw.layers import IMAGE, Pool, conv, linear
 from sw.model import loss
 from sw.schedules import Output, Round, Schedule
@@ -39,7 +40,7 @@ SCHEDULE = Schedule(
 
 @pytest.fixture(autouse=True)
 def few_validation_images(monkeypatch):
-    monkeypatch.setattr("sw.train.VALIDATION_IMAGES", 50)
+    monkeypatch.setattr("sw.history.VALIDATION_IMAGES", 50)
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +108,7 @@ def test_a_trained_network_is_balanced_and_its_pruned_weights_are_zero(dataset, 
     run = trainer(dataset, tmp_path)
     run.run("uticket")
     for name, weight in run.network.prunable.items():
-        mask = run.masks[name].numpy()
+        mask = run.kept.masks[name].numpy()
         assert not np.any(weight.detach().numpy()[~mask]), name
         nnz = filter_nnz(mask)
         for start in range(0, len(nnz), 4):
@@ -115,7 +116,9 @@ def test_a_trained_network_is_balanced_and_its_pruned_weights_are_zero(dataset, 
     history = run.progress.history
     assert [round(h["weight_sparsity"], 2) for h in history] == [0.0, 0.5, 0.8]
     assert [h["target"] for h in history] == [None, "exact", "exact"]
-    assert history[-1]["filter_nnz"]["conv3"] == filter_nnz(run.masks["conv3"].numpy()).tolist()
+    assert (
+        history[-1]["filter_nnz"]["conv3"] == filter_nnz(run.kept.masks["conv3"].numpy()).tolist()
+    )
 
 
 def test_methods_have_equal_nnz_in_every_round(dataset, tmp_path):
@@ -132,7 +135,7 @@ def test_methods_have_equal_nnz_in_every_round(dataset, tmp_path):
 
 
 def state(run):
-    return {**run.network.state_dict(), **{f"mask.{n}": m for n, m in run.masks.items()}}
+    return {**run.network.state_dict(), **{f"mask.{n}": m for n, m in run.kept.masks.items()}}
 
 
 @pytest.mark.parametrize("stop", [1, 5, 9])
@@ -188,7 +191,7 @@ def test_only_rounds_of_the_final_sparsity_train_quantized(dataset, tmp_path, mo
         steps = row / row.abs().max() * 7
         torch.testing.assert_close(steps, steps.round(), rtol=0, atol=1e-4)
     assert len(run.network.weights["conv3"].weight.detach()[0].unique()) > 15  # floats go on
-    assert torch.equal(run.masks["conv3"], plain_run.masks["conv3"])
+    assert torch.equal(run.kept.masks["conv3"], plain_run.kept.masks["conv3"])
 
 
 def test_rewinding_restores_weights_biases_and_norms(dataset, tmp_path):
@@ -204,8 +207,8 @@ def test_rewinding_restores_weights_biases_and_norms(dataset, tmp_path):
     for name, value in run.network.state_dict().items():
         rewound = run.rewind_state[name]
         layer = name.split(".")[1]
-        if name.endswith("weight") and name.startswith("weights") and layer in run.masks:
-            rewound = rewound * run.masks[layer]
+        if name.endswith("weight") and name.startswith("weights") and layer in run.kept.masks:
+            rewound = rewound * run.kept.masks[layer]
         assert torch.equal(value, rewound), name
 
 
@@ -290,21 +293,21 @@ def test_gradual_pruning_falls_with_the_cube_and_ends_in_time():
 
 def test_gradual_pruning_clears_what_the_optimizer_remembers(dataset, tmp_path):
     run = trainer(dataset, tmp_path, schedule=TAUGHT)
-    kept, clear = [], run._clear
+    kept, clear = [], run.kept.clear
 
-    def cleared():
-        clear()
+    def cleared(optimizer):
+        clear(optimizer)
         for name, w in run.network.prunable.items():
             buffer = run.optimizer.state.get(w, {}).get("momentum_buffer")
-            assert not w[~run.masks[name]].any(), name
-            assert buffer is None or not buffer[~run.masks[name]].any(), name
-        kept.append(1 - prune.sparsity({n: m.numpy() for n, m in run.masks.items()}))
+            assert not w[~run.kept.masks[name]].any(), name
+            assert buffer is None or not buffer[~run.kept.masks[name]].any(), name
+        kept.append(1 - prune.sparsity({n: m.numpy() for n, m in run.kept.masks.items()}))
 
-    run._clear = cleared
+    run.kept.clear = cleared
     run.run("uticket")
     np.testing.assert_allclose(kept, [0.2 + 0.8 * (1 - k / 4) ** 3 for k in range(1, 5)], atol=0.01)
     for name, w in run.network.prunable.items():
-        assert not w[~run.masks[name]].any(), name
+        assert not w[~run.kept.masks[name]].any(), name
 
 
 def test_the_teacher_is_the_network_before_it_spiked(dataset, tmp_path):
@@ -325,7 +328,7 @@ def test_the_teacher_is_the_network_before_it_spiked(dataset, tmp_path):
     images = run.batches.normalized(torch.from_numpy(dataset.test_images), 32)
     shown = trainer(dataset, tmp_path / "other", schedule=TAUGHT)
     shown.network.load_state_dict(run.teacher.state_dict())
-    with torch.no_grad(), run._mixed_precision():
+    with torch.no_grad(), run.runs.mixed_precision():
         expected = shown.network.eval()(images, 1, Output.CLIP)[0]
     assert torch.equal(run._answers(images), expected)
     assert [row["output"] for row in run.progress.history] == ["clip", *["spike"] * 3]
@@ -399,7 +402,7 @@ def test_a_checkpoint_of_another_run_is_refused_and_kept(dataset, tmp_path):
 def test_the_time_left_counts_what_is_left(dataset, tmp_path, monkeypatch):
     run = trainer(dataset, tmp_path, schedule=TAUGHT)
     seconds = {1: 1.0, 2: 10.0}
-    monkeypatch.setattr(run, "_rehearsed", lambda current: seconds[current.ticks])
+    monkeypatch.setattr(Forward, "seconds_an_image", lambda _, current: seconds[current.ticks])
     assert run.seconds_left(method=False) == 128
     assert run.seconds_left() == 128 + 96 + 320
     assert run.seconds_left(again=1) == 128 + 2 * (96 + 320)

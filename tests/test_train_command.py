@@ -10,7 +10,7 @@ import yaml
 from sim.cli import main
 from sim.commands.train import command
 from sim.reports.progress import TrainingBar
-from sw import datasets, make_ticket, networks, ticket, train
+from sw import datasets, history, networks, ticket
 from sw.datasets import STATISTICS, Dataset
 from tests.random_networks import SMALL
 
@@ -23,8 +23,7 @@ def model(tmp_path, monkeypatch):
     random = Dataset("cifar10", images, labels, images[:10], labels[:10], *STATISTICS["cifar10"])
     monkeypatch.setattr(datasets, "load", lambda name: random)
     monkeypatch.setitem(networks.NETWORKS, "small", lambda **_: SMALL)
-    for module in (train, make_ticket):
-        monkeypatch.setattr(module, "VALIDATION_IMAGES", 32)
+    monkeypatch.setattr(history, "VALIDATION_IMAGES", 32)
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "small.yaml"
     path.write_text(

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sw import train
+from sw import history, train
 from sw.datasets import Dataset
 from sw.devices import Devices, connected
 from sw.layers import IMAGE, Pool, conv, linear
@@ -78,7 +78,7 @@ def gloo_threads() -> list[str]:
 
 def main() -> None:
     folder, run = Path(sys.argv[1]), sys.argv[2]
-    train.VALIDATION_IMAGES, train.CHECKPOINT_SECONDS = 50, -1.0
+    history.VALIDATION_IMAGES, train.CHECKPOINT_SECONDS = 50, -1.0
     with connected("cpu") as devices:
         this = trainer(folder, run, devices)
         step = this._step
@@ -91,7 +91,7 @@ def main() -> None:
         this._step = told
         this.run("uticket")
         assert bool(gloo_threads()) == (devices.count > 1)
-        state = {"network": dict(this.network.state_dict()), "masks": this.masks}
+        state = {"network": dict(this.network.state_dict()), "masks": this.kept.masks}
         torch.save(state, folder / f"rank{devices.rank}.pt")
     left = gloo_threads()
     assert not left, f"{left} may abort the process when Python ends"

@@ -1,0 +1,84 @@
+"""How a round of training runs the network: its images, its precision, the weights that it sees."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from sw.augment import Batches
+from sw.fake_quantize import quantized
+from sw.masked import MaskedWeights
+from sw.model import SpikingNetwork, input_sparsity, loss, predict
+from sw.schedules import Output, Round, Schedule
+
+PART = 250  # images at a time, where nothing is learned
+
+
+@dataclass(frozen=True)
+class Forward:
+    """The network, and what decides what it computes in a round."""
+
+    network: SpikingNetwork
+    kept: MaskedWeights
+    batches: Batches
+    schedule: Schedule
+    device: torch.device
+
+    def mixed_precision(self) -> torch.autocast:
+        """The context of forward passes."""
+        enabled = self.schedule.mixed_precision
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
+
+    @contextmanager
+    def as_loaded(self, current: Round) -> Iterator[None]:
+        """Inside, the weights are those that the hardware loads, in rounds trained for that."""
+        if not self.schedule.quantizes(current):
+            yield
+            return
+        bits = self.schedule.weight_bits
+        with quantized(self.network, self.kept.on_device, weight_bits=bits):
+            yield
+
+    def _prepared(self, images: np.ndarray, current: Round) -> torch.Tensor:
+        return self.batches.normalized(torch.from_numpy(images).to(self.device), current.side)
+
+    @torch.no_grad()
+    def accuracy(self, images: np.ndarray, labels: np.ndarray, current: Round) -> float:
+        """Fraction of uint8 images (N, C, H, W) classified right, at a round's ticks and image side."""
+        self.network.eval()
+        right = 0
+        with self.as_loaded(current):
+            for start in range(0, len(images), PART):
+                prepared = self._prepared(images[start : start + PART], current)
+                with self.mixed_precision():
+                    outputs = self.network(prepared, current.ticks, current.output)
+                chosen = predict(outputs).cpu().numpy()
+                right += int((chosen == labels[start : start + PART]).sum())
+        return right / len(images)
+
+    def input_sparsity(self, images: np.ndarray, current: Round) -> dict[str, float]:
+        """Share of zeros in each array layer's input, for uint8 images (N, C, H, W)."""
+        prepared = self._prepared(images, current)
+        with self.as_loaded(current), self.mixed_precision():
+            return input_sparsity(self.network, prepared, current.ticks, current.output)
+
+    def seconds_an_image(self, current: Round) -> float:
+        """Of training in a round, measured on copies: neither the network nor the run is changed."""
+        network, teacher = copy.deepcopy(self.network).train(), copy.deepcopy(self.network).eval()
+        images, labels = self.batches.picked(*self.batches.drawn(0, self.schedule.batch))
+        for _ in range(2):  # the first compiles and warms up
+            started = time.perf_counter()
+            prepared = self.batches.normalized(images, current.side)
+            with self.mixed_precision():
+                outputs = network(prepared, current.ticks, current.output)
+                if current.teacher:
+                    with torch.no_grad():
+                        teacher(prepared, 1, Output.CLIP)
+            loss(outputs, labels).backward()
+        return (time.perf_counter() - started) / self.schedule.batch

@@ -1,0 +1,32 @@
+"""What a ticket records of each round of its training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sw import prune
+from sw.balance import filter_nnz
+from sw.datasets import Dataset
+from sw.forward import Forward
+from sw.schedules import Round
+
+VALIDATION_IMAGES = 5_000  # the last of the training set; never trained on
+SPARSITY_IMAGES = 250  # of the validation set, for the input sparsity of each round
+
+
+def summary(runs: Forward, dataset: Dataset, current: Round) -> dict[str, Any]:
+    """Of the network as it stands at the end of a round, measured on the validation images."""
+    images = dataset.train_images[-VALIDATION_IMAGES:]
+    labels = dataset.train_labels[-VALIDATION_IMAGES:]
+    masks = {name: mask.numpy() for name, mask in runs.kept.masks.items()}
+    return {
+        "keep": current.keep,
+        "images": current.images,
+        "ticks": current.ticks,
+        "side": current.side,
+        "output": current.output.value,
+        "validation_accuracy": runs.accuracy(images, labels, current),
+        "weight_sparsity": prune.sparsity(masks),
+        "filter_nnz": {name: filter_nnz(mask).tolist() for name, mask in masks.items()},
+        "input_sparsity": runs.input_sparsity(images[:SPARSITY_IMAGES], current),
+    }
