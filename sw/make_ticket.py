@@ -66,6 +66,7 @@ def make_ticket(
         for layer, source in described.sources()
     )
     rows = state["progress"]["history"]
+    arrays = list(state["masks"])
     seen = sum(row["images"] for row in rows)
     test_images, labels = dataset.test_images[:images], dataset.test_labels[:images]
     result = Ticket(
