@@ -5,6 +5,7 @@ MODEL may also be a path to such a YAML, or to a ticket, which then runs on the 
 
 from __future__ import annotations
 
+import zipfile
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,38 @@ def load_model(text: str) -> Model:
             )
         path = TICKETS / f"{text}.yaml"
     return _of_ticket(path) if path.suffix == ".npz" else _of_yaml(path)
+
+
+def is_ticket(path: Path) -> bool:
+    """Whether a file is a ticket, damaged or not: an .npz that holds `metadata`."""
+    if path.suffix != ".npz":
+        return False
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return "metadata.npy" in archive.namelist()
+    except zipfile.BadZipFile:
+        return False
+
+
+def names_masks(text: str) -> bool:
+    """Whether an argument is a file of masks: anything but a known name, a YAML or a ticket."""
+    path = Path(text)
+    if text in known_models() or path.suffix in (".yaml", ".yml"):
+        return False
+    return (bool(path.suffix) or path.exists()) and not is_ticket(path)
+
+
+def ticket_path(text: str, method: str | None = None) -> Path:
+    """The ticket file of a name, of a YAML, or of itself. Raises BadInput for an unknown one.
+
+    method: of a name or YAML, by default its first.
+    """
+    path = Path(text)
+    if path.suffix != ".npz":
+        return load_model(text).method(method).ticket
+    if method is not None:
+        raise BadInput(f"METHOD {method!r} of a ticket ({path}); allowed: none, it has its own")
+    return path
 
 
 def load_hardware(path: Path, base: Config) -> Config:

@@ -308,8 +308,11 @@ def test_magnitude_says_what_it_draws_from_the_seed(uticket, tmp_path):
         out = tmp_path / f"out{len(results)}.npz"
         status, _, err = uticket("balance", file, out, "--n-pe", 8, "--seed", seed)
         assert status == 0
-        assert f"drawn from seed {seed}, weights to set: no score: a, b" in err
-        assert f"drawn from seed {seed}, weights to clear: a mask: a, b" in err
+        assert (
+            f"picked at random (seed {seed}), weights to set, since no scores are given: a, b"
+            in err
+        )
+        assert f"(seed {seed}), weights to clear, since all magnitudes are equal: a, b" in err
         results.append(out.read_bytes())
     assert results[0] == results[1]
     assert results[0] != results[2]
@@ -362,7 +365,7 @@ def test_the_whole_command_is_plain_text_and_never_loads_torch(masks):
         "finally: print('torch' in sys.modules, file=sys.stderr)"
     )
     result = subprocess.run(
-        [sys.executable, "-c", code, "analyze", masks],
+        [sys.executable, "-c", code, "analyze", masks, "--maps", "3,1"],
         capture_output=True,
         text=True,
         check=True,

@@ -18,16 +18,15 @@ if TYPE_CHECKING:
 COLUMNS = ("filters", "nnz", "positions", "work", "idle", "latency", "utilization", "occupancy")
 
 
-@click.command(short_help="Work and utilization of any masks.")
-@click.argument("masks", type=click.Path(path_type=Path))
-@click.option("--n-pe", default=16, show_default=True, type=click.IntRange(min=1), help="PEs.")
-@click.option(
-    "--ticks", default=4, show_default=True, type=click.IntRange(min=1), help="Timesteps."
-)
+@click.command(short_help="Work and utilization of a ticket or of any masks.")
+@click.argument("model", metavar="MODEL|MASKS")
+@click.option("--method", help="Of a MODEL: uticket, lth, sort, ... [default: its first]")
+@click.option("--n-pe", type=click.IntRange(min=1), help="PEs. [default: the MODEL's, or 16]")
+@click.option("--ticks", type=click.IntRange(min=1), help="Timesteps, of masks. [default: 4]")
 @click.option(
     "--maps",
     metavar="SIDE,SIDE,...",
-    help="Side of each layer's square output map, in positions; 1 if left out.",
+    help="Of masks: side of each layer's square map before pooling, in positions; 1 if left out.",
 )
 @click.option(
     "--shortcut",
@@ -38,24 +37,72 @@ COLUMNS = ("filters", "nnz", "positions", "work", "idle", "latency", "utilizatio
 )
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the result here.")
 def command(
-    masks: Path,
-    n_pe: int,
-    ticks: int,
+    model: str,
+    method: str | None,
+    n_pe: int | None,
+    ticks: int | None,
     maps: str | None,
     shortcuts: Sequence[str],
     json_path: Path | None,
 ) -> None:
-    """Work, idle steps, latency and utilization of the masks or weights in MASKS (.npz).
+    """Work, idle steps, latency and utilization of a MODEL's ticket, or of masks or weights.
 
-    Every array is a layer, in order: (K, C) or (K, C, kh, kw), non-zero = present. <layer>.order is
-    applied, <layer>.score is ignored. work, idle and latency are steps: a (weight, position, tick).
+    MODEL is a name of tickets/, a YAML or a ticket. MASKS is an .npz of arrays, or a PyTorch state dict
+    (.pt, .pth, .safetensors); docs/masks.md. Every array is a layer, in order: (K, C) or (K, C, kh, kw),
+    non-zero = present. <layer>.order is applied, <layer>.score is ignored. work, idle and latency are
+    steps: a (weight, position, tick).
     """
+    from sim.catalog import names_masks
     from sim.files import write_json
-    from sim.models.masks import load_masks
     from sim.models.workload import totals
     from sim.reports.table import print_table
 
-    layers = load_masks(masks)
+    if names_masks(model):
+        if method is not None:
+            raise BadInput(f"--method {method} with masks; allowed: with a MODEL")
+        n_pe, ticks = n_pe or 16, ticks or 4
+        workloads, note = _of_masks(Path(model), n_pe, ticks, maps, shortcuts)
+    else:
+        for option, value in (("ticks", ticks), ("maps", maps), ("shortcut", shortcuts)):
+            if value:
+                raise BadInput(f"--{option} with a ticket, which says it; allowed: with masks")
+        note = ""
+        workloads, n_pe, ticks = _of_ticket(model, method, n_pe)
+    total = totals(workloads)
+    if json_path is not None:
+        listed = [asdict(workload) for workload in workloads]
+        write_json(json_path, {"layers": listed, "totals": asdict(total)})
+    print_table(
+        f"{model}: {n_pe} PEs, {ticks} ticks, weight sparsity {total.weight_sparsity:.4%}",
+        ("layer", *COLUMNS),
+        [(w.name, *(getattr(w, column) for column in COLUMNS)) for w in workloads],
+        ("total", *(getattr(total, column) for column in COLUMNS)),
+    )
+    if note:
+        click.echo(note, err=True)
+
+
+def _of_ticket(model: str, method: str | None, n_pe: int | None) -> tuple[list[Workload], int, int]:
+    """Rows of a ticket, and PEs and ticks of them."""
+    from sim.catalog import load_model
+    from sim.models.workload import of_network
+    from sw.balance import filter_nnz
+
+    chosen = load_model(model)
+    one = chosen.method(method)
+    ticket = chosen.ticket(one)
+    nnz = {name: filter_nnz(mask) for name, mask in ticket.masks.items()}
+    n_pe, ticks = n_pe or chosen.hardware.n_pe, ticket.metadata["ticks"]
+    return of_network(ticket.network, nnz, ticks=ticks, n_pe=n_pe, sort=one.sort), n_pe, ticks
+
+
+def _of_masks(
+    path: Path, n_pe: int, ticks: int, maps: str | None, shortcuts: Sequence[str]
+) -> tuple[list[Workload], str]:
+    """Rows of a file of masks, and what has to be said of them."""
+    from sim.models.masks import load_masks
+
+    layers = load_masks(path)
     names = [layer.name for layer in layers]
     sides = parse_maps(maps, names) if maps is not None else [1] * len(names)
     hosts = parse_shortcuts(shortcuts, layers, sides)
@@ -65,17 +112,10 @@ def command(
             added = [other for other in layers if hosts.get(other.name) == layer.name]
             done = mask_workloads([*added, layer], side=side, ticks=ticks, n_pe=n_pe)
             rows |= {row.name: row for row in done}
-    workloads = [rows[name] for name in names]
-    total = totals(workloads)
-    if json_path is not None:
-        listed = [asdict(workload) for workload in workloads]
-        write_json(json_path, {"layers": listed, "totals": asdict(total)})
-    print_table(
-        f"{masks}: {n_pe} PEs, {ticks} ticks, weight sparsity {total.weight_sparsity:.4%}",
-        ("layer", *COLUMNS),
-        [(w.name, *(getattr(w, column) for column in COLUMNS)) for w in workloads],
-        ("total", *(getattr(total, column) for column in COLUMNS)),
-    )
+    note = ""
+    if maps is None and any(layer.values.ndim == 4 for layer in layers):
+        note = "uticket: without --maps every layer counts one position; work is that of one"
+    return [rows[name] for name in names], note
 
 
 def mask_workload(layer: MaskLayer, *, side: int, ticks: int, n_pe: int) -> Workload:

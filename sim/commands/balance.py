@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from sim.errors import BadInput
 from sw.balance import POLICIES, TARGETS
 
 if TYPE_CHECKING:
     import numpy as np
 
     from sim.models.masks import MaskLayer
+    from sim.models.workload import Workload
 
 
 @click.command(short_help="Equal work for filters that run side by side.")
-@click.argument("masks", type=click.Path(path_type=Path))
+@click.argument("model", metavar="MODEL|MASKS")
 @click.argument("out", type=click.Path(path_type=Path))
-@click.option("--n-pe", default=16, show_default=True, type=click.IntRange(min=1), help="PEs.")
+@click.option("--method", help="Of a MODEL: uticket, lth, ... [default: its first]")
+@click.option("--n-pe", type=click.IntRange(min=1), help="PEs. [default: the MODEL's, or 16]")
+@click.option(
+    "--sparsity",
+    type=float,
+    help="First prune to this share of zero weights, the smallest over all layers; no training.",
+)
 @click.option(
     "--policy",
     default="magnitude",
@@ -35,21 +44,115 @@ if TYPE_CHECKING:
     help="exact: a layer keeps its nnz. ceil: as the paper's authors, adds weights.",
 )
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
-def command(masks: Path, out: Path, n_pe: int, policy: str, target: str, seed: int) -> None:
-    """Balance the masks or weights in MASKS (.npz) and write boolean masks to OUT (.npz).
+def command(
+    model: str,
+    out: Path,
+    method: str | None,
+    n_pe: int | None,
+    sparsity: float | None,
+    policy: str,
+    target: str,
+    seed: int,
+) -> None:
+    """Balance a MODEL's ticket, or masks or weights, and write a ticket, or boolean masks, to OUT (.npz).
 
-    Groups are N_PE consecutive filters, in the order of <layer>.order if there is one. `magnitude`
-    clears the smallest weights and sets those with the largest |<layer>.score|.
+    MODEL is a name of tickets/, a YAML or a ticket; MASKS as of `uticket analyze`. Groups are N_PE
+    consecutive filters, in the order of <layer>.order if there is one. `magnitude` clears the smallest
+    weights and sets those with the largest |<layer>.score|. Nothing is trained (docs/masks.md).
     """
+    from sim.catalog import names_masks
+
+    if names_masks(model):
+        if method is not None:
+            raise BadInput(f"--method {method} with masks; allowed: with a MODEL")
+        _balance_masks(Path(model), out, n_pe or 16, sparsity, policy, target, seed)
+    else:
+        _balance_ticket(model, out, method, n_pe, sparsity, policy, target, seed)
+
+
+def _balance_ticket(
+    model: str,
+    out: Path,
+    method: str | None,
+    n_pe: int | None,
+    sparsity: float | None,
+    policy: str,
+    target: str,
+    seed: int,
+) -> None:
+    import numpy as np
+
+    from sim.catalog import load_model
+    from sim.files import file_to_write
+    from sim.models.workload import of_network
+    from sw.balance import BALANCING, filter_nnz
+    from sw.rebalance import rebalanced
+    from sw.ticket import save
+
+    if policy not in BALANCING:
+        raise BadInput(
+            f"--policy {policy} of a ticket; allowed: {', '.join(BALANCING)}; any ticket runs "
+            "sorted with --method sort"
+        )
+    file_to_write(out)
+    chosen = load_model(model)
+    ticket = chosen.ticket(chosen.method(method))
+    n_pe = n_pe or chosen.hardware.n_pe
+    found = rebalanced(
+        ticket,
+        n_pe=n_pe,
+        policy=policy,
+        target=target,
+        sparsity=sparsity,
+        rng=np.random.default_rng(seed),
+    )
+    save(found.ticket, out)
+    rows = [
+        of_network(
+            one.network,
+            {name: filter_nnz(mask) for name, mask in one.masks.items()},
+            ticks=ticket.metadata["ticks"],
+            n_pe=n_pe,
+        )
+        for one in (ticket, found.ticket)
+    ]
+    _print(out, policy, n_pe, *rows)
+    click.echo(
+        f"no training: {found.pruned:,} weights pruned, {found.cleared:,} cleared and "
+        f"{found.restored:,} restored to balance; its accuracy is for `uticket evaluate` to say"
+    )
+    if found.missing:
+        click.echo(
+            f"uticket: {found.missing:,} weights not added, the ticket has no values for them: "
+            "their filters stay shorter",
+            err=True,
+        )
+    _tell_empty(found.empty)
+
+
+def _tell_empty(names: Sequence[str]) -> None:
+    for name in names:
+        click.echo(f"uticket: warning: {name}: no weights are left", err=True)
+
+
+def _balance_masks(
+    masks: Path,
+    out: Path,
+    n_pe: int,
+    sparsity: float | None,
+    policy: str,
+    target: str,
+    seed: int,
+) -> None:
     import numpy as np
 
     from sim.commands.analyze import mask_workload
     from sim.files import write_npz
-    from sim.models.masks import load_masks
-    from sim.models.workload import totals
-    from sim.reports.table import print_table
+    from sim.models.masks import load_masks, pruned
+    from sw.rebalance import emptied
 
     before = load_masks(masks, scores=policy == "magnitude")
+    kept = before if sparsity is None else pruned(before, sparsity)
     after = [
         balanced(
             layer,
@@ -58,7 +161,7 @@ def command(masks: Path, out: Path, n_pe: int, policy: str, target: str, seed: i
             target=target,
             rng=np.random.default_rng([seed, index]),
         )
-        for index, layer in enumerate(before)
+        for index, layer in enumerate(kept)
     ]
     arrays: dict[str, np.ndarray] = {}
     for layer in after:
@@ -67,10 +170,22 @@ def command(masks: Path, out: Path, n_pe: int, policy: str, target: str, seed: i
             arrays[f"{layer.name}.order"] = layer.order
     write_npz(out, arrays)
     if policy == "magnitude":
-        _tell_what_was_drawn(before, seed)
+        _tell_what_was_drawn(kept, seed)
 
     old = [mask_workload(layer, side=1, ticks=1, n_pe=n_pe) for layer in before]
     new = [mask_workload(layer, side=1, ticks=1, n_pe=n_pe) for layer in after]
+    _print(out, policy, n_pe, old, new)
+    _tell_empty(
+        list(emptied({m.name: m.values for m in before}, {m.name: m.values for m in after}, n_pe))
+    )
+
+
+def _print(
+    out: Path, policy: str, n_pe: int, old: Sequence[Workload], new: Sequence[Workload]
+) -> None:
+    from sim.models.workload import totals
+    from sim.reports.table import print_table
+
     rows = [
         (a.name, a.filters, a.nnz, b.nnz, a.utilization, b.utilization)
         for a, b in zip(old, new, strict=True)
@@ -119,11 +234,15 @@ def _has_magnitudes(layer: MaskLayer) -> bool:
 
 def _tell_what_was_drawn(layers: list[MaskLayer], seed: int) -> None:
     for what, names in (
-        ("weights to set: no score", [layer.name for layer in layers if layer.score is None]),
         (
-            "weights to clear: a mask",
+            "weights to set, since no scores are given",
+            [layer.name for layer in layers if layer.score is None],
+        ),
+        (
+            "weights to clear, since all magnitudes are equal",
             [layer.name for layer in layers if not _has_magnitudes(layer)],
         ),
     ):
         if names:
-            click.echo(f"uticket: drawn from seed {seed}, {what}: {', '.join(names)}", err=True)
+            text = f"uticket: picked at random (seed {seed}), {what}: {', '.join(names)}"
+            click.echo(text, err=True)

@@ -21,7 +21,8 @@ PLOTS = (".svg", ".png")
 
 
 @click.command(short_help="A ticket's metadata, layers and rounds.")
-@click.argument("tickets", metavar="TICKET...", nargs=-1, required=True, type=click.Path())
+@click.argument("models", metavar="MODEL...", nargs=-1, required=True)
+@click.option("--method", help="Of a name or a YAML: uticket, lth, ... [default: its first]")
 @click.option("--n-pe", type=click.IntRange(min=1), help="PEs, instead of the ticket's.")
 @click.option(
     "--json", "json_path", type=click.Path(path_type=Path), help="Also write the metadata here."
@@ -32,27 +33,34 @@ PLOTS = (".svg", ".png")
     help="Write a plot of sparsity and utilization by round here (.svg or .png).",
 )
 def command(
-    tickets: tuple[str, ...], n_pe: int | None, json_path: Path | None, plot: Path | None
+    models: tuple[str, ...],
+    method: str | None,
+    n_pe: int | None,
+    json_path: Path | None,
+    plot: Path | None,
 ) -> None:
-    """Print each TICKET's metadata, the non-zero weights of its layers, and its rounds of training.
+    """Print metadata, non-zero weights by layer, and rounds of training of each MODEL's ticket.
+
+    MODEL is a name of tickets/, a YAML or a ticket.
 
     Utilization (Eq. 2) and occupancy are those of 32x32 images, filters in the network's own order.
     One plot holds all tickets: the paper's Fig. 4 of a lottery ticket and a u-Ticket.
     """
+    from sim.catalog import ticket_path
     from sim.files import atomic_write, write_json
     from sim.reports.history import rounds
     from sw.ticket import load, public_metadata
 
-    if json_path and len(tickets) > 1:
-        raise BadInput(f"--json with {len(tickets)} tickets; allowed: one")
+    if json_path and len(models) > 1:
+        raise BadInput(f"--json with {len(models)} tickets; allowed: one")
     if plot and plot.suffix not in PLOTS:
         raise BadInput(f"--plot {plot}; allowed: a name that ends in {' or '.join(PLOTS)}")
-    loaded = [load(Path(path)) for path in tickets]
+    loaded = [load(ticket_path(model, method)) for model in models]
     stories = [rounds(ticket, n_pe=n_pe) for ticket in loaded]
     if json_path:
         write_json(json_path, with_balance(public_metadata(loaded[0]), stories[0]))
-    for path, ticket, story in zip(tickets, loaded, stories, strict=True):
-        if len(tickets) > 1:
+    for path, ticket, story in zip(models, loaded, stories, strict=True):
+        if len(models) > 1:
             click.echo(f"{path}\n")
         _print(ticket, story, n_pe or ticket.metadata.get("n_pe") or 16)
     if plot:
@@ -60,7 +68,7 @@ def command(
 
         names = [_name(ticket) for ticket in loaded]
         if len(set(names)) < len(names):
-            names = list(tickets)
+            names = list(models)
         with atomic_write(plot) as file:
             file.write(rounds_plot(dict(zip(names, stories, strict=True)), plot.suffix[1:]))
 

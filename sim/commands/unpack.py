@@ -14,18 +14,20 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("ticket", type=click.Path(path_type=Path))
+@click.argument("model")
 @click.argument("out", type=click.Path(path_type=Path))
-def command(ticket: Path, out: Path) -> None:
-    """Write the folded float and the integer network of TICKET to OUT (.npz).
+@click.option("--method", help="Of a name or a YAML: uticket, lth, ... [default: its first]")
+def command(model: str, out: Path, method: str | None) -> None:
+    """Write the folded float and the integer network of MODEL's ticket to OUT (.npz).
 
-    docs/formats.md lists the arrays. They are in the network's own channel order.
+    MODEL is a name of tickets/, a YAML or a ticket. docs/formats.md lists the arrays. They are in the network's own channel order.
     """
+    from sim.catalog import ticket_path
     from sim.files import write_npz
     from sw.quantize import quantize, ticket_config
     from sw.ticket import load
 
-    loaded = load(ticket)
+    loaded = load(ticket_path(model, method))
     write_npz(out, unpacked(quantize(loaded, ticket_config(loaded))))
     click.echo(f"{out}: {len(loaded.parameters)} layers")
 

@@ -1,6 +1,6 @@
-"""Masks or weights of a network from an .npz file, checked.
+"""Masks or weights of a network from a file, checked: an .npz, a PyTorch state dict, safetensors.
 
-Every array is a layer, in order, of rank 2 (K, C) or 4 (K, C, kh, kw); non-zero = present.
+Of a state dict (sw/state_dict.py) every tensor with 2 or 4 axes is a layer. In an .npz every array is a layer, in order, of rank 2 (K, C) or 4 (K, C, kh, kw); non-zero = present.
 `<layer>.order` (K,) says in which order the array runs its filters (new position -> channel), and
 `<layer>.score` has the layer's shape: the larger its magnitude, the sooner a weight is recovered.
 """
@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from sim.errors import BadInput
+from sw import prune, state_dict
 
 UNREADABLE = (ValueError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
 
@@ -35,11 +36,13 @@ class MaskLayer:
 
 
 def load_masks(path: Path, *, scores: bool = False) -> list[MaskLayer]:
-    """The layers of an .npz file; `scores` says whether `<layer>.score` is read or ignored.
+    """The layers of a file; `scores` says whether scores are read or ignored.
 
     Raises BadInput, naming file and array, for anything else than described above; OSError for a
     file that cannot be read.
     """
+    if path.suffix in state_dict.SUFFIXES:
+        return _of_state_dict(path, scores)
     try:
         with path.open("rb") as file:
             archive = np.load(file, allow_pickle=False)
@@ -50,6 +53,46 @@ def load_masks(path: Path, *, scores: bool = False) -> list[MaskLayer]:
         raise
     except (ValueError, EOFError, zipfile.BadZipFile):  # NumPy takes other files for pickles
         raise BadInput(f"{path}: not an .npz file") from None
+
+
+def pruned(layers: list[MaskLayer], sparsity: float) -> list[MaskLayer]:
+    """Without the smallest weights over all layers, which become scores: what was cut comes back first.
+
+    Raises BadInput for a sparsity that the layers exceed already, and for masks, which do not say what is small.
+    """
+    values = {layer.name: layer.values for layer in layers}
+    masks = {name: value != 0 for name, value in values.items()}
+    there = prune.sparsity(masks)
+    if not there <= sparsity < 1:
+        raise BadInput(f"--sparsity {sparsity}; allowed: {there:.6g}, the file's, to below 1")
+    present = np.concatenate([np.abs(value[value != 0]).ravel() for value in values.values()])
+    if present.size and np.all(present == present[0]):
+        raise BadInput(
+            f"--sparsity {sparsity} of masks, which do not say what is small; allowed: of weights"
+        )
+    kept = prune.global_magnitude(values, masks, keep=1 - sparsity, floor=0)
+    return [
+        replace(
+            layer,
+            values=np.where(kept[layer.name], layer.values, 0),
+            score=layer.values if layer.score is None else layer.score,
+        )
+        for layer in layers
+    ]
+
+
+def _of_state_dict(path: Path, scores: bool) -> list[MaskLayer]:
+    try:
+        found = list(state_dict.layers(state_dict.read(path)))
+    except ValueError as error:
+        text = str(error)
+        raise BadInput(text if text.startswith(str(path)) else f"{path}: {text}") from None
+    if not found:
+        raise BadInput(f"{path}: no layers; allowed: tensors (K, C) or (K, C, kh, kw)")
+    return [
+        MaskLayer(name=name, values=_checked(values, path, name), score=score if scores else None)
+        for name, values, score in found
+    ]
 
 
 def _layers(archive: np.lib.npyio.NpzFile, path: Path, scores: bool) -> list[MaskLayer]:
@@ -96,6 +139,10 @@ def _array(archive: np.lib.npyio.NpzFile, path: Path, name: str) -> np.ndarray:
         raise BadInput(f"{path}: {name} cannot be read ({error}); allowed: plain arrays") from None
     if not isinstance(array, np.ndarray):
         raise BadInput(f"{path}: {name} is no array; allowed: .npy members only")
+    return _checked(array, path, name)
+
+
+def _checked(array: np.ndarray, path: Path, name: str) -> np.ndarray:
     if array.dtype.kind not in "biuf":
         raise BadInput(f"{path}: {name} holds {array.dtype}; allowed: booleans, integers, floats")
     if array.dtype.kind == "f" and not np.isfinite(array).all():

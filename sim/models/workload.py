@@ -8,13 +8,14 @@ one (weight, position, tick) triple. All counts are exact Python integers; a rat
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sw.balance import filter_nnz
+from sw.balance import filter_nnz, sort_order
 from sw.compile import Program
+from sw.layers import Network
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,6 +135,33 @@ def part_workloads(
         utilization=math.fsum(used) / len(used) if used else None,
         occupancy=work / (work + idle) if work else None,
     )
+    return rows
+
+
+def of_network(
+    network: Network, nnz: Mapping[str, np.ndarray], *, ticks: int, n_pe: int, sort: bool = False
+) -> list[Workload]:
+    """Rows of the layers of a network that the array runs, without compiling it.
+
+    nnz: of each filter of each source with weights, (K,), by name. sort: filters are loaded in order of
+    it. Equal to `of_program` where the array can run the network.
+    """
+    shapes = network.shapes()
+    rows = []
+    for layer in network.array:
+        filters = np.sum([nnz[source.name] for source in layer.learned], axis=0)
+        order = sort_order(filters) if sort else np.arange(len(filters))
+        parts = [
+            Part(
+                name=source.name,
+                filter_nnz=nnz[source.name][order],
+                parameters=math.prod(source.weight_shape(layer.filters)),
+            )
+            for source in layer.learned
+        ]
+        sums = layer.neurons(shapes)
+        positions = sums.height * sums.width
+        rows += part_workloads(parts, positions=positions, ticks=ticks, n_pe=n_pe)
     return rows
 
 

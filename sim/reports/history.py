@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hw.config import Config
-from sim.models.workload import Part, Workload, part_workloads, totals
+from sim.models.workload import of_network, totals
 from sw.ticket import Ticket
 
 
@@ -26,23 +26,10 @@ class RoundStory:
 def rounds(ticket: Ticket, *, n_pe: int | None = None) -> list[RoundStory]:
     """Every round, its workload on `n_pe` PEs (default: the ticket's)."""
     n_pe = n_pe or ticket.metadata.get("n_pe") or Config().n_pe
-    shapes = ticket.network.shapes()
-    sizes = {name: mask.size for name, mask in ticket.masks.items()}
     story = []
     for number, row in enumerate(ticket.metadata["history"]):
-        loads: list[Workload] = []
-        for layer in ticket.network.array:
-            names = [source.name for source in layer.learned]
-            sums = layer.neurons(shapes)
-            loads += part_workloads(
-                [
-                    Part(name=n, filter_nnz=ticket.history_nnz[n][number], parameters=sizes[n])
-                    for n in names
-                ],
-                positions=sums.height * sums.width,
-                ticks=ticket.metadata["ticks"],
-                n_pe=n_pe,
-            )
+        nnz = {name: counts[number] for name, counts in ticket.history_nnz.items()}
+        loads = of_network(ticket.network, nnz, ticks=ticket.metadata["ticks"], n_pe=n_pe)
         total = totals(loads)
         story.append(
             RoundStory(
