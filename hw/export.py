@@ -22,6 +22,7 @@ from hw.config import PRESETS, Config
 from hw.datasheet import datasheet
 from hw.event import pe as event_pe
 from hw.event import top as event_top
+from hw.home import ensure_home
 from hw.pe import PE
 from hw.registers import c_header
 from hw.sram import BlackBoxes, memories
@@ -112,6 +113,7 @@ def _convert(
     component: wiring.Component, fragment: Fragment, name: str
 ) -> tuple[str, dict[str, str]]:
     """Verilog of a component, and what its signals are called there."""
+    ensure_home()
     directions = {"i": PortDirection.Input, "o": PortDirection.Output}
     ports = {port: (bits, directions[kind]) for port, kind, bits in _ports(component)}
     text, names = verilog.convert_fragment(

@@ -14,6 +14,7 @@ import click
 
 from hw.config import PRESETS, Config
 from hw.export import export
+from hw.home import ensure_home
 from sim.errors import BadInput
 from synth import boards, yosys
 from synth.board import Board
@@ -163,6 +164,7 @@ def place_and_route(target: Target, folder: Path) -> tuple[dict[str, tuple[int, 
 
 def run_tool(name: str, arguments: list[str], folder: Path) -> None:
     """Run one of YoWASP's tools; `folder` gets its log. Raises BadInput if it fails or is missing."""
+    ensure_home()
     log = folder / f"{name}.log"
     try:
         with log.open("w") as out:

@@ -85,6 +85,9 @@ def svg(draw: Callable[..., None], *values: Any, width: float = 9, height: float
 
 def _file(draw: Callable[[Any], None], kind: str, *, width: float = 9, height: float = 3) -> bytes:
     """What `draw` draws on axes, as SVG or PNG; equal drawings give equal bytes."""
+    from hw.home import ensure_home
+
+    ensure_home()
     import matplotlib
     from matplotlib.figure import Figure
 

