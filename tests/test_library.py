@@ -1,16 +1,20 @@
 """docs/library.md runs as it stands there; the wheel holds what the door needs."""
 
 import doctest
+import os
 import re
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import uticket
 from sw import ticket
+from sw.layers import TrainedNeuron
 from tests.random_networks import random_ticket
 from tests.test_sim_command import NETWORK
 
@@ -32,7 +36,8 @@ def test_the_page(tmp_path, monkeypatch):
 
 def test_the_five_lines_name_what_is_there(tmp_path, monkeypatch):
     """They are run, too, with the small ticket for the large one."""
-    block = re.search(r"\n((?:    .*\n)+)", PAGE.read_text())[1]
+    text = PAGE.read_text().partition("Five lines load")[2]
+    block = re.search(r"\n((?:    .*\n)+)", text)[1]
     lines = [line.strip() for line in block.splitlines()]
     assert len(lines) == 5
     monkeypatch.chdir(tmp_path)
@@ -42,6 +47,67 @@ def test_the_five_lines_name_what_is_there(tmp_path, monkeypatch):
     )
     exec(code, {"uticket": uticket, "Path": Path})  # noqa: S102 - our own page
     assert (tmp_path / "report" / "report.html").is_file()
+
+
+@pytest.fixture
+def small(tmp_path):
+    made = random_ticket(3, layers=NETWORK, policy="random", method="uticket", n_pe=4, ticks=2)
+    ticket.save(made, tmp_path / "ticket.npz")
+    return uticket.load(tmp_path / "ticket.npz", hardware=uticket.PRESETS["tiny"])
+
+
+def test_every_name_is_there_and_loads_late():
+    assert set(uticket.__all__) == set(uticket._HOMES)
+    for name in uticket.__all__:
+        assert getattr(uticket, name) is not None
+    with pytest.raises(AttributeError, match="has no attribute 'nonsense'"):
+        _ = uticket.nonsense
+    code = "import sys, uticket; print({'numpy', 'torch', 'pandas'} & set(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "set()\n"
+
+
+def test_notebooks_show_tables(small):
+    shown = small.estimate()._repr_html_()
+    assert shown.startswith("<p>ticket: ")
+    assert "<table" in shown
+    assert "conv5" in shown
+    assert "3x3 convolution of conv1" in small._repr_html_()
+
+
+def test_check_says_why_a_layer_does_not_run(small):
+    one = replace(small.deployment.ticket.network.layers[2], neuron=TrainedNeuron(reset="subtract"))
+    network = small.deployment.ticket.network
+    layers = (*network.layers[:2], one, *network.layers[3:])
+    changed = replace(small.deployment.ticket, network=replace(network, layers=layers))
+    found = uticket.Net(replace(small.deployment, ticket=changed), "changed").check()
+    assert "subtract" in found.loc["conv3", "sweep"]
+    assert found.loc["conv2", "sweep"] is None
+
+
+def test_compare_is_what_the_estimates_say(small):
+    sorted_ = uticket.Net(replace(small.deployment, sort=True), "sorted")
+    table = small.compare(sorted_, images=2)
+    mine, other = small.estimate(2).totals, sorted_.estimate(2).totals
+    for field in ("cycles", "idle", "energy_pj", "accuracy"):
+        assert table.loc[field, "ticket"] == mine[field]
+        assert table.loc[field, "sorted"] == other[field]
+    change = 100 * (other["cycles"] / mine["cycles"] - 1)
+    assert table.loc["cycles", "sorted: change, %"] == pytest.approx(change)
+
+
+def test_images_of_one_s_own_and_bad_ones(small, tmp_path):
+    images, labels = small.deployment.test_images(2)
+    np.savez(tmp_path / "own.npz", images=images, labels=labels)
+    by_file = small.estimate(tmp_path / "own.npz").content
+    assert by_file == small.estimate(images, labels=labels).content == small.estimate(2).content
+    with pytest.raises(uticket.BadInput, match="policy = 'sort'; allowed: random, magnitude"):
+        small.balance(policy="sort")
+    for given in (lambda: small.on(n_pe=65), lambda: small.balance(sparsity=1)):
+        with pytest.raises(ValueError, match="allowed"):
+            given()
 
 
 @pytest.fixture(scope="module")
@@ -85,3 +151,28 @@ def test_the_wheel_runs_without_the_checkout(wheel, tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == str(tmp_path / "build")
+
+
+def test_a_sim_py_of_the_user_s_is_hidden_and_named(wheel, tmp_path):
+    """Or refused in one line, where it is loaded already."""
+    wheel.extractall(tmp_path / "site")
+    (tmp_path / "sim.py").write_text("MINE = True\n")
+    (tmp_path / "after.py").write_text("import uticket\nprint(uticket.load_table().name)\n")
+    (tmp_path / "before.py").write_text("import sim\nimport uticket\n")
+    environment = os.environ | {"PYTHONPATH": str(tmp_path / "site")}
+
+    def run(script):
+        return subprocess.run(
+            [sys.executable, tmp_path / script],
+            cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+    after = run("after.py")
+    assert (after.returncode, after.stdout) == (0, "32nm\n"), after.stderr
+    assert f"{tmp_path / 'sim.py'} is hidden by uticket's package 'sim'" in after.stderr
+    before = run("before.py")
+    assert before.returncode == 1
+    assert before.stderr.splitlines()[-1] == (
+        f"ImportError: 'sim' is loaded from {tmp_path / 'sim.py'}; uticket has a package of that name: "
+        "import uticket first, or rename that file"
+    )

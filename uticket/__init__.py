@@ -1,26 +1,77 @@
-"""The Python door: a ticket on hardware, analysed, run, reported; docs/library.md."""
+"""The Python door: a network checked, estimated, balanced, proven, compared; docs/library.md.
 
-from hw.config import PRESETS, Config
-from sim.deployment import Deployment, Run
-from sim.errors import BadInput
-from sim.models.technology import load_table
-from sim.reports.run_report import Report, build, write
-from sim.rtl.harness import RtlError
-from sim.study import Study, study
-from sw.ticket import Ticket
+Names load what they need when they are first used. Beside a `sim.py` of the user's, hw, sw and sim are still ours.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from uticket import _packages
+
+if TYPE_CHECKING:
+    from hw.config import PRESETS, Config
+    from sim.deployment import Deployment, Run
+    from sim.errors import BadInput
+    from sim.models.technology import load_table
+    from sim.reports.run_report import Report, build, write
+    from sim.rtl.harness import RtlError
+    from sim.study import Study, study
+    from sw.state_dict import apply_masks
+    from sw.ticket import Ticket
+    from uticket.net import Net, Result, from_nir, load
+
+_packages.settle()
+
+_HOMES = {
+    "PRESETS": "hw.config",
+    "BadInput": "sim.errors",
+    "Config": "hw.config",
+    "Deployment": "sim.deployment",
+    "Net": "uticket.net",
+    "Report": "sim.reports.run_report",
+    "Result": "uticket.net",
+    "RtlError": "sim.rtl.harness",
+    "Run": "sim.deployment",
+    "Study": "sim.study",
+    "Ticket": "sw.ticket",
+    "apply_masks": "sw.state_dict",
+    "build": "sim.reports.run_report",
+    "from_nir": "uticket.net",
+    "load": "uticket.net",
+    "load_table": "sim.models.technology",
+    "study": "sim.study",
+    "write": "sim.reports.run_report",
+}
 
 __all__ = [
     "PRESETS",
     "BadInput",
     "Config",
     "Deployment",
+    "Net",
     "Report",
+    "Result",
     "RtlError",
     "Run",
     "Study",
     "Ticket",
+    "apply_masks",
     "build",
+    "from_nir",
+    "load",
     "load_table",
     "study",
     "write",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'uticket' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

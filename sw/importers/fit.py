@@ -85,17 +85,7 @@ def fit(lowered: Lowered, options: Options, choices: tuple[Choice, ...]) -> Repo
     """What the machines of today's hardware say of each layer, at the presets' sizes."""
     network = lowered.network
     shapes = network.shapes()
-    found: dict[str, dict[str, str | None]] = {}
-    for machine in MACHINES:
-        for layer in network.layers:
-            why = _neuron(layer, network) or _ticks(options.ticks)
-            if why is None and layer is not network.host:
-                why = _shape(layer, shapes, Config(machine=machine))
-            found.setdefault(layer.name, {})[machine] = why
-        if not any(found[layer.name][machine] for layer in network.layers):
-            where, why = _place(network, options.ticks, machine)
-            if why:
-                found[where][machine] = why
+    found = why_not(network, options.ticks)
     fits = []
     for layer, row in zip(network.layers, lowered.rows, strict=True):
         what = becomes(layer, shapes, host=layer is network.host)
@@ -103,6 +93,23 @@ def fit(lowered: Lowered, options: Options, choices: tuple[Choice, ...]) -> Repo
             Fit(layer.name, row.nodes, what, found[layer.name], row.choices, row.approximate)
         )
     return Report(tuple(fits), choices)
+
+
+def why_not(network: Network, ticks: int) -> dict[str, dict[str, str | None]]:
+    """By layer and machine, at the presets' sizes: why it does not run; None: it runs."""
+    shapes = network.shapes()
+    found: dict[str, dict[str, str | None]] = {}
+    for machine in MACHINES:
+        for layer in network.layers:
+            why = _neuron(layer, network) or _ticks(ticks)
+            if why is None and layer is not network.host:
+                why = _shape(layer, shapes, Config(machine=machine))
+            found.setdefault(layer.name, {})[machine] = why
+        if not any(found[layer.name][machine] for layer in network.layers):
+            where, why = _place(network, ticks, machine)
+            if why:
+                found[where][machine] = why
+    return found
 
 
 def _ticks(ticks: int) -> str | None:

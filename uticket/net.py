@@ -1,0 +1,291 @@
+"""A network on hardware, for notebooks: what the commands do, with tables as pandas DataFrames."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hw.config import MACHINES, Config
+from sim.catalog import load_hardware, load_model
+from sim.deployment import Deployment, Run
+from sim.errors import BadInput
+from sim.estimate import checked_clock, estimate, timed
+from sim.models.eq3 import energies
+from sim.reports import run_report
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Images = int | str | Path | np.ndarray
+"""So many test images; an .npz of images and labels; or images, uint8 (N, C, H, W)."""
+
+COMPARED = (
+    *("nnz", "work", "idle", "latency", "utilization", "occupancy"),
+    *("spike_sparsity", "cycles", "ms", "images_per_s", "energy", "energy_pj", "accuracy"),
+)
+
+
+def _pandas() -> Any:
+    try:
+        import pandas
+    except ImportError:
+        raise ImportError("pandas is missing; pip install pandas") from None
+    return pandas
+
+
+@dataclass(frozen=True)
+class Net:
+    """A ticket on hardware. Nothing changes it: `balance` and `on` give another one."""
+
+    deployment: Deployment
+    name: str
+
+    @property
+    def masks(self) -> dict[str, np.ndarray]:
+        """bool, by layer of the array: (K, C / groups, kh, kw) or (K, C). Copies."""
+        return {name: mask.copy() for name, mask in self.deployment.ticket.masks.items()}
+
+    @property
+    def config(self) -> Config:
+        """The hardware."""
+        return self.deployment.config
+
+    def on(self, **fields: Any) -> Net:
+        """The same network on hardware with other fields, as n_pe=32 or machine="event".
+
+        Raises ValueError for what no array has.
+        """
+        config = replace(self.config, **fields)
+        one = self.deployment
+        return Net(
+            Deployment(ticket=one.ticket, config=config, method=one.method, sort=one.sort),
+            self.name,
+        )
+
+    def check(self) -> pd.DataFrame:
+        """A row a layer: what it is on the array, and a column a machine: None, or why it does not run.
+
+        Machines have the presets' sizes.
+        """
+        from sw.importers.fit import becomes, why_not
+
+        ticket = self.deployment.ticket
+        network, shapes = ticket.network, ticket.network.shapes()
+        found = why_not(network, ticket.metadata["ticks"])
+        rows = [
+            {
+                "layer": layer.name,
+                "becomes": becomes(layer, shapes, host=layer is network.host),
+                **{machine: found[layer.name][machine] for machine in MACHINES},
+            }
+            for layer in network.layers
+        ]
+        return _pandas().DataFrame(rows, dtype=object).set_index("layer")
+
+    def estimate(
+        self,
+        images: Images = 1,
+        *,
+        labels: np.ndarray | None = None,
+        technology: str | None = None,
+        clock_mhz: float | None = None,
+    ) -> Result:
+        """Exact cycles, energy and time by the models; nothing is built. See `sim.estimate`."""
+        pixels, labels = self._images(images, labels)
+        found = estimate(
+            self.deployment,
+            pixels,
+            labels=labels,
+            model=self.name,
+            technology=technology,
+            clock_mhz=clock_mhz,
+        )
+        return Result(self.name, found.content, found.verdict)
+
+    def simulate(
+        self,
+        images: Images = 1,
+        *,
+        labels: np.ndarray | None = None,
+        technology: str | None = None,
+        clock_mhz: float | None = None,
+        jobs: int = 1,
+    ) -> Result:
+        """Through the RTL, every spike and counter compared. The first time builds it: minutes.
+
+        jobs: processes; more than one needs a script with `if __name__ == "__main__"`. Raises RtlError if
+        the RTL errs or hangs; a mismatch is the result's verdict.
+        """
+        clock = checked_clock(clock_mhz, energies(technology))
+        pixels, labels = self._images(images, labels)
+        run: Run = self.deployment.run(pixels, jobs=jobs)
+        report = run_report.build(self.name, run, None, labels, technology=technology)
+        components = report.content["components"]["methods"][self.deployment.method]
+        totals = report.content["totals"] | timed(report.content["totals"]["rtl_cycles"], clock)
+        totals |= {
+            "cycles": totals["rtl_cycles"],
+            "accuracy": totals["rtl_accuracy"],
+            "energy_pj": components["rtl"]["total_pj"] if "rtl" in components else None,
+        }
+        return Result(self.name, report.content | {"totals": totals}, report.verdict, report)
+
+    def balance(
+        self,
+        n_pe: int | None = None,
+        *,
+        sparsity: float | None = None,
+        policy: str = "magnitude",
+        target: str = "exact",
+        seed: int = 0,
+    ) -> Net:
+        """Pruned (if `sparsity` is given) and balanced for n_pe PEs, without training; docs/masks.md.
+
+        n_pe: by default the hardware's, else that of the new net's, too. Raises ValueError.
+        """
+        from sw.rebalance import rebalanced
+
+        if policy not in ("random", "magnitude"):
+            raise BadInput(f"policy = {policy!r}; allowed: random, magnitude")
+        config = self.config if n_pe is None else replace(self.config, n_pe=n_pe)
+        found = rebalanced(
+            self.deployment.ticket,
+            n_pe=config.n_pe,
+            policy=policy,
+            target=target,
+            sparsity=sparsity,
+            rng=np.random.default_rng(seed),
+        )
+        one = Deployment(ticket=found.ticket, config=config, method=self.deployment.method)
+        return Net(one, f"{self.name}, balanced")
+
+    def compare(self, *others: Net, images: Images = 1, **options: Any) -> pd.DataFrame:
+        """Estimates side by side: a column a net, and for each other net its change, in percent of this one.
+
+        images and options: as of `estimate`.
+        """
+        pd = _pandas()
+        nets = (self, *others)
+        columns: dict[str, Any] = {}
+        for number, net in enumerate(nets):
+            name = net.name if net.name not in columns else f"{net.name} ({number + 1})"
+            totals = net.estimate(images, **options).totals
+            columns[name] = totals.reindex(COMPARED)
+        table = pd.DataFrame(columns).astype(float)
+        first = table.iloc[:, 0]
+        for name in list(table)[1:]:
+            table[f"{name}: change, %"] = 100 * (table[name] / first.where(first != 0) - 1)
+        return table
+
+    def save(self, path: str | Path) -> None:
+        """Write the ticket, which every command takes."""
+        from sw import ticket
+
+        ticket.save(self.deployment.ticket, Path(path))
+
+    def _images(
+        self, images: Images, labels: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        if isinstance(images, np.ndarray):
+            return images, labels
+        return self.deployment.images(images if isinstance(images, int) else Path(images))
+
+    def _repr_html_(self) -> str:
+        return str(self.check()._repr_html_())
+
+
+@dataclass(frozen=True)
+class Result:
+    """What an estimate or a simulation found; fields are those of docs/report.md."""
+
+    name: str
+    content: dict[str, Any]
+    """As JSON."""
+    verdict: str
+    """In one line."""
+    report: run_report.Report | None = None
+    """Of a simulation, for `uticket.write`."""
+
+    @cached_property
+    def layers(self) -> pd.DataFrame:
+        """A row a layer."""
+        return _pandas().DataFrame(self.content["layers"]).set_index("name")
+
+    @cached_property
+    def totals(self) -> pd.Series:
+        """Of the network."""
+        return _pandas().Series(self.content["totals"], dtype=object)
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        return f"<p>{escape(self.name)}: {escape(self.verdict)}</p>{self.layers._repr_html_()}"
+
+
+def load(
+    model: str | Path,
+    method: str | None = None,
+    *,
+    hardware: Config | str | Path | None = None,
+    **fields: Any,
+) -> Net:
+    """A name of tickets/, a YAML or a ticket, as every command takes it.
+
+    method: of a name or YAML, by default its first. hardware: a Config or a YAML of fields instead of the
+    model's; then fields as n_pe=32. Raises BadInput or another ValueError, in one line.
+    """
+    chosen = load_model(str(model))
+    config = chosen.hardware
+    if hardware is not None:
+        config = hardware if isinstance(hardware, Config) else load_hardware(Path(hardware), config)
+    one = Deployment.load(str(model), method, replace(config, **fields))
+    return Net(one, chosen.name if method is None else f"{chosen.name} {method}")
+
+
+def from_nir(
+    path: str | Path,
+    *,
+    shape: Sequence[int],
+    ticks: int,
+    accept: bool = False,
+    mean: tuple[float, ...] | None = None,
+    std: tuple[float, ...] | None = None,
+    **options: Any,
+) -> Net:
+    """A NIR file as a ticket on the hardware that it asks for; docs/import.md.
+
+    shape: channels, height, width of the input. options: dt, reset, spikes, round_leak. accept: take a
+    network that runs approximately, too. Raises ValueError, naming the node, for what cannot run.
+    """
+    from sw.importers import door
+    from sw.importers.graph import Options
+
+    wanted = Options(shape=_three(shape), ticks=ticks, **options)
+    graph = door.read(str(path), wanted)
+    found = door.imported(graph, wanted, door.Scaling(mean=mean, std=std))
+    return _of_import(found, Path(path).stem, accept)
+
+
+def _three(shape: Sequence[int]) -> tuple[int, int, int]:
+    channels, height, width = (*shape, 1, 1)[:3]
+    return channels, height, width
+
+
+def _of_import(found: Any, name: str, accept: bool) -> Net:
+    from sw.quantize import ticket_config
+
+    if found.report.verdict == "approximate" and not accept:
+        what = "; ".join(text for fit in found.report.layers for text in fit.approximate)
+        raise BadInput(f"approximate ({what}); allowed with accept=True")
+    ticket = found.ticket()
+    machines = [
+        machine
+        for machine in MACHINES
+        if not any(fit.why_not[machine] for fit in found.report.layers)
+    ]
+    config = replace(ticket_config(ticket), machine=machines[0])
+    return Net(Deployment(ticket=ticket, config=config, method=name), name)
