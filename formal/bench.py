@@ -37,14 +37,19 @@ class GhostPorts:
 
 
 class Bench:
-    """m: the module, for ghost registers and logic. ports: of the component, by name in the Verilog."""
+    """m: the module, for ghost registers and logic. ports: of the component, by name in the Verilog.
 
-    def __init__(self, component: wiring.Component) -> None:
+    clocked: the component has registers, and so a clock and a reset.
+    """
+
+    def __init__(self, component: wiring.Component, *, clocked: bool = True) -> None:
         self.component = component
         self.m = Module()
         self.ports: dict[str, Any] = {}
         self.assume(~ResetSignal())
-        connections: list[tuple] = [("i", "clk", ClockSignal()), ("i", "rst", ResetSignal())]
+        connections: list[tuple] = []
+        if clocked:
+            connections = [("i", "clk", ClockSignal()), ("i", "rst", ResetSignal())]
         for path, member, value in component.signature.flatten(component):
             bits = value.as_value() if isinstance(value, ValueCastable) else value
             if not isinstance(bits, Value) or not len(bits):

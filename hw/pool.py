@@ -48,8 +48,11 @@ class OutputWord(wiring.Component):
         placed: list[list[Value]] = [[] for _ in range(side)]  # what each neuron has for a column
         for k in range(self.neurons):
             x = Signal(len(self.x), name=f"x_{k}")
-            spikes = Mux(self.valid[k], self.spikes.word_select(k, ticks), 0)
-            m.d.comb += x.eq(self.column + Mux(self.pool, (self.x + k) >> 1, self.x + k))
+            spikes = self.spikes.word_select(k, ticks)
+            if self.neurons > 1:
+                spikes = Mux(self.valid[k], spikes, 0)
+            here = self.x + k if k else self.x
+            m.d.comb += x.eq(self.column + Mux(self.pool, here >> 1, here))
             for column in range(side):
                 placed[column].append(Mux(x == column, spikes, 0))
         for column, parts in enumerate(placed):
