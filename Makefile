@@ -45,11 +45,11 @@ sim: .venv/sim  ## Run MODEL's ticket through the RTL, check it, write build/sim
 	@$(BIN)/uticket sim $${METHOD:+"--method=$$METHOD"} $${IMAGES:+"--images=$$IMAGES"} \
 	    $${N_PE:+"--n-pe=$$N_PE"} $${MACHINE:+"--machine=$$MACHINE"} -- "$$MODEL"
 
-test: .venv/train .venv/synth lint  ## Run all checks and tests, with coverage
+test: .venv/frameworks .venv/synth lint  ## Run all checks and tests, with coverage
 	@mkdir -p build/coverage
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --cov --cov-report=term
 
-soak: .venv/train .venv/synth .venv/test  ## The tests with ten times the random repetitions (SOAK=)
+soak: .venv/frameworks .venv/synth .venv/test  ## The tests with ten times the random repetitions (SOAK=)
 	UTICKET_SOAK=$(SOAK) $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --timeout=0
 
 faults: .venv/test .venv/train  ## Prove that each fault of tb/faults.toml is caught by its test
@@ -132,6 +132,11 @@ clean:  ## Remove build/
 .venv/train: requirements/train.lock .venv/sim
 	@echo "Adding $< to .venv"
 	@$(PIP) -r $<
+	@touch $@
+
+.venv/frameworks: requirements/frameworks.lock .venv/test .venv/train
+	@echo "Adding $< to .venv"
+	@$(PIP) --no-deps --require-hashes -r $<
 	@touch $@
 
 NEED = command -v $(1) >/dev/null || { echo >&2 "error: $(1) is missing; on Debian: apt-get install $(2)"; exit 1; }

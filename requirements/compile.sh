@@ -28,3 +28,8 @@ grep -oE '"(numba|scipy|threadpoolctl|torch)[<>=][^"]*' pyproject.toml | tr -d '
     lock - -c requirements/test.lock -c requirements/train.lock |
     grep -v "sys_platform == 'linux'" > requirements/train.lock.new
 mv requirements/train.lock.new requirements/train.lock
+
+# Frameworks of users, for tests of what imports their networks. Without what they ask for beside torch: plots,
+# vision and audio are not imported, and sinabs and spikingjelly ask for versions of nir that exclude each other.
+grep -owE '(loguru|nirtorch|norse|pbr|sinabs|snntorch|spikingjelly)==[0-9.]+' pyproject.toml |
+    lock --generate-hashes --no-deps - -o requirements/frameworks.lock

@@ -9,7 +9,7 @@ import pytest
 from sim import commands
 from sim.cli import main
 
-NAMES = [module.name for module in pkgutil.iter_modules(commands.__path__)]
+NAMES = [module.name.rstrip("_") for module in pkgutil.iter_modules(commands.__path__)]
 HEAVY = ("amaranth", "matplotlib", "rich", "torch", "wasmtime", "synth", "hw.top")
 
 

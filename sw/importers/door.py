@@ -81,5 +81,18 @@ def imported(graph: Graph, options: Options, scaling: Scaling) -> Imported:
 def read(
     source: str, options: Options, *, weights: Path | None = None, trust: bool = False
 ) -> Graph:
-    """The graph of a NIR file."""
+    """A graph from `net.nir`, or from `model.py:build`, a function that returns a torch module.
+
+    weights: a state dict for that module. trust: whether a pickle may be opened.
+    """
+    path, _, attribute = source.rpartition(":")
+    if path.endswith(".py"):
+        try:
+            from sw.importers import torch as door
+        except ImportError as error:
+            text = f"PyTorch modules need {error.name}; install uticket[train,import]"
+            raise Refused(text) from None
+        return door.read(Path(path), attribute, options, weights=weights, trust=trust)
+    if weights is not None:
+        raise Refused(f"--weights with {source}; allowed: with FILE.py:FUNCTION")
     return nir.read(Path(source), options)
