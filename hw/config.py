@@ -63,6 +63,8 @@ class Config:
                 isinstance(value, bool) or not isinstance(value, int)
             ):
                 raise ValueError(f"hardware: {name} = {value!r}, allowed: a whole number")
+            if name in ("leak_mode", "machine") and not isinstance(value, str):
+                raise ValueError(f"hardware: {name} = {value!r}, allowed: a name")
         require("n_pe", 1 <= self.n_pe <= 64, "1 to 64")
         require("ticks", 1 <= self.ticks <= 4, "1 to 4")
         require("tile_side", self.tile_side in (4, 8), "4 or 8")

@@ -10,9 +10,8 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from hw.config import PRESETS, Config
+from sim import yaml_file
 from sim.errors import BadInput
 from sw import schedules
 from sw.datasets import STATISTICS
@@ -132,7 +131,7 @@ def ticket_path(text: str, method: str | None = None) -> Path:
 
 def load_hardware(path: Path, base: Config) -> Config:
     """`base` with the fields that a YAML file sets. Raises BadInput for unknown ones and values."""
-    return _config(_mapping(path, _read(path), "the file"), base, str(path))
+    return _config(_mapping(path, yaml_file.read(path), "the file"), base, str(path))
 
 
 def _of_ticket(path: Path) -> Model:
@@ -148,7 +147,7 @@ def _of_ticket(path: Path) -> Model:
 
 
 def _of_yaml(path: Path) -> Model:
-    content = _mapping(path, _read(path), "the file")
+    content = _mapping(path, yaml_file.read(path), "the file")
     for key in content:
         if key not in KEYS:
             raise BadInput(f"{path}: unknown key {key!r}; allowed: {', '.join(KEYS)}")
@@ -162,18 +161,21 @@ def _of_yaml(path: Path) -> Model:
         raise BadInput(f"{path}: dataset = {dataset!r}; allowed: {', '.join(STATISTICS)}")
     methods = {}
     for name, row in _mapping(path, content["methods"], "methods").items():
-        methods[str(name)] = _method(path, str(name), row)
+        methods[name] = _method(path, name, row)
     if not methods:
         raise BadInput(f"{path}: methods: none; allowed: one or more")
     baseline = content.get("baseline")
-    if baseline is not None and baseline not in methods:
+    if baseline is not None and (not isinstance(baseline, str) or baseline not in methods):
         raise BadInput(f"{path}: baseline = {baseline!r}; allowed: {', '.join(methods)}")
     schedule = content.get("schedule", DEFAULT_SCHEDULE)
+    if not isinstance(schedule, str):
+        raise BadInput(f"{path}: schedule = {schedule!r}; allowed: a name of sw/schedules.py")
     try:
-        schedules.named(str(schedule))
+        schedules.named(schedule)
     except ValueError as error:
         raise BadInput(f"{path}: {error}") from None
-    hardware = _mapping(path, content.get("hardware") or {}, "hardware")
+    given = content.get("hardware")
+    hardware = _mapping(path, {} if given is None else given, "hardware")
     return Model(
         name=path.stem,
         network=network,
@@ -218,16 +220,10 @@ def _config(content: dict, base: Config, source: str) -> Config:
         raise BadInput(f"{source}: {error}") from None
 
 
-def _read(path: Path) -> Any:
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise BadInput(f"{path}: no such file") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path}: not YAML ({error})") from None
-
-
 def _mapping(path: Path, content: Any, what: str) -> dict:
     if not isinstance(content, dict):
         raise BadInput(f"{path}: {what} holds {content!r}; allowed: names with values")
+    for key in content:
+        if not isinstance(key, str):
+            raise BadInput(f"{path}: {what}: key {key!r}; allowed: a name (in quotes: '{key}')")
     return content

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
+
+from sim.errors import BadInput
 
 if TYPE_CHECKING:
     from hw.config import Config
@@ -34,6 +37,19 @@ def library_options(function: Callable) -> Callable:
     ):
         function = option(function)
     return function
+
+
+def refuse_given(names: Sequence[str], why: str) -> None:
+    """Raises BadInput for the first of the running command's options that was given, and not by default.
+
+    names: the parameters'. why: what they would have no effect on, and what is allowed.
+    """
+    context = click.get_current_context()
+    for parameter in context.command.params:
+        if parameter.name in names and (
+            context.get_parameter_source(parameter.name) is ParameterSource.COMMANDLINE
+        ):
+            raise BadInput(f"{parameter.opts[-1]} {why}")
 
 
 class Images(click.ParamType):

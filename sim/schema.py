@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
+from sim import yaml_file
 from sim.errors import BadInput
 
 
@@ -19,12 +19,7 @@ class Strict(BaseModel):
 
 def read(path: Path, kind: Any) -> Any:
     """The content of a file as `kind`, a type. Raises BadInput, naming file and field."""
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise BadInput(f"{path}: no such file") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path}: not YAML ({' '.join(str(error).split())})") from None
+    content = yaml_file.read(path)
     try:
         return TypeAdapter(kind).validate_python(content)
     except ValidationError as error:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sim.errors import BadInput
+from sim.options import refuse_given
 from sw.balance import POLICIES, TARGETS
 
 if TYPE_CHECKING:
@@ -62,6 +63,8 @@ def command(
     """
     from sim.catalog import names_masks
 
+    if policy in ("none", "sort"):
+        refuse_given(("target", "seed"), f"with --policy {policy}, which changes no weight")
     if names_masks(model):
         if method is not None:
             raise BadInput(f"--method {method} with masks; allowed: with a MODEL")

@@ -39,10 +39,13 @@ def command(
     from sim.explore import page, run, spot_check
     from sim.explore.spec import load_spec
     from sim.files import BUILD, file_to_write
+    from sim.options import refuse_given
     from sim.processes import cores
     from sim.reports.progress import Steps
     from sim.rtl.harness import RtlError
 
+    if scheduler is not None:
+        refuse_given(("jobs",), "with --scheduler, whose workers it does not start")
     wanted = load_spec(spec)
     path = out or BUILD / "sweep" / f"{spec.stem}.csv"
     if path.suffix not in (".csv", ".parquet"):

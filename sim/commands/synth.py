@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from sim.options import library_options
+from sim.options import library_options, refuse_given
 
 
 @click.command(short_help="Area by component and timing on standard cells.")
@@ -20,6 +20,8 @@ def command(liberty: Path, node: int | None, pe_only: bool, rivals: bool) -> Non
     from synth.flow import flow_on
     from synth.rival_areas import MODULES
 
+    if rivals:
+        refuse_given(("pe_only",), "with --rivals, which synthesizes no array")
     flow = flow_on(liberty, node)
     if rivals:
         found = {name: flow.area(make(), name) for name, make in MODULES.items()}

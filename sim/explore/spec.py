@@ -11,15 +11,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from hw.config import Config
+from sim import yaml_file
 from sim.errors import BadInput
 from sw.balance import POLICIES
 from sw.networks import NETWORKS
 
 POSITIONS = (16, 64)  # of a tile, which has one accumulator a lane and position
 BASE = Config()
+MAX_POINTS = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,9 +85,17 @@ def _share(v: Any) -> bool:
 
 
 AXES: dict[str, tuple[list[Any], Callable[[Any], bool], str]] = {  # default, check, what is allowed
-    "network": (["vgg16"], lambda v: v in NETWORKS, ", ".join(sorted(NETWORKS))),
+    "network": (
+        ["vgg16"],
+        lambda v: isinstance(v, str) and v in NETWORKS,
+        ", ".join(sorted(NETWORKS)),
+    ),
     "sparsity": ([0.98], _share, "0 to below 1"),
-    "policy": (["none", "sort", "random"], lambda v: v in POLICIES, ", ".join(POLICIES)),
+    "policy": (
+        ["none", "sort", "random"],
+        lambda v: isinstance(v, str) and v in POLICIES,
+        ", ".join(POLICIES),
+    ),
     "n_pe": ([BASE.n_pe], _whole(1, 64), "1 to 64"),
     "lanes": ([BASE.lanes], _whole(1, 4), "1 to 4"),
     "accumulators": (
@@ -110,12 +118,7 @@ NUMBERS: dict[str, tuple[float, Callable[[Any], bool], str]] = {
 
 def load_spec(path: Path) -> Spec:
     """The sweep of a YAML. Raises BadInput, naming file, key and value."""
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise BadInput(f"{path}: no such file") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path}: not YAML ({error})") from None
+    content = yaml_file.read(path)
     if not isinstance(content, dict):
         raise BadInput(f"{path}: holds {content!r}; allowed: names with lists of values")
     for key in content:
@@ -127,6 +130,9 @@ def load_spec(path: Path) -> Spec:
         value = numbers[name] = content.get(name, default)
         if not valid(value):
             raise BadInput(f"{path}: {name} = {value!r}; allowed: {allowed}")
+    count = math.prod(map(len, axes.values()))
+    if count > MAX_POINTS:
+        raise BadInput(f"{path}: {count:,} points; allowed: at most {MAX_POINTS:,}")
     points = []
     for values in itertools.product(*axes.values()):
         point = Point(**dict(zip(axes, values, strict=True)))
