@@ -70,7 +70,7 @@ def _bound(path: Path, text: str) -> None:
         if isinstance(event, yaml.AliasEvent):
             if event.anchor in [anchor for anchor, _ in open_nodes]:
                 raise BadInput(f"{path}: *{event.anchor} stands in what it names; allowed: no loop")
-            count += sizes.get(event.anchor, 1)
+            count += sizes.get(event.anchor or "", 1)
         elif isinstance(event, yaml.NodeEvent):
             count += 1
             if isinstance(event, yaml.ScalarEvent):

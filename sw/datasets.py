@@ -16,13 +16,16 @@ import os
 import pickle
 import tarfile
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 
 SIDE = 32  # of every image, in pixels
+MAX_BYTES = 100 << 20  # of a file of Fashion-MNIST, unpacked: twice the largest
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 Split = tuple[np.ndarray, np.ndarray]  # uint8 images (N, C, 32, 32), int64 labels (N,)
 
@@ -68,7 +71,10 @@ def load(name: str, folder: Path | None = None) -> Dataset:
 
 
 def load_test(name: str) -> Split:
-    """Test images and labels alone. Raises FileNotFoundError where they are not there: no fetching."""
+    """Test images and labels alone. Raises FileNotFoundError where they are not there: no fetching.
+
+    Raises ValueError, naming the file, for a damaged one.
+    """
     _known(name)
     return _LOADERS[name](data_folder(), "test", False)
 
@@ -110,11 +116,50 @@ def _cifar10(folder: Path, part: str, fetch: bool) -> Split:
     return images, labels
 
 
+class _Plain(pickle.Unpickler):
+    """A batch holds dictionaries, lists, strings and numbers, and an array of bytes: nothing else is made."""
+
+    ALLOWED: ClassVar[set[tuple[str, str]]] = {
+        ("numpy.core.multiarray", "_reconstruct"),
+        ("numpy._core.multiarray", "_reconstruct"),
+        ("numpy", "ndarray"),
+        ("numpy", "dtype"),
+        ("_codecs", "encode"),
+    }
+
+    def find_class(self, module: str, name: str) -> Any:
+        """The class or function of that name. Raises UnpicklingError where an array needs none such."""
+        if (module, name) not in self.ALLOWED:
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}")
+        return super().find_class(module, name)
+
+
 def _cifar10_batch(path: Path) -> Split:
-    with path.open("rb") as f:
-        batch = pickle.load(f, encoding="bytes")  # noqa: S301 - the published format is a pickle
-    images = np.asarray(batch[b"data"], np.uint8).reshape(-1, 3, SIDE, SIDE)
-    return images, np.asarray(batch[b"labels"], np.int64)
+    with path.open("rb") as f, _refused(path):
+        batch = _Plain(f, encoding="bytes").load()
+        images, labels = np.asarray(batch[b"data"]), np.asarray(batch[b"labels"])
+        return _split(images.reshape(-1, 3, SIDE, SIDE), labels)
+
+
+@contextmanager
+def _refused(path: Path) -> Iterator[None]:
+    """Whatever a reader raises for a damaged file becomes a ValueError that names it."""
+    try:
+        yield
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"{path}: damaged, or not of its published format ({reason})") from None
+
+
+def _split(images: np.ndarray, labels: np.ndarray) -> Split:
+    """Raises ValueError unless there are bytes of images, one or more, and a label 0 to 9 for each."""
+    if images.dtype != np.uint8 or not len(images):
+        raise ValueError(f"images = {images.dtype} {images.shape}, allowed: uint8, one or more")
+    if labels.shape != (len(images),) or labels.dtype.kind not in "iu":
+        raise ValueError(f"labels = {labels.dtype} {labels.shape}, allowed: one of each image")
+    if labels.min() < 0 or labels.max() > 9:
+        raise ValueError(f"labels from {labels.min()} to {labels.max()}, allowed: 0 to 9")
+    return images, labels.astype(np.int64)
 
 
 # --- Fashion-MNIST ---
@@ -140,12 +185,18 @@ def _fashion_mnist(folder: Path, part: str, fetch: bool) -> Split:
         elif fetch and not path.is_file():
             url = FASHION_MNIST_URL + file
             _fetch("Fashion-MNIST", url, path, FASHION_MNIST_MD5[file], needed=path)
-        with gzip.open(path) as f:
-            arrays.append(np.frombuffer(f.read(), np.uint8, offset=offset))
-    images = arrays[0].reshape(-1, 1, 28, 28)
+        with path.open("rb") as packed, _refused(path), gzip.open(packed) as f:
+            content = f.read(MAX_BYTES + 1)
+            if len(content) > MAX_BYTES:
+                raise ValueError(f"more than {MAX_BYTES:,} bytes")
+            arrays.append(np.frombuffer(content, np.uint8, offset=offset))
+            if kind == "images-idx3":
+                arrays[0] = arrays[0].reshape(-1, 1, 28, 28)
+    with _refused(path):
+        images, labels = _split(*arrays)
     edge = (SIDE - 28) // 2
     padded = np.pad(images, ((0, 0), (0, 0), (edge, edge), (edge, edge)))
-    return padded, arrays[1].astype(np.int64)
+    return padded, labels
 
 
 # --- SVHN ---
@@ -158,16 +209,23 @@ SVHN_MD5 = {
 
 
 def _svhn(folder: Path, part: str, fetch: bool) -> Split:
-    from scipy.io import loadmat
-
     file = f"{part}_32x32.mat"
     path = folder / "svhn" / file
     if fetch and not path.is_file():
         _fetch("SVHN", SVHN_URL + file, path, SVHN_MD5[file], needed=path)
     with path.open("rb") as f:
-        content = loadmat(f)
-    images = np.ascontiguousarray(content["X"].transpose(3, 2, 0, 1))  # from (32, 32, 3, N)
-    return images, content["y"].ravel().astype(np.int64) % 10  # the digit 0 is labelled 10
+        try:
+            from scipy.io import loadmat
+        except ImportError:
+            raise ValueError(
+                f"{path}: SciPy is missing, which reads it; pip install scipy"
+            ) from None
+        with _refused(path):
+            content = loadmat(f)
+            images = np.ascontiguousarray(content["X"].transpose(3, 2, 0, 1))  # (32, 32, 3, N)
+            if images.shape[1:] != (3, SIDE, SIDE):
+                raise ValueError(f"X = {content['X'].shape}, allowed: (32, 32, 3, N)")
+            return _split(images, content["y"].ravel() % 10)  # the digit 0 is labelled 10
 
 
 _LOADERS: dict[str, Callable[[Path, str, bool], Split]] = {

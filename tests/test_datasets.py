@@ -1,12 +1,16 @@
 """The loaders, on small files in each data set's published format."""
 
 import gzip
+import os
 import pickle
+import sys
 
 import numpy as np
 import pytest
 from scipy.io import savemat
 
+from sim.errors import BadInput
+from sim.images import first_images
 from sw import datasets
 
 COUNTS = {"train": 12, "test": 5}
@@ -111,3 +115,86 @@ def test_unknown_data_sets_are_named(tmp_path):
     for call in (lambda: datasets.load("mnist", tmp_path), lambda: datasets.load_test("mnist")):
         with pytest.raises(ValueError, match="unknown data set 'mnist'; known: cifar10, fashion"):
             call()
+
+
+class Harm:
+    """Its pickle makes a folder when it is read as any pickle."""
+
+    def __init__(self, folder):
+        self.folder = str(folder)
+
+    def __reduce__(self):
+        return os.mkdir, (self.folder,)
+
+
+def test_a_pickle_is_not_executed(tmp_path, monkeypatch):
+    cifar10(tmp_path)
+    monkeypatch.setenv("UTICKET_DATA", str(tmp_path))
+    path = tmp_path / "cifar-10-batches-py" / "test_batch"
+    path.write_bytes(pickle.dumps({b"data": Harm(tmp_path / "harmed"), b"labels": [1]}))
+    with pytest.raises(ValueError, match=r"test_batch: damaged, .*asks for posix.mkdir"):
+        datasets.load_test("cifar10")
+    assert not (tmp_path / "harmed").exists()
+
+
+def test_the_published_protocol_is_read(tmp_path, monkeypatch):
+    """CIFAR-10's batches were written by Python 2, whose strings are bytes: protocol 2, names of old modules."""
+    _, test = cifar10(tmp_path)
+    path = tmp_path / "cifar-10-batches-py" / "test_batch"
+    batch = {b"data": test[0].reshape(5, -1), b"labels": test[1].tolist()}
+    path.write_bytes(
+        pickle.dumps(batch, protocol=2).replace(b"numpy._core.multi", b"numpy.core.multi")
+    )
+    monkeypatch.setenv("UTICKET_DATA", str(tmp_path))
+    assert np.array_equal(datasets.load_test("cifar10")[0], test[0])
+
+
+FILES = {
+    "cifar10": "cifar-10-batches-py/test_batch",
+    "fashion_mnist": "fashion-mnist/t10k-images-idx3-ubyte.gz",
+    "svhn": "svhn/test_32x32.mat",
+}
+
+
+@pytest.mark.parametrize("write", [cifar10, fashion_mnist, svhn])
+@pytest.mark.parametrize("damage", ["empty", "other", "cut"])
+def test_damaged_files_are_one_line_that_names_them(tmp_path, monkeypatch, write, damage):
+    write(tmp_path)
+    path = tmp_path / FILES[write.__name__]
+    content = path.read_bytes()
+    cut = content[: len(content) // 2]
+    path.write_bytes({"empty": b"", "other": b"<html>not found</html>", "cut": cut}[damage])
+    monkeypatch.setenv("UTICKET_DATA", str(tmp_path))
+    with pytest.raises(ValueError, match="damaged, or not of its published format") as error:
+        datasets.load_test(write.__name__)
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_an_image_less_than_labels_is_told(tmp_path, monkeypatch):
+    fashion_mnist(tmp_path)
+    path = tmp_path / FILES["fashion_mnist"]
+    path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes())[: -28 * 28]))
+    monkeypatch.setenv("UTICKET_DATA", str(tmp_path))
+    with pytest.raises(
+        ValueError, match=r"t10k-labels.*labels = uint8 \(5,\), allowed: one of each"
+    ):
+        datasets.load_test("fashion_mnist")
+
+
+def test_svhn_without_scipy_says_so(tmp_path, monkeypatch):
+    svhn(tmp_path)
+    monkeypatch.setenv("UTICKET_DATA", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "scipy.io", None)
+    with pytest.raises(ValueError, match=r"test_32x32.mat: SciPy is missing"):
+        datasets.load_test("svhn")
+
+
+def test_svhn_whose_images_do_not_ship_is_read_or_asked_for(tmp_path, monkeypatch):
+    monkeypatch.setenv("UTICKET_DATA", str(tmp_path))
+    with pytest.raises(BadInput, match=r"0 test images of svhn ship.*test_32x32.mat.*UTICKET_DATA"):
+        first_images("svhn", 1)
+    _, (pixels, labels) = svhn(tmp_path)
+    found = first_images("svhn", 2)
+    assert np.array_equal(found[0], pixels[:2])
+    assert np.array_equal(found[1], labels[:2])
