@@ -67,10 +67,12 @@ class Estimate:
         total = self.totals
         spent = total["energy_pj"]
         told = "" if spent is None else f"PEs {1e-6 * spent:.4g} uJ ({self.energies.table.name}); "
+        proof = "nothing was built, `uticket sim` proves the cycles"
+        if self.images is None:
+            proof = "of layers whose input is there already; spikes as given, not seen"
         return (
             f"{total['cycles']:,.0f} cycles an image: {total['ms']:.4g} ms at {self.clock_mhz:g} MHz, "
-            f"{total['images_per_s']:,.1f} images/s; {told}nothing was built, `uticket sim` proves "
-            "the cycles"
+            f"{total['images_per_s']:,.1f} images/s; {told}{proof}"
         )
 
 

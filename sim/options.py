@@ -118,9 +118,15 @@ def hardware_of(
     model: Model, hardware: Path | None, n_pe: int | None, machine: str | None = None
 ) -> Config:
     """The model's hardware with what the options replace. Raises ValueError for what no array has."""
+    return replaced(model.hardware, hardware, n_pe, machine)
+
+
+def replaced(
+    config: Config, hardware: Path | None, n_pe: int | None = None, machine: str | None = None
+) -> Config:
+    """A configuration with the fields of a YAML, then what the options say. Raises as `hardware_of`."""
     from sim.catalog import load_hardware
 
-    config = model.hardware
     if hardware is not None:
         config = load_hardware(hardware, config)
     if machine is not None:

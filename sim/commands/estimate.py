@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hw.config import Config
+from sim.errors import BadInput
 from sim.options import (
     hardware_of,
     images_option,
     machine_option,
     model_options,
+    replaced,
     technology_option,
 )
 
@@ -35,6 +38,14 @@ COLUMNS = {  # of the table: header with its unit, by field
 @machine_option
 @images_option
 @technology_option
+@click.option(
+    "--maps", metavar="SIDE,SIDE,...", help="Of masks: side of each layer's map before pooling."
+)
+@click.option(
+    "--input-sparsity",
+    metavar="SHARE,...",
+    help="Of masks: share of steps without a spike; one for all, or one a layer.",
+)
 @click.option("--clock", "clock_mhz", type=float, help="MHz. [default: the technology's]")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the result here.")
 def command(
@@ -45,20 +56,37 @@ def command(
     hardware: Path | None,
     machine: str | None,
     technology: str | None,
+    maps: str | None,
+    input_sparsity: str | None,
     clock_mhz: float | None,
     json_path: Path | None,
 ) -> None:
     """Cycles, utilization, energy and time of MODEL (a name of tickets/, a YAML or a ticket), per image.
 
-    Cycles are those of the RTL, which `uticket sim` proves; here nothing is built. Layers are those that
+    MODEL may also be masks or weights as of `uticket analyze`, with --maps and --input-sparsity
+    (docs/masks.md). Cycles are those of the RTL, which `uticket sim` proves; here nothing is built. Layers are those that
     the array runs. Time is cycles at the clock, energy that of the PEs (docs/energy.md).
     """
-    from sim.catalog import load_model
+    from sim.catalog import load_model, names_masks
     from sim.deployment import deployments
     from sim.estimate import estimate
     from sim.files import file_to_write, write_json
 
     file_to_write(json_path)
+    if names_masks(model):
+        if method is not None or maps is None or input_sparsity is None:
+            raise BadInput(
+                f"{model}: masks; allowed: with --maps and --input-sparsity, no --method"
+            )
+        config = replaced(Config(), hardware, n_pe, machine)
+        found = _of_masks(Path(model), maps, input_sparsity, config, technology, clock_mhz)
+        if json_path is not None:
+            write_json(json_path, found.content)
+        print_estimate(found)
+        return
+    for option, value in (("maps", maps), ("input-sparsity", input_sparsity)):
+        if value is not None:
+            raise BadInput(f"--{option} with a ticket, which says it; allowed: with masks")
     chosen = load_model(model)
     (deployed,) = deployments(
         chosen, [chosen.method(method)], hardware_of(chosen, hardware, n_pe, machine)
@@ -75,6 +103,41 @@ def command(
     if json_path is not None:
         write_json(json_path, found.content)
     print_estimate(found)
+
+
+def _of_masks(
+    path: Path,
+    maps: str,
+    input_sparsity: str,
+    config: Config,
+    technology: str | None,
+    clock_mhz: float | None,
+) -> Estimate:
+    from sim.commands.analyze import parse_maps
+    from sim.mask_estimate import estimate_masks
+    from sim.models.masks import load_masks
+
+    layers = load_masks(path)
+    names = [layer.name for layer in layers]
+    try:
+        shares = [float(text) for text in input_sparsity.split(",")]
+    except ValueError:
+        raise BadInput(f"--input-sparsity {input_sparsity}; allowed: numbers from 0 to 1") from None
+    if len(shares) == 1:
+        shares *= len(layers)
+    if len(shares) != len(layers):
+        raise BadInput(
+            f"--input-sparsity: {len(shares)} for {len(layers)} layers; allowed: one, or one a layer"
+        )
+    return estimate_masks(
+        layers,
+        parse_maps(maps, names),
+        shares,
+        config,
+        model=str(path),
+        technology=technology,
+        clock_mhz=clock_mhz,
+    )
 
 
 def print_estimate(found: Estimate) -> None:

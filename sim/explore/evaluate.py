@@ -7,18 +7,16 @@ from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
 from typing import Any
 
-import numpy as np
-
 from hw.config import Config
 from sim.explore.drawn_networks import synthetic_network
 from sim.explore.spec import Point
 from sim.models import memory
-from sim.models.components import Counts, add_counts, breakdown, pe_area_um2, total_pj
-from sim.models.cycles import LayerCycles, predict
+from sim.models.components import add_counts, breakdown, pe_area_um2, total_pj
+from sim.models.cycles import predict
 from sim.models.eq3 import eq3, load_technology
 from sim.models.technology import load_table
 from sim.models.workload import of_program, rtl_bound_cycles, totals
-from sw.compile import CompiledLayer, DoesNotFit, Encoded, Program, compile_network, sort_orders
+from sw.compile import DoesNotFit, Encoded, Program, compile_network, sort_orders
 from sw.quantize import IntegerNetwork
 
 BATCH = 12  # points a task holds at most
@@ -65,7 +63,8 @@ def evaluate(point: Point, draws: Draws) -> Row:
     cycles = sum(layer.cycles for layer in predicted)
     bounds = [rtl_bound_cycles(x.work, lanes=config.lanes, n_pe=config.n_pe) for x in loads]
     energy_counts = [
-        _counts(*pair, config, draws) for pair in zip(program.layers, predicted, strict=True)
+        memory.expected_counts(*pair, config, spike_sparsity=draws.spike_sparsity)
+        for pair in zip(program.layers, predicted, strict=True)
     ]
     table = load_table()
     lines = breakdown(table, add_counts(energy_counts), accounting="rtl", config=config)
@@ -90,20 +89,6 @@ def evaluate(point: Point, draws: Draws) -> Row:
         "energy_pj": total_pj(lines),
         "pe_area_mm2": config.n_pe * pe_area_um2(table, accounting="rtl", config=config) / 1e6,
     }
-
-
-def _counts(layer: CompiledLayer, cycles: LayerCycles, config: Config, draws: Draws) -> Counts:
-    """For energy in accounting `rtl`, with the spike sparsity that the sweep takes."""
-    steps = config.ticks * layer.side**2
-    active = steps * (1 - draws.spike_sparsity)
-    weights = int(layer.integer.filter_nnz.sum())
-    identities = layer.descriptor.filters * layer.descriptor.identity
-    counters = {
-        **cycles.counters,
-        "accumulates": np.array([weights * active]),
-        "shortcut_accumulates": np.array([identities * active]),
-    }
-    return memory.rtl_counts(layer, counters, config)
 
 
 def evaluate_batch(points: Sequence[Point], draws: Draws) -> list[Row]:

@@ -18,6 +18,7 @@ from hw.config import STREAM_BITS, STREAM_WORDS, WORD_BITS, Config
 from hw.counters import CYCLES
 from hw.tiling import Storage
 from sim.models.components import Counts
+from sim.models.cycles import LayerCycles
 from sim.models.technology import ComponentTable
 from sw.compile import CompiledLayer, Program, Region
 
@@ -180,6 +181,22 @@ def rtl_counts(layer: CompiledLayer, counters: Mapping[str, np.ndarray], config:
         spad_writes=access.spad_writes,
         lif_updates=lif_updates(layer, config),
     )
+
+
+def expected_counts(
+    layer: CompiledLayer, cycles: LayerCycles, config: Config, *, spike_sparsity: float
+) -> Counts:
+    """`rtl_counts` of a layer whose spikes nobody has: a share of its steps, without one, is given."""
+    steps = config.ticks * layer.side**2
+    active = steps * (1 - spike_sparsity)
+    weights = int(layer.integer.filter_nnz.sum())
+    identities = layer.descriptor.filters * layer.descriptor.identity
+    counters = {
+        **cycles.counters,
+        "accumulates": np.array([weights * active]),
+        "shortcut_accumulates": np.array([identities * active]),
+    }
+    return rtl_counts(layer, counters, config)
 
 
 def system_energy(
