@@ -11,6 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import snntorch
+import torch
+from torch import nn
 
 import uticket
 from sw import ticket
@@ -108,6 +111,25 @@ def test_images_of_one_s_own_and_bad_ones(small, tmp_path):
     for given in (lambda: small.on(n_pe=65), lambda: small.balance(sparsity=1)):
         with pytest.raises(ValueError, match="allowed"):
             given()
+
+
+def test_a_module_goes_in_and_its_balanced_masks_come_back():
+    torch.manual_seed(0)
+    module = nn.Sequential(
+        nn.Conv2d(2, 8, 3, padding=1, stride=2), snntorch.Leaky(0.5, reset_mechanism="zero"),
+        nn.Conv2d(8, 8, 3, padding=1, stride=2), snntorch.Leaky(0.5, reset_mechanism="zero"),
+        nn.MaxPool2d(2), nn.Flatten(), nn.Linear(8, 3),
+    )  # fmt: skip
+    net = uticket.from_torch(module, shape=(2, 8, 8), ticks=4, spikes=True)
+    assert net.check()["sweep"].tolist() == [None] * len(net.check())
+    spikes = (np.random.default_rng(0).random((2, 4, 2, 8, 8)) < 0.3).astype(np.uint8)
+    assert net.estimate(spikes).totals["cycles"] > 0
+    sparse = net.balance(n_pe=4, sparsity=0.6)
+    uticket.apply_masks(module, sparse.masks)
+    for name, mask in sparse.masks.items():
+        weight = module.get_submodule(name).weight.detach().numpy()
+        assert 0 < mask.sum() < mask.size
+        assert np.array_equal(weight != 0, mask)
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sim.study import Study, study
     from sw.state_dict import apply_masks
     from sw.ticket import Ticket
-    from uticket.net import Net, Result, from_nir, load
+    from uticket.net import Net, Result, from_nir, from_torch, load
 
 _packages.settle()
 
@@ -39,6 +39,7 @@ _HOMES = {
     "apply_masks": "sw.state_dict",
     "build": "sim.reports.run_report",
     "from_nir": "uticket.net",
+    "from_torch": "uticket.net",
     "load": "uticket.net",
     "load_table": "sim.models.technology",
     "study": "sim.study",
@@ -60,6 +61,7 @@ __all__ = [
     "apply_masks",
     "build",
     "from_nir",
+    "from_torch",
     "load",
     "load_table",
     "study",

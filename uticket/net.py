@@ -20,6 +20,7 @@ from sim.reports import run_report
 
 if TYPE_CHECKING:
     import pandas as pd
+    from torch import nn
 
 Images = int | str | Path | np.ndarray
 """So many test images; an .npz of images and labels; or images, uint8 (N, C, H, W)."""
@@ -268,6 +269,29 @@ def from_nir(
     graph = door.read(str(path), wanted)
     found = door.imported(graph, wanted, door.Scaling(mean=mean, std=std))
     return _of_import(found, Path(path).stem, accept)
+
+
+def from_torch(
+    module: nn.Module,
+    *,
+    shape: Sequence[int],
+    ticks: int,
+    accept: bool = False,
+    mean: tuple[float, ...] | None = None,
+    std: tuple[float, ...] | None = None,
+    **options: Any,
+) -> Net:
+    """A live PyTorch module as a ticket on the hardware that it asks for; else as `from_nir`.
+
+    Masks are named as the module's layers, so `apply_masks(module, net.masks)` puts them back.
+    """
+    from sw.importers import door
+    from sw.importers.graph import Options
+    from sw.importers.torch import from_module
+
+    wanted = Options(shape=_three(shape), ticks=ticks, **options)
+    found = door.imported(from_module(module, wanted), wanted, door.Scaling(mean=mean, std=std))
+    return _of_import(found, type(module).__name__, accept)
 
 
 def _three(shape: Sequence[int]) -> tuple[int, int, int]:
