@@ -143,13 +143,15 @@ def modules(config: Config) -> dict[str, wiring.Component]:
     }
 
 
-def export_all(preset: str, folder: Path) -> Iterator[Path]:
+def export_all(preset: str, folder: Path, config: Config | None = None) -> Iterator[Path]:
     """Everything that a designer takes; the paths of the files as they are written.
+
+    preset: a name of hw/config.py, or what the data sheet is to call `config`.
 
     `folder` gets pe.v, pe_array.v, top.v and top_axi.v, their maps, a README and a C header;
     `folder`/blackbox the same modules with black boxes for the memories that become SRAM macros.
     """
-    config = PRESETS[preset]
+    config = config or PRESETS[preset]
     components = modules(config)
     boxes = BlackBoxes()
     for where, platform in ((folder, None), (folder / "blackbox", boxes)):

@@ -69,6 +69,15 @@ class Images(click.ParamType):
         return int(text)
 
 
+def hardware_option(function: Callable) -> Callable:
+    """--hardware, of commands without a MODEL: it starts from preset `paper`."""
+    return click.option(
+        "--hardware",
+        type=click.Path(path_type=Path),
+        help="YAML of hardware fields, and perhaps a preset to start from. [default: paper]",
+    )(function)
+
+
 def images_option(function: Callable) -> Callable:
     """--images."""
     return click.option(

@@ -15,7 +15,7 @@ from hw.sram import BlackBoxes
 from hw.top import Top
 from sim.errors import BadInput
 from sim.files import BUILD
-from sim.options import LIBERTY
+from sim.options import LIBERTY, replaced
 from synth import asic, clocks, interface, memories, netlist, sta
 from synth.liberty import Library
 from synth.recording import ports_of
@@ -108,8 +108,14 @@ class Flow:
         )
 
 
-def flow_on(liberty: Path, node: int | None) -> Flow:
-    """Of preset `paper` on a library, in build/synth. Raises BadInput for a file that is not there."""
+def flow_on(liberty: Path, node: int | None, hardware: Path | None = None) -> Flow:
+    """A configuration on a library, in build/synth; hardware: a YAML, by default preset `paper`.
+
+    What is not `paper` goes to a folder of its own. Raises BadInput for a file that is not there.
+    """
+    config = replaced(PRESETS["paper"], hardware)
+    if config.machine != "sweep":
+        raise BadInput(f"{hardware}: machine = {config.machine!r}; allowed for synthesis: sweep")
     if liberty == LIBERTY and not liberty.is_file():
         raise BadInput(
             f"Liberty file {liberty} is missing; on Debian: apt-get install qflow-tech-osu018, "
@@ -117,4 +123,6 @@ def flow_on(liberty: Path, node: int | None) -> Flow:
         )
     library = Library(liberty)
     folder = BUILD / "synth" / library.name
-    return Flow(library, memories.node_of(library, node), PRESETS["paper"], folder)
+    if hardware is not None and config != PRESETS["paper"]:
+        folder = folder.with_name(f"{library.name}-{hardware.stem}")
+    return Flow(library, memories.node_of(library, node), config, folder)

@@ -62,7 +62,7 @@ class Measured:
 
 def measure(flow: Flow, model: str, layer: str, *, cycles: int) -> Measured:
     """Synthesize a PE, record it, replay it. Raises BadInput where netlist and RTL differ."""
-    program, spikes, config = layer_program(model, layer)
+    program, spikes, config = layer_program(model, layer, config=flow.config)
     flow.pe()
     path = flow.folder / "pe_flat.v"
     ports = ports_of(flow.folder / "rtl" / "pe.v")

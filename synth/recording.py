@@ -59,13 +59,13 @@ def ports_of(verilog: Path) -> Ports:
 
 
 def layer_program(
-    model: str, layer: str, method: str | None = None
+    model: str, layer: str, method: str | None = None, config: Config | None = None
 ) -> tuple[Program, np.ndarray, Config]:
     """A program whose first layer is `layer` of the model's ticket, and image 0's spikes into it.
 
-    Raises BadInput for a layer that the network has not, or behind which something needs what is before it.
+    config: instead of the model's hardware. Raises BadInput for a layer that the network has not, or behind which something needs what is before it.
     """
-    deployed = Deployment.load(model, method)
+    deployed = Deployment.load(model, method, config)
     network = deployed.network
     names = [integer.name for integer in network.array]
     if layer not in names:

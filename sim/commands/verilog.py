@@ -10,7 +10,12 @@ import click
 @click.command(short_help="Export the RTL as Verilog, with data sheet.")
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--preset", default="paper", show_default=True, help="Of hw/config.py.")
-def command(folder: Path, preset: str) -> None:
+@click.option(
+    "--hardware",
+    type=click.Path(path_type=Path),
+    help="YAML of hardware fields that replace the preset's.",
+)
+def command(folder: Path, preset: str, hardware: Path | None) -> None:
     """Write PE, array, chip, and chip on AXI into FOLDER, each file complete in itself.
 
     Beside each a JSON map of names; README.md is the data sheet, uticket.h has the registers.
@@ -19,8 +24,13 @@ def command(folder: Path, preset: str) -> None:
     from hw.config import PRESETS
     from hw.export import export_all
     from sim.errors import BadInput
+    from sim.options import replaced
 
     if preset not in PRESETS:
         raise BadInput(f"--preset {preset}; allowed: {', '.join(PRESETS)}")
-    for path in export_all(preset, folder):
+    config = replaced(PRESETS[preset], hardware)
+    if config.machine != "sweep":
+        raise BadInput(f"{hardware}: machine = {config.machine!r}; allowed for this export: sweep")
+    name = preset if hardware is None else f"{preset}, {hardware.name}"
+    for path in export_all(name, folder, config):
         click.echo(f"wrote {path}")
