@@ -34,7 +34,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help sim test soak faults verilog lint style formal synth fpga power train paper sweep clean tools
+.PHONY: help sim test soak faults verilog lint style formal synth fpga power train paper sweep docs clean tools
 
 help:  ## List the targets
 	@printf 'uTicket: trained sparse spiking networks through verified RTL\n\n'
@@ -94,6 +94,9 @@ paper: .venv/sim  ## Every table and figure of the paper from our tickets, in bu
 sweep: .venv/sweep  ## Cycles, energy and area over the designs of SPEC (OUT= SCHEDULER=), in build/sweep
 	@$(BIN)/uticket sweep $${OUT:+"--out=$$OUT"} $${SCHEDULER:+"--scheduler=$$SCHEDULER"} -- "$$SPEC"
 
+docs: .venv/docs  ## The documentation as a site, in build/site; a broken link is an error
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 clean:  ## Remove build/
 	rm -rf build
 
@@ -120,6 +123,11 @@ clean:  ## Remove build/
 	@touch $@
 
 .venv/sweep: requirements/sweep.lock .venv/sim
+	@echo "Adding $< to .venv"
+	@$(PIP) --no-deps --require-hashes -r $<
+	@touch $@
+
+.venv/docs: requirements/docs.lock .venv/sim
 	@echo "Adding $< to .venv"
 	@$(PIP) --no-deps --require-hashes -r $<
 	@touch $@

@@ -18,7 +18,7 @@ from sim.estimate import estimate
 MODEL = "vgg16_cifar10"
 METHODS = {"lth": "lottery ticket", "sort": "sorted", "uticket": "u-Ticket"}
 OUT = Path(__file__).parent.parent / "docs" / "figures" / "cycles.svg"
-WIDTH, LEFT, RIGHT, TOP, ROW = 720, 230, 120, 64, 34
+WIDTH, LEFT, RIGHT, TOP, ROW = 760, 270, 120, 64, 34
 STYLE = """
     .card { fill: #ffffff; } text { font: 15px system-ui, sans-serif; fill: #1c1c1c; }
     .title { font-size: 17px; font-weight: 600; } .sweep { fill: #8f8f8f; } .event { fill: #1f6fb4; }

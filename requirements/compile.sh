@@ -20,6 +20,8 @@ lock --generate-hashes --no-emit-package systemc --extra formal pyproject.toml \
     -c requirements/test.lock -o requirements/formal.lock
 lock --generate-hashes --no-emit-package systemc --extra synth pyproject.toml \
     -c requirements/test.lock -o requirements/synth.lock
+lock --generate-hashes --no-emit-package systemc --extra docs pyproject.toml \
+    -c requirements/test.lock -o requirements/docs.lock
 
 # No hashes, and installed with its dependencies: the machine decides which build of torch it gets, one
 # for the CPU or PyPI's, and only PyPI's needs CUDA (the lines for Linux alone), which it pins itself.
