@@ -55,14 +55,9 @@ class TopAxi(wiring.Component):
                 ours, theirs = getattr(self, f"s_axil_{name}"), getattr(registers, name)
                 m.d.comb += theirs.eq(ours) if member.flow == In else ours.eq(theirs)
 
-        def written(register: str, low: int = 0) -> Value:
-            """Whether bit `low` of a register is written with 1."""
-            k = ADDRESS[register] // 4
-            return registers.write[k] & registers.mask[low] & registers.data[low]
-
         reset, drain = Signal(), Signal()
         control = ADDRESS["CONTROL"] // 4
-        m.d.comb += reset.eq(written("CONTROL"))
+        m.d.comb += reset.eq(self._written("CONTROL"))
         with m.If(registers.write[control] & registers.mask[1]):
             m.d.sync += drain.eq(registers.data[1])
         top = Top(config)
@@ -96,30 +91,14 @@ class TopAxi(wiring.Component):
         m.d.sync += failed.eq(top.error != 0)
         events = {"done": done, "error": (top.error != 0) & ~failed}
         pending, enabled = Signal(len(EVENTS)), Signal(len(EVENTS))
-        for k, (name, _) in enumerate(EVENTS):
-            with m.If(written("INTERRUPT_STATUS", k)):
-                m.d.sync += pending[k].eq(0)
-            with m.If(events[name]):
-                m.d.sync += pending[k].eq(1)
-        enable = ADDRESS["INTERRUPT_ENABLE"] // 4
-        with m.If(registers.write[enable] & registers.mask[0]):
-            m.d.sync += enabled.eq(registers.data)
-        m.d.comb += self.irq.eq((pending & enabled).any())
-
-        # --- counters ---
+        self._interrupt(m, events, pending, enabled)
         steps = {
             "PROGRAMS": done,
             "LAYERS": top.layer_end,
             "BEATS_IN": beat_in,
             "BEATS_OUT": beat_out,
         }
-        counts = {name: Signal(REGISTER_BITS, name=name.lower()) for name in (*steps, "CYCLES")}
-        for name, step in steps.items():
-            m.d.sync += counts[name].eq(counts[name] + step)
-        with m.If(busy):
-            m.d.sync += counts["CYCLES"].eq(counts["CYCLES"] + 1)
-        with m.Elif(begun):
-            m.d.sync += counts["CYCLES"].eq(1)
+        counts = self._counted(m, steps, busy, begun)
         with m.If(reset):
             states = (running, in_program, failed, *counts.values())
             m.d.sync += [state.eq(0) for state in states]
@@ -138,3 +117,36 @@ class TopAxi(wiring.Component):
             value = registers.values.word_select(k, REGISTER_BITS)
             m.d.comb += value.eq(values[register.name])
         return m
+
+    def _written(self, register: str, low: int = 0) -> Value:
+        """Whether bit `low` of a register is written with 1."""
+        k = ADDRESS[register] // 4
+        registers = self.registers
+        return registers.write[k] & registers.mask[low] & registers.data[low]
+
+    def _interrupt(
+        self, m: Module, events: dict[str, Value], pending: Signal, enabled: Signal
+    ) -> None:
+        """Events are pending until the host clears them; those it enabled raise the line."""
+        for k, (name, _) in enumerate(EVENTS):
+            with m.If(self._written("INTERRUPT_STATUS", k)):
+                m.d.sync += pending[k].eq(0)
+            with m.If(events[name]):
+                m.d.sync += pending[k].eq(1)
+        enable = ADDRESS["INTERRUPT_ENABLE"] // 4
+        with m.If(self.registers.write[enable] & self.registers.mask[0]):
+            m.d.sync += enabled.eq(self.registers.data)
+        m.d.comb += self.irq.eq((pending & enabled).any())
+
+    def _counted(
+        self, m: Module, steps: dict[str, Value], busy: Value, begun: Value
+    ) -> dict[str, Signal]:
+        """The counters by their registers' names; CYCLES starts again with each program after a pause."""
+        counts = {name: Signal(REGISTER_BITS, name=name.lower()) for name in (*steps, "CYCLES")}
+        for name, step in steps.items():
+            m.d.sync += counts[name].eq(counts[name] + step)
+        with m.If(busy):
+            m.d.sync += counts["CYCLES"].eq(counts["CYCLES"] + 1)
+        with m.Elif(begun):
+            m.d.sync += counts["CYCLES"].eq(1)
+        return counts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from dataclasses import dataclass
 
 from amaranth import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
@@ -34,11 +35,11 @@ def beat_layout() -> data.StructLayout:
     return data.StructLayout({"data": STREAM_BITS, "last": 1})
 
 
-def another_program(program: data.View, config: Config) -> Value:
+def another_program(program: data.View, config: Config, version: int = VERSION) -> Value:
     """Whether a program header is of another version, or for another array."""
     return (
         (program.magic != MAGIC)
-        | (program.version != VERSION)
+        | (program.version != version)
         | (program.n_pe != config.n_pe)
         | (program.ticks != config.ticks)
         | (program.tile_side != config.tile_side)
@@ -46,16 +47,81 @@ def another_program(program: data.View, config: Config) -> Value:
     )
 
 
-def bad_descriptor(layer: data.View) -> Value:
-    """Whether a layer has a map, filters or raw results that the array cannot hold."""
+def bad_descriptor(layer: data.View, *more: Value) -> Value:
+    """Whether a layer has a map, filters or raw results that the array cannot hold. more: what else is bad."""
     bad = (layer.filters == 0) | (layer.shortcut.side > MAX_SIDE)
     bad = bad | (layer.raw & (layer.side != 1))
+    for other in more:
+        bad = bad | other
     for side in (layer.side, layer.input.side, layer.output_side):
         bad = bad | (side == 0) | (side > MAX_SIDE)
     return bad
 
 
-class Loader(wiring.Component):
+@dataclass(frozen=True)
+class Beat:
+    """The beat that the program stream shows, and its handshake."""
+
+    data: Value
+    valid: Signal
+    ready: Signal
+    accepted: Signal
+
+
+class ProgramReader(wiring.Component):
+    """What the loaders of both machines share: states of a program's start and of layer descriptors.
+
+    Of the loader's ports they use first, layers, input_start, input_header, activations, input_done, layer, error.
+    """
+
+    def _fail(self, m: Module, error: Error) -> None:
+        m.d.sync += self.error.eq(error)
+
+    def _input_states(
+        self, m: Module, beat: Beat, program: data.View, wrong: Value, layers_left: Signal
+    ) -> None:
+        """The program's header, `wrong` if it is for another array, and the input map."""
+        with m.State("PROGRAM"):
+            m.d.comb += [beat.ready.eq(1), self.first.eq(beat.accepted)]
+            with m.If(beat.accepted):
+                m.d.sync += [layers_left.eq(program.layers), self.layers.eq(program.layers)]
+                m.next = "INPUT"
+                with m.If(wrong):
+                    self._fail(m, Error.HEADER)
+        with m.State("INPUT"):
+            m.d.comb += [beat.ready.eq(1), self.input_start.eq(beat.accepted)]
+            with m.If(beat.accepted):
+                m.next = "ACTIVATIONS"
+                bad = (self.input_header.side == 0) | (self.input_header.side > MAX_SIDE)
+                with m.If(bad | (self.input_header.channels == 0)):
+                    self._fail(m, Error.DESCRIPTOR)
+        with m.State("ACTIVATIONS"):
+            m.d.comb += [
+                self.activations.valid.eq(beat.valid),
+                beat.ready.eq(self.activations.ready),
+            ]
+            with m.If(self.input_done):
+                m.next = "LAYER"
+
+    def _layer_states(
+        self, m: Module, beat: Beat, low: Signal, descriptor: data.View, bad: Value, *, then: str
+    ) -> None:
+        """The two beats of a layer's descriptor, `bad` if the array cannot hold it; then the state `then`."""
+        with m.State("LAYER"):
+            m.d.comb += beat.ready.eq(1)
+            with m.If(beat.accepted):
+                m.d.sync += low.eq(beat.data)
+                m.next = "LAYER_HIGH"
+        with m.State("LAYER_HIGH"):
+            m.d.comb += beat.ready.eq(~self.layer.valid)
+            with m.If(beat.accepted):
+                m.d.sync += [self.layer.payload.eq(descriptor), self.layer.valid.eq(1)]
+                m.next = then
+                with m.If(bad):
+                    self._fail(m, Error.DESCRIPTOR)
+
+
+class Loader(ProgramReader):
     """A beat a cycle, unless its receiver is full. Loading runs ahead of the running layer.
 
     input_start, input_header: to the APU, which then reads `activations` until `input_done`.
@@ -101,7 +167,6 @@ class Loader(wiring.Component):
         rows = Signal(10)
         layer_end = Signal()
         part = Signal(4)  # of the layer, in the header that the stream shows
-        segment_part = Signal(4)  # the same of PE 0: all PEs of a segment must agree
         ending = Signal()  # the segment being loaded is the layer's last
         m.d.comb += [
             valid.eq(self.i.valid & (self.error == Error.NONE)),
@@ -119,6 +184,7 @@ class Loader(wiring.Component):
             part.eq(Cat(header.open, header.close, header.all_tiles, header.end)),
             segment_end.eq(ending),
         ]
+        shown = Beat(beat, valid, ready, accepted)
         with m.If(self.layer.ready):
             m.d.sync += self.layer.valid.eq(0)
 
@@ -136,8 +202,10 @@ class Loader(wiring.Component):
                 m.next = "RUNNING"
 
         with m.FSM():
-            self._input_states(m, program, layers_left, valid, ready, accepted)
-            self._layer_states(m, low, descriptor, ready, accepted)
+            wrong = another_program(program, config)
+            self._input_states(m, shown, program, wrong, layers_left)
+            bad = bad_descriptor(descriptor)
+            self._layer_states(m, shown, low, descriptor, bad, then="FILTER")
             with m.State("FILTER"):
                 m.d.comb += ready.eq(self.header_ready.bit_select(pe, 1))
                 m.d.comb += self.header_valid.bit_select(pe, 1).eq(valid)
@@ -148,14 +216,7 @@ class Loader(wiring.Component):
                         next_part()
                     with m.Else():
                         m.next = "WORDS"
-                    with m.If(pe == 0):
-                        m.d.sync += segment_part.eq(part)
-                    with m.If(
-                        ((pe != 0) & (part != segment_part)) | (header.all_tiles & ~header.close)
-                    ):
-                        self._fail(m, Error.SEGMENT)
-                    with m.If(header.length > config.scratchpad_depth):
-                        self._fail(m, Error.DESCRIPTOR)
+                    self._check(m, header, part, pe)
             with m.State("WORDS"):
                 m.d.comb += ready.eq(self.weights_ready.bit_select(pe, 1))
                 m.d.comb += self.weights_valid.bit_select(pe, 1).eq(valid)
@@ -170,54 +231,12 @@ class Loader(wiring.Component):
             m.d.sync += self.error.eq(Mux(final, Error.LAST_LATE, Error.LAST_EARLY))
         return m
 
-    def _fail(self, m: Module, error: Error) -> None:
-        m.d.sync += self.error.eq(error)
-
-    def _input_states(
-        self,
-        m: Module,
-        program: data.View,
-        layers_left: Signal,
-        valid: Signal,
-        ready: Signal,
-        accepted: Signal,
-    ) -> None:
-        """The program's header, and the input map."""
-        with m.State("PROGRAM"):
-            m.d.comb += [ready.eq(1), self.first.eq(accepted)]
-            with m.If(accepted):
-                m.d.sync += [layers_left.eq(program.layers), self.layers.eq(program.layers)]
-                m.next = "INPUT"
-                with m.If(another_program(program, self.config)):
-                    self._fail(m, Error.HEADER)
-        with m.State("INPUT"):
-            m.d.comb += [ready.eq(1), self.input_start.eq(accepted)]
-            with m.If(accepted):
-                m.next = "ACTIVATIONS"
-                bad = (self.input_header.side == 0) | (self.input_header.side > MAX_SIDE)
-                with m.If(bad | (self.input_header.channels == 0)):
-                    self._fail(m, Error.DESCRIPTOR)
-        with m.State("ACTIVATIONS"):
-            m.d.comb += [
-                self.activations.valid.eq(valid),
-                ready.eq(self.activations.ready),
-            ]
-            with m.If(self.input_done):
-                m.next = "LAYER"
-
-    def _layer_states(
-        self, m: Module, low: Signal, descriptor: data.View, ready: Signal, accepted: Signal
-    ) -> None:
-        """The two beats of a layer's descriptor."""
-        with m.State("LAYER"):
-            m.d.comb += ready.eq(1)
-            with m.If(accepted):
-                m.d.sync += low.eq(self.i.payload.data)
-                m.next = "LAYER_HIGH"
-        with m.State("LAYER_HIGH"):
-            m.d.comb += ready.eq(~self.layer.valid)
-            with m.If(accepted):
-                m.d.sync += [self.layer.payload.eq(descriptor), self.layer.valid.eq(1)]
-                m.next = "FILTER"
-                with m.If(bad_descriptor(descriptor)):
-                    self._fail(m, Error.DESCRIPTOR)
+    def _check(self, m: Module, header: data.View, part: Signal, pe: Signal) -> None:
+        """A filter header: it fits, and all PEs of a segment have the same part of the layer as the first."""
+        segment_part = Signal(4)
+        with m.If(pe == 0):
+            m.d.sync += segment_part.eq(part)
+        with m.If(((pe != 0) & (part != segment_part)) | (header.all_tiles & ~header.close)):
+            self._fail(m, Error.SEGMENT)
+        with m.If(header.length > self.config.scratchpad_depth):
+            self._fail(m, Error.DESCRIPTOR)

@@ -36,6 +36,30 @@ def weight_layout(config: Config) -> data.StructLayout:
     )
 
 
+class _Place:
+    """Which word of a segment is next, and what it is of: registers, all 0 at its start."""
+
+    def __init__(self) -> None:
+        self.column = Signal(2)  # in its row
+        self.index = Signal(LENGTH_BITS)
+        self.channel = Signal(CHANNEL_BITS)
+        self.skip = Signal(WORD_BITS - KERNEL)  # what the last header adds to it
+        self.pattern = Signal(KERNEL)  # values of the slice still to come
+
+    def step(self, m: Module, word: Signal, here: Signal, is_header: Signal) -> None:
+        """Behind a word, a header or a value of channel `here`."""
+        m.d.sync += [
+            self.column.eq(self.column + 1),
+            self.index.eq(self.index + 1),
+            self.channel.eq(here),
+        ]
+        with m.If(is_header):
+            m.d.sync += [self.skip.eq(word[KERNEL:]), self.pattern.eq(word[:KERNEL])]
+        with m.Else():
+            rest = self.pattern & (self.pattern - 1)[:KERNEL]
+            m.d.sync += [self.pattern.eq(rest), self.skip.eq(rest == 0)]
+
+
 class WspDecoder(wiring.Component):
     """Walks the segments of a PE, tile after tile; a word a cycle.
 
@@ -69,18 +93,12 @@ class WspDecoder(wiring.Component):
         pointer = len(self.row)
         reading = Signal(pointer)  # the row that `data` shows
         start = Signal(pointer)  # first row of the segment
-        column = Signal(2)
-        index = Signal(LENGTH_BITS)
+        place = _Place()
         available = Signal()  # `data` holds the current row
         first = Signal(init=1)  # no weight of this pass has been emitted yet
-        channel = Signal(CHANNEL_BITS)
-        skip = Signal(WORD_BITS - KERNEL)  # what the last header adds to it
         here = Signal(CHANNEL_BITS)
-        pattern = Signal(KERNEL)  # values of the slice still to come
-        tiles = TileCounter(self.config)
-        m.submodules.tiles = tiles
+        m.submodules.tiles = tiles = TileCounter(self.config)
         group = Signal(CHANNEL_BITS)
-
         word = Signal(WORD_BITS)
         is_header, empty, can_emit, last_pass = Signal(), Signal(), Signal(), Signal()
         last_word = Signal()
@@ -89,12 +107,12 @@ class WspDecoder(wiring.Component):
         pass_end = Signal()
         segment_end = Signal()
         m.d.comb += [
-            word.eq(self.data.word_select(column, WORD_BITS)),
-            here.eq(channel + skip),
-            is_header.eq(pattern == 0),
+            word.eq(self.data.word_select(place.column, WORD_BITS)),
+            here.eq(place.channel + place.skip),
+            is_header.eq(place.pattern == 0),
             empty.eq(segment.length == 0),
             can_emit.eq(~self.o.valid | self.o.ready),
-            last_word.eq(index == segment.length - 1),
+            last_word.eq(place.index == segment.length - 1),
             consume.eq(running & available & ~empty & ((is_header & ~last_word) | can_emit)),
             emit.eq((consume & (~is_header | last_word)) | (running & empty & can_emit)),
             pass_end.eq(emit & (empty | last_word)),
@@ -104,25 +122,19 @@ class WspDecoder(wiring.Component):
             tiles.step.eq(pass_end & segment.close),
         ]
 
-        m.d.comb += [self.row.eq(reading), self.read.eq(~available)]
-        with m.If(segment_end):
-            m.d.comb += [self.row.eq(start + ((segment.length + 3) >> 2)), self.read.eq(1)]
-        with m.Elif(pass_end):
-            m.d.comb += [self.row.eq(start), self.read.eq(1)]
-        with m.Elif(consume & (column == 3)):
-            m.d.comb += [self.row.eq(reading + 1), self.read.eq(1)]
+        first_after = start + ((segment.length + 3) >> 2)
+        rows = [
+            (segment_end, first_after),
+            (pass_end, start),
+            (consume & (place.column == 3), reading + 1),
+        ]
+        self._show(m, rows, reading, available)
         m.d.comb += self.tail.eq(Mux(running & last_pass, reading, start))
-        m.d.sync += [reading.eq(self.row), available.eq(self.row != self.head)]
 
         with m.If(pass_end):
-            m.d.sync += [column.eq(0), index.eq(0), channel.eq(0), skip.eq(0), pattern.eq(0)]
+            m.d.sync += [register.eq(0) for register in vars(place).values()]
         with m.Elif(consume):
-            m.d.sync += [column.eq(column + 1), index.eq(index + 1), channel.eq(here)]
-            with m.If(is_header):
-                m.d.sync += [skip.eq(word[KERNEL:]), pattern.eq(word[:KERNEL])]
-            with m.Else():
-                rest = pattern & (pattern - 1)[:KERNEL]
-                m.d.sync += [pattern.eq(rest), skip.eq(rest == 0)]
+            place.step(m, word, here, is_header)
         with m.If(emit):
             m.d.sync += first.eq(pass_end)
         with m.If(segment_end):
@@ -135,27 +147,42 @@ class WspDecoder(wiring.Component):
         with m.If(self.layer_start):
             m.d.sync += [waiting.eq(0), group.eq(0)]
 
+        weight = {
+            "value": Mux(is_header, 0, word.as_signed()),
+            "channel": here,
+            "position": lowest_bit(place.pattern),
+            "empty": is_header,
+            "opening": segment.open & first,
+            "segment_last": segment_end,
+            "end": segment.end,
+            "block_y": tiles.y,
+            "block_x": tiles.x,
+            "word_last": tiles.word_last,
+            "group": group,
+            "bias": segment.bias,
+            "threshold": segment.threshold,
+        }
+        self._offer(m, emit, weight)
+        return m
+
+    def _show(
+        self, m: Module, rows: list[tuple[Value, Value]], reading: Signal, available: Signal
+    ) -> None:
+        """Which row `data` shows next. rows: when and which, by rank; else the row of now, if it was not there."""
+        m.d.comb += [self.row.eq(reading), self.read.eq(~available)]
+        for k, (when, row) in enumerate(rows):
+            with m.Elif(when) if k else m.If(when):
+                m.d.comb += [self.row.eq(row), self.read.eq(1)]
+        m.d.sync += [reading.eq(self.row), available.eq(self.row != self.head)]
+
+    def _offer(self, m: Module, emit: Signal, weight: dict[str, Value]) -> None:
+        """The output's register, of the fields of `weight_layout`."""
         o = data_register(m, self.o.payload, "weight")
         with m.If(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
         with m.If(emit):
-            m.d.sync += [
-                self.o.valid.eq(1),
-                o.value.eq(Mux(is_header, 0, word.as_signed())),
-                o.channel.eq(here),
-                o.position.eq(lowest_bit(pattern)),
-                o.empty.eq(is_header),
-                o.opening.eq(segment.open & first),
-                o.segment_last.eq(segment_end),
-                o.end.eq(segment.end),
-                o.block_y.eq(tiles.y),
-                o.block_x.eq(tiles.x),
-                o.word_last.eq(tiles.word_last),
-                o.group.eq(group),
-                o.bias.eq(segment.bias),
-                o.threshold.eq(segment.threshold),
-            ]
-        return m
+            m.d.sync += self.o.valid.eq(1)
+            m.d.sync += [o[name].eq(value) for name, value in weight.items()]
 
 
 def lowest_bit(pattern: Value) -> Value:

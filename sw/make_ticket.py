@@ -66,8 +66,6 @@ def make_ticket(
         for layer, source in described.sources()
     )
     rows = state["progress"]["history"]
-    arrays = list(state["masks"])
-    seen = sum(row["images"] for row in rows)
     test_images, labels = dataset.test_images[:images], dataset.test_labels[:images]
     result = Ticket(
         metadata={
@@ -81,17 +79,10 @@ def make_ticket(
             "leak": TRAINED.factor,
             "weight_bits": config.weight_bits,
             "seed": seed,
-            "rounds": len(rows),
-            "epochs": seen / (len(dataset.train_images) - history.VALIDATION_IMAGES),
-            "images_seen": seen,
+            **_trained(rows, dataset),
             "rewound": schedules.named(schedule).rewind_images is not None,
             "test_images": len(test_images),
-            "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-            "versions": {
-                "python": platform.python_version(),
-                "numpy": np.__version__,
-                "torch": torch.__version__,
-            },
+            **_made(),
             "history": [
                 {k: v for k, v in row.items() if k not in ("filter_nnz", "input_sparsity")}
                 for row in rows
@@ -99,16 +90,8 @@ def make_ticket(
         },
         network=described,
         parameters=parameters,
-        history_nnz={
-            name: np.array([row["filter_nnz"][name] for row in rows], np.int32) for name in arrays
-        },
-        history_input_sparsity={
-            name: np.array(
-                [row["input_sparsity"][name] for row in rows],
-                np.float32,
-            )
-            for name in arrays
-        },
+        history_nnz=_by_source(rows, "filter_nnz", np.int32),
+        history_input_sparsity=_by_source(rows, "input_sparsity", np.float32),
     )
     accuracy, quantized = evaluate.accuracies(
         quantize(result, config), test_images, labels, threads=torch.get_num_threads()
@@ -121,6 +104,30 @@ def make_ticket(
         "accuracy_quantized": quantized,
     }
     return replace(result, metadata=metadata)
+
+
+def _trained(rows: list[dict], dataset: Dataset) -> dict:
+    """How long it was trained. rows: the history, one a round."""
+    seen = sum(row["images"] for row in rows)
+    return {
+        "rounds": len(rows),
+        "epochs": seen / (len(dataset.train_images) - history.VALIDATION_IMAGES),
+        "images_seen": seen,
+    }
+
+
+def _made() -> dict:
+    """When, and by which versions."""
+    versions = {"numpy": np.__version__, "torch": torch.__version__}
+    return {
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "versions": {"python": platform.python_version(), **versions},
+    }
+
+
+def _by_source(rows: list[dict], field: str, dtype: type) -> dict[str, np.ndarray]:
+    """A field of the history that has a list or a number a source: arrays, one row a round."""
+    return {name: np.array([row[field][name] for row in rows], dtype) for name in rows[0][field]}
 
 
 def _parameters(

@@ -67,52 +67,18 @@ def synthesize(
     (folder / f"{name}.constr").write_text(
         f"set_driving_cell {library.buffer}\nset_load {library.load * 1e15:.4f} [all_outputs]\n"
     )
-    # With gated clocks a reset is part of the enable: a flip-flop of its own kind would not be gated.
-    opt = "opt -nosdff" if library.clock_gates else "opt"
-    unused = " ".join(f"-dont_use {cell}" for cell in library.unused)
+    liberty = library.path.resolve()
     script = [
-        f"read_liberty -lib {library.path.resolve()}",
+        f"read_liberty -lib {liberty}",
         "read_verilog macros.v",
         f"read_verilog {verilog_path.resolve()}",
         f"hierarchy -check -top {top}",
-        "proc",
-        *(["flatten"] if flat else []),
-        "opt_expr",
-        "opt_clean",
-        "opt -nodffe -nosdff",
-        "wreduce",
-        "peepopt",
-        "opt_clean",
-        "alumacc",
-        "share",
-        opt,
-        "memory -nomap",
-        "opt_clean",
-    ]
-    if not flat:
-        script += ['setattr -set submod "memory" */t:$mem_v2', "submod"]
-    script += [
-        f"{opt} -fast -full",
-        "memory_map",
-        f"{opt} -undriven -fine",
-        f"techmap -map +/techmap.v -map {ADDERS}",
-        f"{opt} -fast",
-        "attrmap -remove init w:*",  # what a reset or the first write sets needs no start value
-        "setundef -undriven -zero",
-        "splitnets",
-        "rename -wire",  # a flip-flop is called after its register
-        *gate_clocks(library),
-        f"dfflibmap -liberty {library.path.resolve()} {unused}",
-        "opt",
-        "opt_clean -purge",
+        *coarse(library, flat=flat),
+        *fine(library),
         *(["techmap -max_iter 1 -map box_loads.v"] if box_loads else []),
-        f"abc -liberty {library.path.resolve()} -constr {name}.constr -D {period * 1000:.0f}"
-        f" -script abc.script {unused}",
-    ]
-    ties = [library.tie(1), library.tie(0)]
-    if ties[0] and ties[1]:
-        script.append("hilomap -hicell {} {} -locell {} {}".format(*ties[0], *ties[1]))
-    script += [
+        f"abc -liberty {liberty} -constr {name}.constr -D {period * 1000:.0f}"
+        f" -script abc.script {dont_use(library)}",
+        *ties(library),
         "splitnets",
         "opt_clean -purge",
         "check -assert",
@@ -123,6 +89,61 @@ def synthesize(
     netlist = folder / f"{name}.v"
     netlist.write_text(plain_assigns(netlist.read_text()))
     return netlist
+
+
+def coarse(library: Library, *, flat: bool) -> list[str]:
+    """Yosys' commands: from processes to words, adders and memories."""
+    return [
+        "proc",
+        *(["flatten"] if flat else []),
+        "opt_expr",
+        "opt_clean",
+        "opt -nodffe -nosdff",
+        "wreduce",
+        "peepopt",
+        "opt_clean",
+        "alumacc",
+        "share",
+        opt(library),
+        "memory -nomap",
+        "opt_clean",
+        *([] if flat else ['setattr -set submod "memory" */t:$mem_v2', "submod"]),
+    ]
+
+
+def fine(library: Library) -> list[str]:
+    """Yosys' commands: from words to gates, and to the library's flip-flops."""
+    return [
+        f"{opt(library)} -fast -full",
+        "memory_map",
+        f"{opt(library)} -undriven -fine",
+        f"techmap -map +/techmap.v -map {ADDERS}",
+        f"{opt(library)} -fast",
+        "attrmap -remove init w:*",  # what a reset or the first write sets needs no start value
+        "setundef -undriven -zero",
+        "splitnets",
+        "rename -wire",  # a flip-flop is called after its register
+        *gate_clocks(library),
+        f"dfflibmap -liberty {library.path.resolve()} {dont_use(library)}",
+        "opt",
+        "opt_clean -purge",
+    ]
+
+
+def opt(library: Library) -> str:
+    """With gated clocks a reset is part of the enable: a flip-flop of its own kind would not be gated."""
+    return "opt -nosdff" if library.clock_gates else "opt"
+
+
+def dont_use(library: Library) -> str:
+    """The option that names the cells that are not for logic."""
+    return " ".join(f"-dont_use {cell}" for cell in library.unused)
+
+
+def ties(library: Library) -> list[str]:
+    """Yosys' command: constants get a cell each, where the library has both."""
+    high, low = library.tie(1), library.tie(0)
+    return ["hilomap -hicell {} {} -locell {} {}".format(*high, *low)] if high and low else []
 
 
 def gate_clocks(library: Library) -> list[str]:

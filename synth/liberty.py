@@ -6,43 +6,18 @@ import gzip
 import re
 import zlib
 from bisect import bisect_right
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean
 
 from sim.errors import BadInput
+from synth.functions import possible
+from synth.liberty_syntax import Group, parse
 
-CONTINUED = r"\\[ \t]*\r?\n"
-COMMENT = re.compile(rf'("[^"]*")|/\*.*?\*/|//[^\n]*|{CONTINUED}', re.DOTALL)
-TOKEN = re.compile(r'"[^"]*"|[{}();:,]|[^\s"{}();:,]+')
-SKIPPED = {"timing", "ccsn_first_stage", "ccsn_last_stage", "receiver_capacitance"}
 SPECIAL = ("dont_use", "is_isolation_cell", "is_level_shifter", "always_on")
 """Attributes of cells that are not for logic: they need a second supply, or belong between two."""
 PREFIX = {"f": 1e-15, "p": 1e-12, "n": 1e-9, "u": 1e-6, "m": 1e-3, "": 1.0}
-
-
-@dataclass
-class Group:
-    """`kind (names) { attributes; groups }`. The timing of cells is left out: OpenSTA reads it."""
-
-    kind: str
-    names: list[str]
-    attributes: dict[str, list[str]] = field(default_factory=dict)
-    groups: list[Group] = field(default_factory=list)
-
-    def of(self, kind: str) -> Iterator[Group]:
-        """The groups of a kind."""
-        return (group for group in self.groups if group.kind == kind)
-
-    def text(self, name: str, default: str = "") -> str:
-        """An attribute's value, unquoted."""
-        return " ".join(self.attributes.get(name, [default]))
-
-    def number(self, name: str, default: float = 0.0) -> float:
-        """An attribute's value as a number."""
-        return float(self.attributes[name][0]) if name in self.attributes else default
 
 
 @dataclass(frozen=True)
@@ -149,7 +124,7 @@ class Library:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else error
             raise BadInput(f"Liberty file {path}: {reason}") from None
         try:
-            self._read(_parse(text, path))
+            self._read(parse(text, path))
         except BadInput:
             raise
         except (IndexError, KeyError, ValueError) as error:
@@ -240,75 +215,6 @@ class Library:
         return sorted(name for name, cell in self.cells.items() if cell.enabled or cell.special)
 
 
-def truth_table(function: str, inputs: list[str]) -> int:
-    """Bit k is the function's value where bit i of k is the value of inputs[i].
-
-    Liberty's operators: ! before, ' after, & * or nothing between for AND, | + for OR, ^.
-    Raises ValueError for what is none.
-    """
-    count = 1 << len(inputs)
-    mask = (1 << count) - 1
-    values = {n: sum(1 << k for k in range(count) if k >> i & 1) for i, n in enumerate(inputs)}
-    values |= {"0": 0, "1": mask}
-    words = re.findall(r"\w+|\S", function)[::-1]
-
-    def either() -> int:
-        value = differ()
-        while words and words[-1] in "|+":
-            words.pop()
-            value |= differ()
-        return value
-
-    def differ() -> int:
-        value = both()
-        while words and words[-1] == "^":
-            words.pop()
-            value ^= both()
-        return value
-
-    def both() -> int:
-        value = single()
-        while words and words[-1] not in "|+^)":
-            if words[-1] in "&*":
-                words.pop()
-            value &= single()
-        return value
-
-    def single() -> int:
-        word = words.pop() if words else ""
-        if word == "!":
-            return single() ^ mask
-        if word == "(":
-            value = either()
-            if not words or words.pop() != ")":
-                raise ValueError(f"function {function!r}: a bracket is open")
-        elif word in values:
-            value = values[word]
-        else:
-            raise ValueError(f"function {function!r}: {word!r}, allowed: {', '.join(values)}")
-        while words and words[-1] == "'":
-            words.pop()
-            value ^= mask
-        return value
-
-    result = either()
-    if words:
-        raise ValueError(f"function {function!r}: {words[-1]!r} is too much")
-    return result
-
-
-def possible(condition: str, values: dict[str, int]) -> bool:
-    """Whether a condition, a Liberty function, can hold where some of its pins have these values."""
-    if not condition:
-        return True
-    names = sorted(set(re.findall(r"[A-Za-z_]\w*", condition)))
-    table = truth_table(condition, names)
-    return any(
-        table >> k & 1 and all(values.get(n, k >> i & 1) == k >> i & 1 for i, n in enumerate(names))
-        for k in range(1 << len(names))
-    )
-
-
 def _unit(text: str, unit: str) -> float:
     match = re.fullmatch(rf"\s*([\d.]+)\s*([munpf]?){unit}\s*", text, re.IGNORECASE)
     if not match:
@@ -323,54 +229,6 @@ def _reason(error: Exception) -> str:
     if isinstance(error, KeyError):
         return f"a group lacks {error.args[0]}"
     return "a group lacks its name" if isinstance(error, IndexError) else str(error)
-
-
-def _parse(text: str, path: Path) -> Group:
-    text = COMMENT.sub(lambda match: match[1] or " ", text)
-    root = Group("", [])
-    stack = [root]
-    words = (match.group() for match in TOKEN.finditer(text))
-    for word in words:
-        if word == "}":
-            stack.pop()
-            if not stack:
-                break
-        elif word not in (";", ","):
-            after = next(words, "")
-            if after == ":":
-                values = []
-                for value in words:
-                    if value == ";":
-                        break
-                    values.append(value.strip('"'))
-                stack[-1].attributes[word] = values
-            elif after == "(":
-                names = []
-                for value in words:
-                    if value == ")":
-                        break
-                    if value != ",":
-                        names.append(value.strip('"'))
-                opens = next(words, "")
-                if opens == "{":
-                    if word in SKIPPED:
-                        depth = 1
-                        for value in words:
-                            depth += (value == "{") - (value == "}")
-                            if not depth:
-                                break
-                        continue
-                    group = Group(word, names)
-                    stack[-1].groups.append(group)
-                    stack.append(group)
-                else:
-                    stack[-1].attributes[word] = names
-                    if opens == "}":
-                        stack.pop()
-    libraries = list(root.of("library"))
-    if len(libraries) != 1 or len(stack) != 1:
-        raise BadInput(f"Liberty file {path}: not one complete library")
-    return libraries[0]
 
 
 def _numbers(texts: list[str]) -> tuple[float, ...]:

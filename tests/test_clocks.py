@@ -7,7 +7,8 @@ import pytest
 
 from sim.errors import BadInput
 from synth import asic, clocks, gates, measure, netlist, power
-from synth.liberty import Library, possible
+from synth.functions import possible
+from synth.liberty import Library
 from synth.memories import MemoryMacro
 from synth.recording import Ports
 from tests.tolerance import near

@@ -7,7 +7,8 @@ import pytest
 
 from sim.errors import BadInput
 from synth import gates, netlist, power
-from synth.liberty import Library, truth_table
+from synth.functions import truth_table
+from synth.liberty import Library
 from synth.recording import Ports, ports_of
 from tests.tolerance import near
 

@@ -127,7 +127,11 @@ class Array(wiring.Component):
             ]
             chain = pe.chain_out
         m.d.comb += self.chain.eq(chain)
+        self._write(m, writer, pes, writer_pe)
+        return m
 
+    def _write(self, m: Module, writer: Writer, pes: list[PE], writer_pe: Signal) -> None:
+        """The word of the PE whose turn it is, to the writer, or its sums to the results."""
         output_valid = Signal()
         with m.Switch(writer_pe):
             for i, pe in enumerate(pes):
@@ -147,4 +151,3 @@ class Array(wiring.Component):
             writer.word_valid.eq(output_valid & ~self.layer.raw),
             self.result_valid.eq(output_valid & self.layer.raw),
         ]
-        return m

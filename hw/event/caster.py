@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth import Module, Mux, ResetInserter, Signal
+from amaranth import Module, Mux, ResetInserter, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out, connect, flipped
@@ -76,21 +76,8 @@ class Caster(wiring.Component):
             tiles.geometry.eq(self.geometry),
         ]
 
-        # --- segments: loaded, taken up, and handed out to the end ---
-        segment, following = Signal(SEGMENT_HEADER), Signal(SEGMENT_HEADER)
-        counted = Signal()
-        waiting = Signal(config.queue_depth.bit_length() + 1)  # segments loaded and not taken up
-        opened = Signal(2)  # segments taken up and not handed out to the end
         open_segment, end_segment = Signal(), Signal()
-        m.d.comb += [following.eq(queue.r_data), queue.r_en.eq(open_segment)]
-        m.d.sync += [
-            counted.eq(self.loaded),
-            waiting.eq(waiting + counted - open_segment),
-            opened.eq(opened + open_segment - end_segment),
-        ]
-        m.d.comb += self.active.eq(opened != 0)
-        with m.If(open_segment):
-            m.d.sync += segment.eq(following)
+        segment, waiting = self._segments(m, queue, open_segment, end_segment)
 
         # --- places of the list, one a cycle ---
         index = Signal(POSITION_BITS)
@@ -124,6 +111,59 @@ class Caster(wiring.Component):
             m.d.sync += index.eq(0)
             with m.If(last_pass):
                 m.d.sync += begin.eq(end)
+        ready = (over | ring.available) & (~item_valid | item_done)
+        self._sequence(
+            m, waiting, open_segment, ready, hand, over, pass_end, last_pass, segment.end
+        )
+
+        # --- their slices ---
+        fire = Signal()
+        m.submodules.reader = reader = SliceReader(config)
+        reads = self._read(m, reader, tiles, item, item_valid, item_done, fire)
+        ends = {
+            "is_end": item.is_end,
+            "close": segment.close,
+            "segment_end": last_pass,
+            "layer_end": last_pass & segment.end,
+        }
+        self._offer(m, reader, item, ends, reads, item_done, fire, end_segment)
+        return m
+
+    def _segments(
+        self, m: Module, queue: SyncFIFOBuffered, open_segment: Signal, end_segment: Signal
+    ) -> tuple[data.View, Signal]:
+        """The segment taken up last, and how many are loaded and were not taken up."""
+        segment, following = Signal(SEGMENT_HEADER), Signal(SEGMENT_HEADER)
+        counted = Signal()
+        waiting = Signal(self.config.queue_depth.bit_length() + 1)
+        opened = Signal(2)  # segments taken up and not handed out to the end
+        m.d.comb += [following.eq(queue.r_data), queue.r_en.eq(open_segment)]
+        m.d.sync += [
+            counted.eq(self.loaded),
+            waiting.eq(waiting + counted - open_segment),
+            opened.eq(opened + open_segment - end_segment),
+        ]
+        m.d.comb += self.active.eq(opened != 0)
+        with m.If(open_segment):
+            m.d.sync += segment.eq(following)
+        return segment, waiting
+
+    def _sequence(
+        self,
+        m: Module,
+        waiting: Signal,
+        open_segment: Signal,
+        ready: Value,
+        hand: Signal,
+        over: Signal,
+        pass_end: Signal,
+        last_pass: Signal,
+        layer_end: Value,
+    ) -> None:
+        """Segments of a layer, passes over a segment's list, places of a pass.
+
+        waiting: segments to take up. ready: a place can be handed on. Drives open_segment and hand.
+        """
         with m.FSM(init="DONE"):
             with m.State("DONE"):
                 m.d.comb += self.done.eq(1)
@@ -134,13 +174,13 @@ class Caster(wiring.Component):
                 with m.If(open_segment):
                     m.next = "CAST"
             with m.State("CAST"):
-                m.d.comb += hand.eq((over | ring.available) & (~item_valid | item_done))
+                m.d.comb += hand.eq(ready)
                 with m.If(hand & over):
                     m.next = "TURN"
             with m.State("TURN"):
                 with m.If(pass_end & ~last_pass):
                     m.next = "CAST"
-                with m.Elif(pass_end & segment.end):
+                with m.Elif(pass_end & layer_end):
                     m.next = "DONE"
                 with m.Elif(pass_end):
                     m.d.comb += open_segment.eq(waiting != 0)
@@ -148,10 +188,18 @@ class Caster(wiring.Component):
                     with m.If(open_segment):
                         m.next = "CAST"
 
-        # --- read the slice, in one pass or more ---
-        m.submodules.reader = reader = SliceReader(config)
+    def _read(
+        self,
+        m: Module,
+        reader: SliceReader,
+        tiles: TileCounter,
+        item: data.View,
+        item_valid: Signal,
+        item_done: Signal,
+        fire: Signal,
+    ) -> Signal:
+        """Ask the banks for an item's slice, in one pass or more, up to QUEUE ahead; whether it does."""
         second, twice = Signal(2), Signal(2)
-        fire = Signal()
         ahead = Signal(range(QUEUE + 1))  # items begun and not handed out
         begins, reads, last_read = Signal(), Signal(), Signal()
         m.d.comb += [
@@ -172,27 +220,33 @@ class Caster(wiring.Component):
         m.d.sync += ahead.eq(ahead + begins - fire)
         with m.If(reads):
             m.d.sync += second.eq(Mux(last_read, 0, following_pass(second, twice)))
+        return reads
 
-        # --- put it together ---
+    def _offer(
+        self,
+        m: Module,
+        reader: SliceReader,
+        item: data.View,
+        ends: dict[str, Value],
+        reads: Signal,
+        item_done: Signal,
+        fire: Signal,
+        end_segment: Signal,
+    ) -> None:
+        """Put the passes of a slice together, and offer it, with what it `ends`, to the PEs."""
         read, read_last = Signal(), Signal()
-        held = Signal(item_layout(), reset_less=True)
         what = Signal(END, reset_less=True)
-        partial, whole = Signal(slice_bits(config)), Signal(slice_bits(config))
+        held = Signal(item_layout(), reset_less=True)
+        partial, whole = Signal(slice_bits(self.config)), Signal(slice_bits(self.config))
         m.d.sync += [read.eq(reads), read_last.eq(item_done), held.eq(item)]
-        m.d.sync += [
-            what.is_end.eq(item.is_end),
-            what.close.eq(segment.close),
-            what.segment_end.eq(last_pass),
-            what.layer_end.eq(last_pass & segment.end),
-        ]
+        m.d.sync += [what[name].eq(value) for name, value in ends.items()]
         m.d.comb += whole.eq(partial | Mux(held.is_end, 0, reader.slice))
         with m.If(read):
             m.d.sync += partial.eq(Mux(read_last, 0, whole))
 
-        # --- and offer it ---
         level = Signal(range(QUEUE + 1))
-        first, after = self.o.payload, Signal(cast_layout(config))
-        fresh = Signal(cast_layout(config))
+        first, after = self.o.payload, Signal(cast_layout(self.config))
+        fresh = Signal(cast_layout(self.config))
         push = read & read_last
         m.d.comb += [
             fresh.spikes.eq(whole),
@@ -203,7 +257,7 @@ class Caster(wiring.Component):
             fire.eq(self.o.valid & self.o.ready),
             end_segment.eq(fire & first.what.is_end & first.what.segment_end),
         ]
-        head = Signal(cast_layout(config), reset_less=True)
+        head = Signal(cast_layout(self.config), reset_less=True)
         m.d.comb += first.eq(head)
         m.d.sync += level.eq(level + push - fire)
         with m.If(fire):
@@ -213,7 +267,6 @@ class Caster(wiring.Component):
                 m.d.sync += head.eq(fresh)
             with m.Else():
                 m.d.sync += after.eq(fresh)
-        return m
 
 
 def following_pass(second: Signal, twice: Signal) -> Signal:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from amaranth import Cat, Module, Mux, Signal
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
-from hw.config import MAX_SIDE, STREAM_BITS, WORD_BITS, Config
+from hw.config import STREAM_BITS, WORD_BITS, Config
 from hw.event.program import (
     FILTER_HEADER,
     LIST_WORDS,
@@ -15,8 +17,11 @@ from hw.event.program import (
     stream_lanes,
     version,
 )
-from hw.loader import Error
-from hw.program import INPUT_HEADER, LAYER, MAGIC, PROGRAM_HEADER
+from hw.loader import Beat, Error, ProgramReader, another_program, bad_descriptor
+from hw.program import INPUT_HEADER, LAYER, PROGRAM_HEADER
+
+ROWS = data.StructLayout({"header_rows": 8, "value_rows": 8})
+"""Rows of the program that a PE takes after its filter header."""
 
 
 def beat_layout(config: Config) -> data.StructLayout:
@@ -24,7 +29,7 @@ def beat_layout(config: Config) -> data.StructLayout:
     return data.StructLayout({"data": config.stream_bits, "last": 1})
 
 
-class Loader(wiring.Component):
+class Loader(ProgramReader):
     """A beat a cycle, unless its receiver is full. Loading runs ahead of the running layer.
 
     input_start, input_header, activations, input_done: the APU's. layer: the next layer's descriptor.
@@ -92,34 +97,11 @@ class Loader(wiring.Component):
             self.loaded.eq(segment_done),
             final.eq(segment_done & held.end & (layers_left == 1)),
         ]
+        shown = Beat(low_beat, valid, ready, accepted)
         with m.If(self.layer.ready):
             m.d.sync += self.layer.valid.eq(0)
-
-        def fail(error: Error) -> None:
-            m.d.sync += self.error.eq(error)
-
-        # What each lane's PE takes of the rows to come.
-        here = [Signal(FILTER_HEADER, name=f"header_{k}") for k in range(lanes)]
-        counts = data.StructLayout({"header_rows": 8, "value_rows": 8})
-        kept = [Signal(counts, name=f"rows_{k}") for k in range(lanes)]
-        most, left = Signal(counts), Signal(counts)  # of the lanes, in this beat, and held
-        for k in range(lanes):
-            m.d.comb += here[k].eq(self.lanes[k])
-        for name in ("header_rows", "value_rows"):
-            top = here[0][name]
-            for k in range(1, lanes):
-                top = Mux(here[k][name] > top, here[k][name], top)
-            m.d.comb += most[name].eq(top)
-
-        def to_pes(kind: str, takes: list) -> None:
-            """Offer the lanes to this team's PEs, each as far as it takes it, once all can."""
-            valids, readies = getattr(self, f"{kind}_valid"), getattr(self, f"{kind}_ready")
-            m.d.comb += ready.eq(1)
-            for pe in range(config.n_pe):
-                mine = (team == pe // lanes) & takes[pe % lanes]
-                with m.If(mine & ~readies[pe]):
-                    m.d.comb += ready.eq(0)
-                m.d.comb += valids[pe].eq(mine & accepted)
+        most, left = Signal(ROWS), Signal(ROWS)  # of the largest PE, in this beat, and held
+        here = self._headers(m, most)
 
         def next_team() -> None:
             """After a team's rows: the next team's, the next segment's or layer's, or the end."""
@@ -136,106 +118,114 @@ class Loader(wiring.Component):
                     m.next = "RUNNING"
 
         with m.FSM():
-            with m.State("PROGRAM"):
-                m.d.comb += [ready.eq(1), self.first.eq(accepted)]
-                with m.If(accepted):
-                    m.d.sync += [layers_left.eq(program.layers), self.layers.eq(program.layers)]
-                    m.next = "INPUT"
-                    wrong = (
-                        (program.magic != MAGIC)
-                        | (program.version != version(config))
-                        | (program.n_pe != config.n_pe)
-                        | (program.ticks != config.ticks)
-                        | (program.tile_side != config.tile_side)
-                        | (program.layers == 0)
-                    )
-                    with m.If(wrong):
-                        fail(Error.HEADER)
-            with m.State("INPUT"):
-                m.d.comb += [ready.eq(1), self.input_start.eq(accepted)]
-                with m.If(accepted):
-                    m.next = "ACTIVATIONS"
-                    bad = (self.input_header.side == 0) | (self.input_header.side > MAX_SIDE)
-                    with m.If(bad | (self.input_header.channels == 0)):
-                        fail(Error.DESCRIPTOR)
-            with m.State("ACTIVATIONS"):
-                m.d.comb += [
-                    self.activations.valid.eq(valid),
-                    ready.eq(self.activations.ready),
-                ]
-                with m.If(self.input_done):
-                    m.next = "LAYER"
-            with m.State("LAYER"):
-                m.d.comb += ready.eq(1)
-                with m.If(accepted):
-                    m.d.sync += low.eq(low_beat)
-                    m.next = "LAYER_HIGH"
-            with m.State("LAYER_HIGH"):
-                m.d.comb += ready.eq(~self.layer.valid)
-                with m.If(accepted):
-                    m.d.sync += [self.layer.payload.eq(descriptor), self.layer.valid.eq(1)]
-                    m.next = "SEGMENT"
-                    sides = [descriptor.side, descriptor.input.side, descriptor.output_side]
-                    bad = (descriptor.filters == 0) | (descriptor.shortcut.side > MAX_SIDE)
-                    bad = bad | (descriptor.raw & (descriptor.side != 1)) | descriptor.half
-                    for side in sides:
-                        bad = bad | (side == 0) | (side > MAX_SIDE)
-                    with m.If(bad):
-                        fail(Error.DESCRIPTOR)
-            with m.State("SEGMENT"):
-                m.d.comb += [ready.eq(self.segment.ready), self.segment.valid.eq(accepted)]
-                with m.If(accepted):
-                    m.d.sync += [held.eq(segment), row.eq(0)]
-                    m.next = "LIST"
-                    with m.If(segment.length == 0):
-                        m.next = "FILTER"
-                    with m.If((segment.all_tiles | segment.end) & ~segment.close):
-                        fail(Error.SEGMENT)
-                    with m.If(segment.length > LIST_WORDS):
-                        fail(Error.DESCRIPTOR)
-            with m.State("LIST"):
-                m.d.comb += [ready.eq(self.list.ready), self.list.valid.eq(accepted)]
-                with m.If(accepted):
-                    m.d.sync += row.eq(row + 1)
-                    with m.If(row == list_rows - 1):
-                        m.d.sync += row.eq(0)
-                        m.next = "FILTER"
-            with m.State("FILTER"):
-                to_pes("header", [1] * lanes)
-                with m.If(accepted):
-                    m.d.sync += left.eq(most)
-                    for k in range(lanes):
-                        m.d.sync += kept[k].header_rows.eq(here[k].header_rows)
-                        m.d.sync += kept[k].value_rows.eq(here[k].value_rows)
-                    with m.If(most.header_rows != 0):
-                        m.next = "HEADERS"
-                    with m.Elif(most.value_rows != 0):
-                        m.next = "VALUES"
-                    with m.Else():
-                        next_team()
-                    rows = ring_rows(config)
-                    with m.If((most.header_rows > rows) | (most.value_rows > rows)):
-                        fail(Error.DESCRIPTOR)
-            with m.State("HEADERS"):
-                to_pes("headers", [kept[k].header_rows > row for k in range(lanes)])
-                with m.If(accepted):
-                    m.d.sync += row.eq(row + 1)
-                    with m.If(row == left.header_rows - 1):
-                        m.d.sync += row.eq(0)
-                        with m.If(left.value_rows != 0):
-                            m.next = "VALUES"
-                        with m.Else():
-                            next_team()
-            with m.State("VALUES"):
-                to_pes("values", [kept[k].value_rows > row for k in range(lanes)])
-                with m.If(accepted):
-                    m.d.sync += row.eq(row + 1)
-                    with m.If(row == left.value_rows - 1):
-                        m.d.sync += row.eq(0)
-                        next_team()
+            wrong = another_program(program, config, version(config))
+            self._input_states(m, shown, program, wrong, layers_left)
+            bad = bad_descriptor(descriptor, descriptor.half)
+            self._layer_states(m, shown, low, descriptor, bad, then="SEGMENT")
+            self._list_states(m, shown, segment, held, list_rows, row)
+            self._pe_states(m, shown, here, most, left, team, row, next_team)
             with m.State("RUNNING"):
                 with m.If(self.finished):
                     m.next = "PROGRAM"
         with m.If(accepted & (self.i.payload.last != final)):
             m.d.sync += self.error.eq(Mux(final, Error.LAST_LATE, Error.LAST_EARLY))
         return m
+
+    def _headers(self, m: Module, most: data.View) -> list[data.View]:
+        """Each lane of the beat as a filter header. most: gets the most rows that one of them announces."""
+        here = [Signal(FILTER_HEADER, name=f"header_{k}") for k in range(len(self.lanes))]
+        for k, header in enumerate(here):
+            m.d.comb += header.eq(self.lanes[k])
+        for name in ("header_rows", "value_rows"):
+            top = here[0][name]
+            for header in here[1:]:
+                top = Mux(header[name] > top, header[name], top)
+            m.d.comb += most[name].eq(top)
+        return here
+
+    def _offer(self, m: Module, beat: Beat, kind: str, takes: list, team: Signal) -> None:
+        """Offer the lanes to this team's PEs, each as far as it takes it, once all can."""
+        lanes = len(self.lanes)
+        valids, readies = getattr(self, f"{kind}_valid"), getattr(self, f"{kind}_ready")
+        m.d.comb += beat.ready.eq(1)
+        for pe in range(self.config.n_pe):
+            mine = (team == pe // lanes) & takes[pe % lanes]
+            with m.If(mine & ~readies[pe]):
+                m.d.comb += beat.ready.eq(0)
+            m.d.comb += valids[pe].eq(mine & beat.accepted)
+
+    def _list_states(
+        self,
+        m: Module,
+        beat: Beat,
+        segment: data.View,
+        held: data.View,
+        rows: Signal,
+        row: Signal,
+    ) -> None:
+        """A segment's header, kept in `held`, and its list of slices."""
+        with m.State("SEGMENT"):
+            m.d.comb += [beat.ready.eq(self.segment.ready), self.segment.valid.eq(beat.accepted)]
+            with m.If(beat.accepted):
+                m.d.sync += [held.eq(segment), row.eq(0)]
+                m.next = "LIST"
+                with m.If(segment.length == 0):
+                    m.next = "FILTER"
+                with m.If((segment.all_tiles | segment.end) & ~segment.close):
+                    self._fail(m, Error.SEGMENT)
+                with m.If(segment.length > LIST_WORDS):
+                    self._fail(m, Error.DESCRIPTOR)
+        with m.State("LIST"):
+            m.d.comb += [beat.ready.eq(self.list.ready), self.list.valid.eq(beat.accepted)]
+            with m.If(beat.accepted):
+                m.d.sync += row.eq(row + 1)
+                with m.If(row == rows - 1):
+                    m.d.sync += row.eq(0)
+                    m.next = "FILTER"
+
+    def _pe_states(
+        self,
+        m: Module,
+        beat: Beat,
+        here: list[data.View],
+        most: data.View,
+        left: data.View,
+        team: Signal,
+        row: Signal,
+        next_team: Callable[[], None],
+    ) -> None:
+        """A team's filter headers, then as many rows of slice headers and of values as its largest PE has."""
+        kept = [Signal(ROWS, name=f"rows_{k}") for k in range(len(here))]  # of each lane's PE
+        with m.State("FILTER"):
+            self._offer(m, beat, "header", [1] * len(here), team)
+            with m.If(beat.accepted):
+                m.d.sync += left.eq(most)
+                for rows, header in zip(kept, here, strict=True):
+                    m.d.sync += rows.header_rows.eq(header.header_rows)
+                    m.d.sync += rows.value_rows.eq(header.value_rows)
+                with m.If(most.header_rows != 0):
+                    m.next = "HEADERS"
+                with m.Elif(most.value_rows != 0):
+                    m.next = "VALUES"
+                with m.Else():
+                    next_team()
+                room = ring_rows(self.config)
+                with m.If((most.header_rows > room) | (most.value_rows > room)):
+                    self._fail(m, Error.DESCRIPTOR)
+        with m.State("HEADERS"):
+            self._offer(m, beat, "headers", [rows.header_rows > row for rows in kept], team)
+            with m.If(beat.accepted):
+                m.d.sync += row.eq(row + 1)
+                with m.If(row == left.header_rows - 1):
+                    m.d.sync += row.eq(0)
+                    with m.If(left.value_rows != 0):
+                        m.next = "VALUES"
+                    with m.Else():
+                        next_team()
+        with m.State("VALUES"):
+            self._offer(m, beat, "values", [rows.value_rows > row for rows in kept], team)
+            with m.If(beat.accepted):
+                m.d.sync += row.eq(row + 1)
+                with m.If(row == left.value_rows - 1):
+                    m.d.sync += row.eq(0)
+                    next_team()

@@ -217,7 +217,6 @@ class SliceReader(wiring.Component):
         centre = Const(1, BANKS) << (channel[:2] & Mux(small, 0, 3))
         m.d.comb += self.read.eq(Mux(single & ~four, centre, (1 << BANKS) - 1))
 
-        m.submodules.assemble = assemble = Assemble(config)
         mode = Signal(MODE)
         m.d.comb += [
             mode.inset.eq(inset),
@@ -228,14 +227,19 @@ class SliceReader(wiring.Component):
             mode.four.eq(four),
             mode.expand.eq(small & ~(packed & ~source.strided)),
             mode.quarter.eq(channel[:2]),
-            assemble.words.eq(self.words),
-            self.slice.eq(assemble.slice),
         ]
+        self._assemble(m, mode, x, y)
+        return m
+
+    def _assemble(self, m: Module, mode: data.View, x: SliceAxis, y: SliceAxis) -> None:
+        """The slice, in the cycle after its words were asked for."""
+        m.submodules.assemble = assemble = Assemble(self.config)
+        m.d.comb += [assemble.words.eq(self.words), self.slice.eq(assemble.slice)]
         held = Signal(MODE, reset_less=True)
-        rows = [Signal(axis_layout(config), name=f"rows_{n}", reset_less=True) for n in "xy"]
+        layout = axis_layout(self.config)
+        rows = [Signal(layout, name=f"rows_{n}", reset_less=True) for n in "xy"]
         m.d.sync += [held.eq(mode), rows[0].eq(x.rows), rows[1].eq(y.rows)]
         m.d.comb += [assemble.mode.eq(held), assemble.x.eq(rows[0]), assemble.y.eq(rows[1])]
-        return m
 
 
 class Assemble(wiring.Component):

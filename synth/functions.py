@@ -1,0 +1,74 @@
+"""Boolean functions as Liberty writes them: what a pin computes, and when a condition holds."""
+
+from __future__ import annotations
+
+import re
+
+
+def truth_table(function: str, inputs: list[str]) -> int:
+    """Bit k is the function's value where bit i of k is the value of inputs[i].
+
+    Liberty's operators: ! before, ' after, & * or nothing between for AND, | + for OR, ^.
+    Raises ValueError for what is none.
+    """
+    count = 1 << len(inputs)
+    mask = (1 << count) - 1
+    values = {n: sum(1 << k for k in range(count) if k >> i & 1) for i, n in enumerate(inputs)}
+    values |= {"0": 0, "1": mask}
+    words = re.findall(r"\w+|\S", function)[::-1]
+
+    def either() -> int:
+        value = differ()
+        while words and words[-1] in "|+":
+            words.pop()
+            value |= differ()
+        return value
+
+    def differ() -> int:
+        value = both()
+        while words and words[-1] == "^":
+            words.pop()
+            value ^= both()
+        return value
+
+    def both() -> int:
+        value = single()
+        while words and words[-1] not in "|+^)":
+            if words[-1] in "&*":
+                words.pop()
+            value &= single()
+        return value
+
+    def single() -> int:
+        word = words.pop() if words else ""
+        if word == "!":
+            return single() ^ mask
+        if word == "(":
+            value = either()
+            if not words or words.pop() != ")":
+                raise ValueError(f"function {function!r}: a bracket is open")
+        elif word in values:
+            value = values[word]
+        else:
+            raise ValueError(f"function {function!r}: {word!r}, allowed: {', '.join(values)}")
+        while words and words[-1] == "'":
+            words.pop()
+            value ^= mask
+        return value
+
+    result = either()
+    if words:
+        raise ValueError(f"function {function!r}: {words[-1]!r} is too much")
+    return result
+
+
+def possible(condition: str, values: dict[str, int]) -> bool:
+    """Whether a condition, a Liberty function, can hold where some of its pins have these values."""
+    if not condition:
+        return True
+    names = sorted(set(re.findall(r"[A-Za-z_]\w*", condition)))
+    table = truth_table(condition, names)
+    return any(
+        table >> k & 1 and all(values.get(n, k >> i & 1) == k >> i & 1 for i, n in enumerate(names))
+        for k in range(1 << len(names))
+    )
