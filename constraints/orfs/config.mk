@@ -4,7 +4,7 @@
 #   make DESIGN_CONFIG=/path/to/uticket/constraints/orfs/config.mk
 # The scratchpad's LEF (SCRATCHPAD_LEF) and Liberty come from a memory compiler; `make synth LIBERTY=` with the cells of this
 # platform writes a Liberty with figures of CACTI, which is enough for synthesis and timing.
-UTICKET := $(abspath $(dir $(lastword $(MAKEFILE_LIST)))/../../..)
+UTICKET := $(abspath $(dir $(lastword $(MAKEFILE_LIST)))/../..)
 
 export DESIGN_NAME = pe
 export DESIGN_NICKNAME = uticket_pe
