@@ -11,11 +11,12 @@ import numpy as np
 
 from sim.errors import BadInput
 from sim.models import golden
+from sw import archive
 from sw.datasets import scaled
 from sw.importers import reference
 from sw.importers.door import Imported
 from sw.quantize import quantize, ticket_config
-from sw.ticket import UNREADABLE, Ticket
+from sw.ticket import Ticket
 
 
 @dataclass(frozen=True)
@@ -28,14 +29,11 @@ class Sample:
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
     try:
-        with path.open("rb") as file:
-            archive = np.load(file, allow_pickle=False)
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise ValueError("a single array")
-            return {name: archive[name] for name in archive.files}
+        with archive.opened(path) as file:
+            return {name: file[name] for name in file.names}
     except FileNotFoundError:
         raise BadInput(f"{path}: no such file") from None
-    except UNREADABLE as error:
+    except archive.Unreadable as error:
         raise BadInput(f"{path}: not an .npz file, or a damaged one ({error})") from None
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 
 from sim.catalog import TICKETS
 from sim.errors import BadInput
-from sw import datasets
+from sw import archive, datasets
 from sw.layers import Encoding, Network
 
 
@@ -43,14 +41,10 @@ def read_images(path: Path, network: Network, ticks: int) -> tuple[np.ndarray, n
     Raises BadInput, naming file and array, for anything else.
     """
     try:
-        with path.open("rb") as file:
-            archive = np.load(file, allow_pickle=False)
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise ValueError("a single array")
-            arrays = {name: archive[name] for name in archive.files if name in ("images", "labels")}
-    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        reason = str(error).partition("\n")[0]
-        raise BadInput(f"{path}: no .npz of images ({reason})") from None
+        with archive.opened(path) as file:
+            arrays = {name: file[name] for name in file.names if name in ("images", "labels")}
+    except archive.Unreadable as error:
+        raise BadInput(f"{path}: no .npz of images ({error})") from None
     if "images" not in arrays:
         raise BadInput(f"{path}: images is missing; allowed: images, and labels if there are any")
     images, labels = arrays["images"], arrays.get("labels")

@@ -18,6 +18,8 @@ from pydantic import ConfigDict, Field
 from hw import neuron as hardware
 
 IMAGE = "image"  # the network's input, where a source names its map
+MAX_WEIGHTS = 1 << 28  # of a network, zero or not: 1 GiB as floats; ResNet-19 has 12 million
+MAX_MAP = 1 << 24  # channels times positions; the largest of ResNet-19 has 2**17
 STRICT = ConfigDict(extra="forbid", strict=True)
 # What a field allows is its description: errors quote it.
 Name = Annotated[str, Field(min_length=1, description="a name")]
@@ -222,11 +224,15 @@ class Network:
         Raises ValueError, naming field and value, for layers that do not meet.
         """
         result = {IMAGE: Shape(*self.input.shape)}
+        _check_size("input.shape", result[IMAGE])
         names: set[str] = {IMAGE}
         for number, layer in enumerate(self.layers):
             where = f"layers[{number}]"
             _check_layer(where, layer, result, names)
             result[layer.name] = layer.output(result)
+        weights = sum(math.prod(s.weight_shape(layer.filters)) for layer, s in self.sources())
+        if weights > MAX_WEIGHTS:
+            refuse("layers", f"{weights:,} weights", f"at most {MAX_WEIGHTS:,}, zero or not")
         return result
 
 
@@ -244,6 +250,12 @@ def _check_layer(where: str, layer: Layer, shapes: dict[str, Shape], names: set[
     sums, last = layer.neurons(shapes), layer.output(shapes)
     if min(sums.height, sums.width) < 1 or min(last.height, last.width) < 1:
         refuse(where, f"an output of {last.height}x{last.width}", "at least one position")
+    _check_size(where, sums)
+
+
+def _check_size(where: str, shape: Shape) -> None:
+    if shape.size > MAX_MAP:
+        refuse(where, f"a map of {shape}", f"at most {MAX_MAP:,} positions of channels")
 
 
 def _check_source(where: str, layer: Layer, source: Source, shapes: dict[str, Shape]) -> None:

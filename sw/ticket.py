@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import zipfile
-import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -17,23 +15,12 @@ from typing import Any, NoReturn
 import numpy as np
 from pydantic import TypeAdapter
 
-from sw import ticket_v1
+from sw import archive, ticket_v1
 from sw.balance import filter_nnz
 from sw.layers import Encoding, Layer, Network, Source, refuse
 from sw.ticket_metadata import FORMAT, VERSION, Metadata, MetadataV2, checked
 
 NOT_MEASURED = -1.0  # in `history.<layer>.input_sparsity`
-# What NumPy and zipfile raise for a damaged file.
-UNREADABLE = (
-    ValueError,
-    SyntaxError,
-    EOFError,
-    RuntimeError,
-    KeyError,
-    MemoryError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 
 
 @dataclass(frozen=True)
@@ -150,21 +137,16 @@ def described(network: Network) -> dict[str, Any]:
 
 def _read(path: Path) -> dict[str, np.ndarray]:
     try:
-        with path.open("rb") as f:  # numpy.load leaks the file it opens when that is damaged
-            file = np.load(f, allow_pickle=False)
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                raise ValueError("a single array")
-            arrays = {name: file[name] for name in file.files}
-            if not all(isinstance(a, np.ndarray) for a in arrays.values()):
-                raise ValueError("a member is no array")
-            return arrays
+        with archive.opened(path) as file:
+            if "metadata" not in file.names:
+                raise ValueError(f"{path.name}: metadata is missing; is this a ticket?")
+            return {name: file[name] for name in file.names}
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file") from None
     except IsADirectoryError:
         raise ValueError(f"{path}: a folder, allowed: a ticket file (.npz)") from None
-    except UNREADABLE as error:
-        reason = str(error).partition("\n")[0]
-        raise ValueError(f"{path.name}: not a ticket file, or a damaged one ({reason})") from None
+    except archive.Unreadable as error:
+        raise ValueError(f"{path.name}: not a ticket file, or a damaged one ({error})") from None
 
 
 def check_network(network: Network) -> None:
@@ -230,14 +212,18 @@ class _Check:
 
     def metadata(self) -> tuple[int, Metadata, Network]:
         """Version, content and network."""
-        if "metadata" not in self.arrays:
-            raise ValueError(f"{self.file}: metadata is missing; is this a ticket?")
         text = self.arrays["metadata"]
         if text.dtype.kind != "U" or text.ndim:
             self.refuse("metadata", text.dtype.str, "one string")
         try:
-            content = json.loads(str(text), parse_constant=_no_constant)
-        except ValueError as error:
+            content = json.loads(
+                str(text),
+                parse_constant=_no_constant,
+                parse_float=_finite,
+                object_pairs_hook=_each_once,
+            )
+            json.dumps(content, ensure_ascii=False).encode()
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"{self.file}: metadata is not JSON ({error})") from None
         if not isinstance(content, dict):
             self.refuse("metadata", content, "a JSON object")
@@ -337,6 +323,21 @@ class _Check:
 def _not_last(rounds: int) -> np.ndarray:
     """Boolean (rounds, 1): True for every row but the last."""
     return (np.arange(rounds) < rounds - 1)[:, None]
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(float(text)):
+        raise ValueError(f"{text} is too large")
+    return float(text)
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"key {twice!r} is given twice")
+    return found
 
 
 def public_metadata(ticket: Ticket) -> dict[str, Any]:

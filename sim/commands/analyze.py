@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -17,12 +18,14 @@ if TYPE_CHECKING:
 
 COLUMNS = ("filters", "nnz", "positions", "work", "idle", "latency", "utilization", "occupancy")
 
+MAX_SIDE = 4096
+
 
 @click.command(short_help="Work and utilization of a ticket or of any masks.")
 @click.argument("model", metavar="MODEL|MASKS")
 @click.option("--method", help="Of a MODEL: uticket, lth, sort, ... [default: its first]")
-@click.option("--n-pe", type=click.IntRange(min=1), help="PEs. [default: the MODEL's, or 16]")
-@click.option("--ticks", type=click.IntRange(min=1), help="Timesteps, of masks. [default: 4]")
+@click.option("--n-pe", type=click.IntRange(1, 4096), help="PEs. [default: the MODEL's, or 16]")
+@click.option("--ticks", type=click.IntRange(1, 65536), help="Timesteps, of masks. [default: 4]")
 @click.option(
     "--maps",
     metavar="SIDE,SIDE,...",
@@ -171,8 +174,8 @@ def parse_maps(text: str, names: Sequence[str]) -> list[int]:
     """Sides of the layers' maps from "32,16,...". Raises BadInput unless there is one a layer."""
     sides = []
     for field in text.split(","):
-        if not (field.strip().isdecimal() and int(field) >= 1):
-            raise BadInput(f"--maps: {field.strip()!r}; allowed: whole numbers from 1")
+        if not (re.fullmatch("[0-9]{1,5}", field.strip()) and 1 <= int(field) <= MAX_SIDE):
+            raise BadInput(f"--maps: {field.strip()!r}; allowed: whole numbers, 1 to {MAX_SIDE}")
         sides.append(int(field))
     if len(sides) != len(names):
         raise BadInput(

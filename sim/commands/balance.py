@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @click.argument("model", metavar="MODEL|MASKS")
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--method", help="Of a MODEL: uticket, lth, ... [default: its first]")
-@click.option("--n-pe", type=click.IntRange(min=1), help="PEs. [default: the MODEL's, or 16]")
+@click.option("--n-pe", type=click.IntRange(1, 4096), help="PEs. [default: the MODEL's, or 16]")
 @click.option(
     "--sparsity",
     type=float,

@@ -23,7 +23,7 @@ PLOTS = (".svg", ".png")
 @click.command(short_help="A ticket's metadata, layers and rounds.")
 @click.argument("models", metavar="MODEL...", nargs=-1, required=True)
 @click.option("--method", help="Of a name or a YAML: uticket, lth, ... [default: its first]")
-@click.option("--n-pe", type=click.IntRange(min=1), help="PEs, instead of the ticket's.")
+@click.option("--n-pe", type=click.IntRange(1, 4096), help="PEs, instead of the ticket's.")
 @click.option(
     "--json", "json_path", type=click.Path(path_type=Path), help="Also write the metadata here."
 )

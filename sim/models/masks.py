@@ -7,17 +7,13 @@ Of a state dict (sw/state_dict.py) every tensor with 2 or 4 axes is a layer. In 
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from sim.errors import BadInput
-from sw import prune, state_dict
-
-UNREADABLE = (ValueError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
+from sw import archive, prune, state_dict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,15 +40,10 @@ def load_masks(path: Path, *, scores: bool = False) -> list[MaskLayer]:
     if path.suffix in state_dict.SUFFIXES:
         return _of_state_dict(path, scores)
     try:
-        with path.open("rb") as file:
-            archive = np.load(file, allow_pickle=False)
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise BadInput(f"{path}: a single array; allowed: an .npz file")
-            return _layers(archive, path, scores)
-    except BadInput:
-        raise
-    except (ValueError, EOFError, zipfile.BadZipFile):  # NumPy takes other files for pickles
-        raise BadInput(f"{path}: not an .npz file") from None
+        with archive.opened(path) as file:
+            return _layers(file, path, scores)
+    except archive.Unreadable as error:
+        raise BadInput(f"{path}: not an .npz file, or a damaged one ({error})") from None
 
 
 def pruned(layers: list[MaskLayer], sparsity: float) -> list[MaskLayer]:
@@ -95,8 +86,8 @@ def _of_state_dict(path: Path, scores: bool) -> list[MaskLayer]:
     ]
 
 
-def _layers(archive: np.lib.npyio.NpzFile, path: Path, scores: bool) -> list[MaskLayer]:
-    names = archive.files
+def _layers(file: archive.Archive, path: Path, scores: bool) -> list[MaskLayer]:
+    names = file.names
     if not names:
         raise BadInput(f"{path}: no arrays; allowed: one or more")
     extras = {
@@ -112,7 +103,7 @@ def _layers(archive: np.lib.npyio.NpzFile, path: Path, scores: bool) -> list[Mas
     for name in names:
         if name in extras:
             continue
-        values = _array(archive, path, name)
+        values = _array(file, path, name)
         if values.ndim not in (2, 4) or values.size == 0:
             raise BadInput(
                 f"{path}: {name} has shape {values.shape}; "
@@ -120,9 +111,9 @@ def _layers(archive: np.lib.npyio.NpzFile, path: Path, scores: bool) -> list[Mas
             )
         order = score = None
         if f"{name}.order" in names:
-            order = _order(_array(archive, path, f"{name}.order"), path, name, len(values))
+            order = _order(_array(file, path, f"{name}.order"), path, name, len(values))
         if scores and f"{name}.score" in names:
-            score = _array(archive, path, f"{name}.score")
+            score = _array(file, path, f"{name}.score")
             if score.shape != values.shape:
                 raise BadInput(
                     f"{path}: {name}.score has shape {score.shape}; "
@@ -132,13 +123,11 @@ def _layers(archive: np.lib.npyio.NpzFile, path: Path, scores: bool) -> list[Mas
     return layers
 
 
-def _array(archive: np.lib.npyio.NpzFile, path: Path, name: str) -> np.ndarray:
+def _array(file: archive.Archive, path: Path, name: str) -> np.ndarray:
     try:
-        array = archive[name]
-    except UNREADABLE as error:
+        array = file[name]
+    except archive.Unreadable as error:
         raise BadInput(f"{path}: {name} cannot be read ({error}); allowed: plain arrays") from None
-    if not isinstance(array, np.ndarray):
-        raise BadInput(f"{path}: {name} is no array; allowed: .npy members only")
     return _checked(array, path, name)
 
 
