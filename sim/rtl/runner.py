@@ -43,7 +43,8 @@ class Loaded:
         """Cycles of each layer for an image's input spikes and what the golden model made of them."""
         if self.cycles is not None:
             return self.cycles
-        maps = {name: result.output for name, result in expected.items()}
+        # as they are stored: channels in the order in which their filters were loaded
+        maps = {one.name: expected[one.name].output[:, one.order] for one in self.program.layers}
         return self._event_model.predict({self.network.first_map: spikes} | maps)
 
     @cached_property
