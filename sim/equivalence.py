@@ -37,22 +37,10 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
         raise BadInput(f"{path}: not an .npz file, or a damaged one ({error})") from None
 
 
-def load_images(path: Path) -> Sample:
-    """`images` and, if there are any, `labels` of an .npz. Raises BadInput for another content."""
-    arrays = _arrays(path)
-    if "images" not in arrays:
-        raise BadInput(f"{path}: images is missing; there: {', '.join(arrays) or 'nothing'}")
-    images, labels = arrays["images"], arrays.get("labels")
-    if images.dtype != np.uint8 or images.ndim not in (4, 5) or not len(images):
-        raise BadInput(
-            f"{path}: images are {images.dtype} {images.shape}; allowed: uint8 (N, C, H, W), or "
-            "spikes (N, T, C, H, W)"
-        )
-    if labels is not None and (labels.shape != images.shape[:1] or labels.dtype.kind not in "iu"):
-        raise BadInput(
-            f"{path}: labels are {labels.dtype} {labels.shape}; allowed: integers ({len(images)},)"
-        )
-    return Sample(images, None if labels is None else labels.astype(np.int64))
+def dimensions(path: Path) -> int | None:
+    """Of the images in an .npz: 5 of spikes for each tick. None where there are none to read."""
+    images = _arrays(path).get("images")
+    return None if images is None else images.ndim
 
 
 def load_reference(path: Path) -> dict[str, np.ndarray]:

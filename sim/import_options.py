@@ -81,9 +81,9 @@ def opened(
     round_leak: bool,
     weights: Path | None,
     trust: bool,
-    images: tuple[int, ...] | None = None,
+    dimensions: int | None = None,
 ) -> Imported:
-    """The network. images: the shape of the images that are there, of 4 or (spikes) 5 numbers."""
+    """The network. dimensions: of the images that are there, 5 of spikes."""
     from sim.errors import BadInput
     from sw.importers.door import Scaling, imported, read
     from sw.importers.graph import Options
@@ -94,8 +94,8 @@ def opened(
         raise BadInput(f"--dt {dt:g}; allowed: above 0")
     full = (*shape, 1, 1)[:3]
     spikes = None if encoding is None else encoding == "spikes"
-    if spikes is None and images is not None:
-        spikes = len(images) == 5
+    if spikes is None and dimensions is not None:
+        spikes = dimensions == 5
     options = Options(
         shape=(full[0], full[1], full[2]),
         ticks=ticks,

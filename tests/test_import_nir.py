@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import nir
 import numpy as np
@@ -329,13 +330,62 @@ def test_a_rounded_leak_needs_to_be_accepted(tmp_path, capsys):
     assert tickets.load(out).network.layers[0].neuron.leak == 0.875
 
 
+def test_the_rtl_proves_what_was_imported(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    save("net.nir", exact_lif())
+    np.savez("x.npz", images=images((3, 8, 8), 2, 2))
+    (tmp_path / "tiny.yaml").write_text("preset: tiny\n")
+    given = ("--input", "3,8,8", "--ticks", "2", "--dt", "1", "--reset", "zero")
+    assert run("import", "net.nir", "net.npz", *given, "--images", "x.npz") == 0
+    assert (
+        run("sim", "net.npz", "--images", "x.npz", "--hardware", "tiny.yaml", "--json", "r.json")
+        == 0
+    )
+    assert "proven" in capsys.readouterr().out
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert report["reference"] == {"spikes_equal": 1.0, "predictions_equal": 1.0}
+
+
+PUBLIC = Path(__file__).parent / "data" / "nir"
+EXAMPLES = {  # of the NIR paper; each with what it needs
+    "cnn_sinabs.nir": ((2, 34, 34), r"layer 0: a kernel of 5; the array has 1 and 3"),
+    "braille_noDelay_bias_zero.nir": ((12, 1, 1), r"node lif1.lif: CubaLIF; allowed: "),
+    "lif_norse.nir": (
+        (1, 1, 1),
+        r"layer 0: leak 0.959999999 wanted; .* nearest: 0.9375 or 0.96875",
+    ),
+    "two_lif_neurons.nir": (
+        (1, 1, 1),
+        r"layer linear1: leak 0.99 wanted; .* nearest: 0.984375 or 0.992188",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_public_examples_are_explained(name):
+    shape, line = EXAMPLES[name]
+    given = options(shape, dt=1e-4)
+    with pytest.raises(Refused, match=f"^{line}"):
+        door.imported(door.read(str(PUBLIC / name), given), given, door.Scaling()).ticket()
+
+
+def test_a_public_example_runs_where_its_leak_is_the_arrays():
+    """lif_norse.nir: tau = 2.5 ms, one neuron; at dt = 0.625 ms its leak is 3/4."""
+    given = options((1, 1, 1), dt=0.000625)
+    network = door.imported(door.read(str(PUBLIC / "lif_norse.nir"), given), given, door.Scaling())
+    assert network.report.verdict == "exact"
+    assert network.lowered.network.layers[0].neuron.leak == 0.75
+    found = compare(network, network.ticket(), Sample(images((1, 1, 1), 4, 8), None))
+    assert found["spikes_equal"] == 1
+
+
 BAD = {
     "no file": (("none.nir",), r"none.nir: no such file"),
     "not nir": (("text.nir",), r"text.nir: not a NIR file, or a damaged one"),
     "ticks 0": (("net.nir", "--ticks", "0"), r"--ticks.*0"),
     "input": (("net.nir", "--input", "2,x"), r"--input.*'2,x'"),
-    "images of another shape": (("net.nir", "--images", "other.npz"), r"images are \(4, 3, 3, 3\); the network"),
-    "images of another type": (("net.nir", "--images", "floats.npz"), r"floats.npz: images are float64"),
+    "images of another shape": (("net.nir", "--images", "other.npz"), r"other.npz: images = uint8 \(4, 4, 3, 3, 3\), allowed: uint8 \(N, 4, 2, 4, 4\)"),
+    "images of another type": (("net.nir", "--images", "floats.npz"), r"floats.npz: images = float64"),
     "std": (("net.nir", "--std", "0"), r"--std 0.*allowed: 2 numbers above 0"),
 }  # fmt: skip
 

@@ -37,9 +37,10 @@ def command(
 
     With --images both networks run: agreement of spikes by layer, of predictions, and accuracies.
     """
-    from sim.equivalence import compare, load_images, load_reference, print_agreement
+    from sim.equivalence import Sample, compare, dimensions, load_reference, print_agreement
     from sim.errors import BadInput
     from sim.files import file_to_write, write_json
+    from sim.images import read_images
     from sw.ticket import save
 
     file_to_write(out)
@@ -48,8 +49,9 @@ def command(
         raise BadInput(f"{out}; allowed: a name that ends in .npz")
     if reference and not images:
         raise BadInput("--reference without --images; allowed: with the images of its spikes")
-    sample = load_images(images) if images else None
-    network = opened(**given, images=sample.images.shape if sample else None)
+    network = opened(**given, dimensions=dimensions(images) if images else None)
+    seen = network.lowered.network
+    sample = Sample(*read_images(images, seen, network.options.ticks)) if images else None
     known = load_reference(reference) if reference else None
     report = network.report
     print_report(report)

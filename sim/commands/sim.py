@@ -86,4 +86,10 @@ def command(
     columns, rows, last = table_rows(report)
     print_table(f"{chosen.name}: {config.n_pe} PEs, per image", columns, rows, last)
     click.echo(report.verdict)
+    if agreement := report.content.get("reference"):
+        spikes, predictions = (agreement[name] for name in ("spikes_equal", "predictions_equal"))
+        click.echo(
+            f"imported: {spikes:.4%} of its spikes and {predictions:.2%} of its predictions "
+            "equal the network's that it was made of"
+        )
     return 0 if report.mismatch is None else 1

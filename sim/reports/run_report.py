@@ -146,6 +146,8 @@ def build(
             "rtl_cycles_per_s": total["rtl_cycles"] * len(run.images) / rtl_s,
         },
     }
+    if agreement := _agreement(metadata):
+        content["reference"] = agreement
     counted = [row for one in runs for image in one.images for row in image.counters]
     return Report(
         content=content,
@@ -155,6 +157,15 @@ def build(
         mismatch=next((one.mismatch for one in runs if one.mismatch), None),
         counters=sum(len(values) for row in counted for values in row.values()),
     )
+
+
+def _agreement(metadata: dict[str, Any]) -> dict[str, Any] | None:
+    """Of an imported ticket, as `uticket import --images` measured it; else None."""
+    notes = metadata.get("notes") or {}
+    found = notes.get("agreement")
+    if not isinstance(found, dict):
+        return None
+    return {name: found.get(name) for name in ("spikes_equal", "predictions_equal")}
 
 
 def _checks(runs: Sequence[Run]) -> dict[str, Any]:
