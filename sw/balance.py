@@ -97,7 +97,7 @@ def ranked(
     whole, those of the largest mean first over all groups and layers, ties in order: pruning and
     balancing in one step. So every full group has utilization exactly 1; the sum of weights is as
     near to `nnz` as whole ranks allow. floor: fraction of each filter that stays whatever its values.
-    Training does not use it: benchmarks/policies.py compares it, and says why (docs/balancing.md).
+    Training does not use it: benchmarks/policies.py compares it, and says why (docs/results/balancing.md).
     """
     orders, scores, groups = {}, [], []
     for name, value in values.items():

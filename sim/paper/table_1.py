@@ -38,7 +38,7 @@ def section(pairs: Sequence[Pair]) -> Section:
         ),
         tables=[table("Table I", Row, [row(pair, s) for pair in pairs for s in pair.studies])],
         notes=[
-            "Accuracy is what the training behind the ticket could reach (docs/training.md), on as many "
+            "Accuracy is what the training behind the ticket could reach (docs/results/training.md), on as many "
             "test images as are told; with 1,000 images a point is within chance.",
         ],
     )
