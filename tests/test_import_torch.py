@@ -101,6 +101,12 @@ def test_what_a_loop_over_ticks_repeats_is_one_layer():
     assert network.report.choices[-1].value == "the first of 2 values that forward returns"
 
 
+def test_as_many_ticks_as_forward_has():
+    line = r"^node conv1: forward calls it 4 times, a tick each; --ticks 2"
+    with pytest.raises(Refused, match=line):
+        opened(networks.seeded(networks.TorchVgg()), ticks=2)
+
+
 def test_masks_of_prune_are_zeros():
     module = networks.seeded(networks.torch_mlp())
     prune.random_unstructured(module[1], "weight", amount=0.5)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import operator
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,7 @@ class _Reader:
         self.nodes: dict[str, Node] = {}
         self.names: dict[fx.Node, str | None] = {}  # None: no part of the network's sums
         self.inputs: list[str] = []
+        self.calls: Counter[str] = Counter()  # of modules: a loop in forward is as many ticks
         self.last: str | None = None
         self.choices: tuple[Choice, ...] = ()
 
@@ -79,6 +81,11 @@ class _Reader:
             raise Refused(f"forward has {len(self.inputs)} inputs; allowed: 1")
         if self.last is None or self.last == INPUT:
             raise Refused("forward returns no layer's output; allowed: one")
+        name, count = max(self.calls.items(), key=lambda item: item[1], default=("", 1))
+        if count > 1 and count != self.options.ticks:
+            refuse(
+                name, f"forward calls it {count} times, a tick each; --ticks {self.options.ticks}"
+            )
         return Graph(ordered(self.nodes, self.last), self.last, self.choices)
 
     def output(self, value: Any) -> None:
@@ -125,6 +132,7 @@ class _Reader:
         return self.add(target, module, first)
 
     def add(self, name: str, module: nn.Module, source: str) -> str:
+        self.calls[name] += 1
         if name in self.nodes:
             if self.nodes[name].inputs != (source,):
                 text = (
