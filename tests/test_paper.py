@@ -16,7 +16,7 @@ from sim.images import first_images
 from sim.models import golden, memory
 from sim.models.components import total_pj
 from sim.models.technology import load_table
-from sim.paper import FIGURES, figure_1, figure_7a, figure_7b, table_3
+from sim.paper import FIGURES, figure_1, figure_7a, figure_7b, figure_8, table_3
 from sim.paper.claims import OF_A_PAIR, OF_THE_PAPER, Rule, printed_facts
 from sim.paper.document import csv_files
 from sim.paper.pairs import load_pairs
@@ -269,3 +269,18 @@ def test_the_tiny_array_is_studied_with_its_own_ticks(tmp_path):
     assert one.layers[0].input_bits == memory.csr_bits(
         memory.active_positions(spikes), side=spikes.shape[-1]
     )
+
+
+def test_another_technology_changes_our_figures_and_not_the_printed(folder, pair):
+    (other,), _ = load_pairs(
+        [load_model(str(folder / "small.yaml"))], images=1, technology="32nm-hp"
+    )
+    assert other.energies.table.name == "32nm-hp"
+    assert other.energies.eq3.leak > pair.energies.eq3.leak
+    (*printed, mine), (*same, theirs) = (
+        figure_7a.section([one]).tables[0].rows for one in (pair, other)
+    )
+    assert printed == same
+    assert mine != theirs
+    (fig, *_), (hp, *_) = (figure_8.of(one, "paper") for one in (pair, other))
+    assert fig.lines != hp.lines

@@ -361,3 +361,22 @@ def test_specs_that_ship_can_be_read():
     found = load_spec(ROOT / "benchmarks" / "sweep.yaml")
     assert isinstance(found, Spec)
     assert len(found.points) >= 1000
+
+
+def test_another_technology_is_another_sweep(tmp_path):
+    """Its rows, and so its fingerprint: the text of a user's file is part of it."""
+    point = Point(
+        network="vgg16", sparsity=0.999, policy="none", n_pe=16, lanes=4, accumulators=256,
+        scratchpad_depth=1024,
+    )  # fmt: skip
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("kind: variant\nbase: 32nm\nungated: [adder]\n")
+    spec = Spec(points=(point,), seed=1, spread=0.25, spike_sparsity=0.85)
+    named = replace(spec, technology=str(mine))
+    before = named.fingerprint
+    assert before != spec.fingerprint
+    usual, other = (evaluate(point, replace(DRAWS, technology=one)) for one in (None, str(mine)))
+    assert other["energy_pj"] > usual["energy_pj"]
+    assert other["cycles"] == usual["cycles"]
+    mine.write_text("kind: variant\nbase: 32nm\nungated: [adder, reg-acc]\n")
+    assert named.fingerprint != before

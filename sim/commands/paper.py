@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from sim.options import technology_option
+
 
 @click.command(short_help="The paper's tables and figures, from our tickets.")
 @click.argument("models", nargs=-1)
@@ -15,7 +17,8 @@ import click
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Folder of the report. [default: build/paper]"
 )
-def command(models: tuple[str, ...], images: int, out: Path | None) -> None:
+@technology_option
+def command(models: tuple[str, ...], images: int, out: Path | None, technology: str | None) -> None:
     """Compute every table and figure of the paper for MODELS (by default all of tickets/).
 
     Uses the golden and the cycle model on shipped tickets; nothing is trained. Writes paper.html,
@@ -36,7 +39,7 @@ def command(models: tuple[str, ...], images: int, out: Path | None) -> None:
     folder = out or BUILD / "paper"
     chosen = [load_model(name) for name in models or known_models()]
     with Steps(len(chosen) + 2) as steps:
-        pairs, missing = load_pairs(chosen, images=images, step=steps.step)
+        pairs, missing = load_pairs(chosen, images=images, technology=technology, step=steps.step)
         for line in missing:
             click.echo(f"left out: {line}")
         if not pairs:

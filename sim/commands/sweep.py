@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
+
+from sim.options import technology_option
 
 
 @click.command(short_help="Cycles, energy and area over many designs.")
@@ -27,8 +30,14 @@ import click
     type=click.IntRange(min=0),
     help="Configurations whose RTL is built and compared.",
 )
+@technology_option
 def command(
-    spec: Path, out: Path | None, jobs: int | None, scheduler: str | None, spot_checks: int
+    spec: Path,
+    out: Path | None,
+    jobs: int | None,
+    scheduler: str | None,
+    spot_checks: int,
+    technology: str | None,
 ) -> int:
     """Evaluate every point of SPEC, a YAML of axes (docs/sweep.md).
 
@@ -39,6 +48,7 @@ def command(
     from sim.explore import page, run, spot_check
     from sim.explore.spec import load_spec
     from sim.files import BUILD, file_to_write
+    from sim.models.eq3 import energies
     from sim.options import refuse_given
     from sim.processes import cores
     from sim.reports.progress import Steps
@@ -46,7 +56,8 @@ def command(
 
     if scheduler is not None:
         refuse_given(("jobs",), "with --scheduler, whose workers it does not start")
-    wanted = load_spec(spec)
+    energies(technology)  # refuses an unknown one before the work
+    wanted = replace(load_spec(spec), technology=technology)
     path = out or BUILD / "sweep" / f"{spec.stem}.csv"
     if path.suffix not in (".csv", ".parquet"):
         raise BadInput(f"--out {path}: allowed: a .csv or a .parquet file")

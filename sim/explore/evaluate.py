@@ -13,8 +13,7 @@ from sim.explore.spec import Point
 from sim.models import memory
 from sim.models.components import add_counts, breakdown, pe_area_um2, total_pj
 from sim.models.cycles import predict
-from sim.models.eq3 import eq3, load_technology
-from sim.models.technology import load_table
+from sim.models.eq3 import energies, eq3
 from sim.models.workload import of_program, rtl_bound_cycles, totals
 from sw.compile import DoesNotFit, Encoded, Program, compile_network, sort_orders
 from sw.quantize import IntegerNetwork
@@ -47,6 +46,7 @@ class Draws:
     seed: int
     spread: float
     spike_sparsity: float
+    technology: str | None = None
 
 
 def evaluate(point: Point, draws: Draws) -> Row:
@@ -66,7 +66,8 @@ def evaluate(point: Point, draws: Draws) -> Row:
         memory.expected_counts(*pair, config, spike_sparsity=draws.spike_sparsity)
         for pair in zip(program.layers, predicted, strict=True)
     ]
-    table = load_table()
+    spent = energies(draws.technology)
+    table = spent.table
     lines = breakdown(table, add_counts(energy_counts), accounting="rtl", config=config)
     return {
         **row,
@@ -84,7 +85,7 @@ def evaluate(point: Point, draws: Draws) -> Row:
             work=total.work,
             idle=total.idle,
             active=1 - draws.spike_sparsity,
-            leak=load_technology().leak,
+            leak=spent.eq3.leak,
         ),
         "energy_pj": total_pj(lines),
         "pe_area_mm2": config.n_pe * pe_area_um2(table, accounting="rtl", config=config) / 1e6,

@@ -68,11 +68,17 @@ class Spec:
     """Sigma of the log-normal densities of filters."""
     spike_sparsity: float
     """Share of steps without a spike, for energy."""
+    technology: str | None = None
+    """Of energy, a name or a path (docs/energy.md)."""
 
     @property
     def fingerprint(self) -> str:
         """Equal for sweeps that have equal rows."""
         content = [self.seed, self.spread, self.spike_sparsity, [asdict(p) for p in self.points]]
+        if self.technology is not None:
+            path = Path(self.technology)
+            text = path.read_text(encoding="utf-8") if path.suffix in (".yaml", ".yml") else ""
+            content += [self.technology, text]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 
 

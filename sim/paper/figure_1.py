@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from sim.models.technology import load_table
 from sim.models.workload import Workload
 from sim.paper.document import Section, Table, column, table
 from sim.paper.pairs import LABELS, Pair, percent
@@ -100,7 +99,7 @@ def section(pairs: Sequence[Pair]) -> Section:
 
 def final(pair: Pair) -> list[Final]:
     """All methods on the final masks; some on the u-Ticket's, too."""
-    n_pe, components = pair.lth.config.n_pe, load_table()
+    n_pe, components = pair.lth.config.n_pe, pair.energies.table
     masks, own = tasks(pair.lth.layers), tasks(pair.uticket.layers)
     base = rivals()[BASE]
     first = base.total(masks, n_pe).latency

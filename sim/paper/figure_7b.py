@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sim.models.eq3 import load_technology
 from sim.paper.document import Section, column, table
 from sim.paper.pairs import Pair, cut
 from sim.paper.rounds import pruned_rounds
@@ -26,7 +25,7 @@ class Row:
 
 def section(pairs: Sequence[Pair]) -> Section:
     """Every pair."""
-    rows = [row for pair in pairs for row in by_round(pair, load_technology().leak)]
+    rows = [row for pair in pairs for row in by_round(pair, pair.energies.eq3.leak)]
     title = "Energy cut against sparsity of the lottery ticket"
     return Section(
         key="figure_7b",

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from sim.models.components import ACCOUNTINGS, merge, total_pj
-from sim.models.technology import load_table
 from sim.paper.document import Section, column, table
 from sim.paper.pairs import LABELS, Pair
 from sim.reports.plots import energy_stack, svg
@@ -86,11 +85,12 @@ def section(pairs: Sequence[Pair]) -> Section:
     for one in found:
         title = f"{one.model}, accounting {one.accounting} (µJ)"
         stacks.setdefault(title, {})[one.method] = one.bars
+    names = ", ".join(dict.fromkeys(pair.energies.table.name for pair in pairs))
     return Section(
         key="figure_8",
         title="Fig. 8: energy by component",
         text=(
-            "Counts x components at 32 nm. D is dynamic, L what a cycle costs whatever happens in it; MEM is "
+            f"Counts x components of {names}. D is dynamic, L what a cycle costs whatever happens in it; MEM is "
             "the scratchpad. The paper shows ResNet-19 on CIFAR-10."
         ),
         tables=[
@@ -109,7 +109,7 @@ def section(pairs: Sequence[Pair]) -> Section:
 
 def of(pair: Pair, accounting: str) -> list[Found]:
     """Both tickets of a pair."""
-    components = load_table()
+    components = pair.energies.table
     return [
         Found(
             model=pair.name,

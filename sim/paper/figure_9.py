@@ -8,7 +8,6 @@ from typing import Any
 
 from sim.models.components import ACCOUNTINGS
 from sim.models.memory import KINDS
-from sim.models.technology import load_table
 from sim.paper.document import Section, column, table
 from sim.paper.pairs import LABELS, Pair, cut
 from sim.paper.published import published
@@ -114,7 +113,7 @@ def section(pairs: Sequence[Pair]) -> Section:
             "Dense is the same network with all weights, 16 bits each, and maps as plain bits.",
             "Before the last round only the weights of each filter are known: words are the mean over "
             "where they may lie; spikes are the final ticket's.",
-            f"The GLB leaks {1e-3 * load_table().components['glb'].leakage.value:.3f} mW a bank; one bank is "
+            f"The GLB leaks {1e-3 * pairs[0].energies.table.components['glb'].leakage.value:.3f} mW a bank; one bank is "
             "charged, as in SATA_Sim. With all 16 the GLB's leakage is 16 times what is shown.",
             "DRAM energy is 0.469 nJ for 64 bits (SATA_Sim, CACTI); without background power.",
         ],
@@ -172,7 +171,7 @@ def by_kind(pair: Pair, study: Study) -> list[Kind]:
 
 def system(pair: Pair) -> dict[tuple[str, str], list[System]]:
     """Both tickets at the round nearest to the paper's 95 %, and in the end in both accountings."""
-    components = load_table()
+    components = pair.energies.table
     wanted = published()["system"]["sparsity"] / 100
     near = [
         min(pruned_rounds(study), key=lambda one: abs(one.weight_sparsity - wanted))

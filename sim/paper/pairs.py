@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sim.catalog import Model
 from sim.deployment import deployments
+from sim.models.eq3 import Energies, energies
 from sim.paper.published import published
 from sim.study import Study, study
 
@@ -21,6 +22,8 @@ class Pair:
     name: str
     lth: Study
     uticket: Study
+    energies: Energies = field(default_factory=energies)
+    """What all figures count in."""
 
     @property
     def studies(self) -> tuple[Study, Study]:
@@ -44,12 +47,17 @@ class Pair:
 
 
 def load_pairs(
-    models: Sequence[Model], *, images: int, step: Callable[[str], None] = lambda _: None
+    models: Sequence[Model],
+    *,
+    images: int,
+    technology: str | None = None,
+    step: Callable[[str], None] = lambda _: None,
 ) -> tuple[list[Pair], list[str]]:
     """The models that have both tickets, studied, and a line for each that has not.
 
-    step: is told what happens next.
+    technology: of energy, name or path, see `sim.models.eq3.energies`. step: is told what happens next.
     """
+    spent = energies(technology)
     pairs, missing = [], []
     for model in models:
         absent = [name for name in LABELS if name not in model.methods]
@@ -65,7 +73,7 @@ def load_pairs(
             missing.append(f"{model.name}: a ticket without a recorded round")
             continue
         lth, uticket = (study(one, images) for one in deployed)
-        pairs.append(Pair(name=model.name, lth=lth, uticket=uticket))
+        pairs.append(Pair(name=model.name, lth=lth, uticket=uticket, energies=spent))
     return pairs, missing
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sim.models.eq3 import eq3, load_technology
+from sim.models.eq3 import eq3
 from sim.models.workload import Part, part_workloads
 from sim.paper.document import Section, column, table
 from sim.paper.pairs import Pair
@@ -47,7 +47,7 @@ def section(pairs: Sequence[Pair]) -> Section:
 
 def of(pair: Pair) -> list[Row]:
     """A pair's u-Ticket on every array of the paper."""
-    printed, leak = published()["table_3"], load_technology().leak
+    printed, leak = published()["table_3"], pair.energies.eq3.leak
     found = [rebalanced(pair.uticket, n_pe, leak) for n_pe in printed["n_pe"]]
     same = (pair.network, pair.dataset) == PRINTED
     return [
