@@ -9,7 +9,8 @@ from typing import Any
 from sw.importers import nir
 from sw.importers.fit import Report, fit
 from sw.importers.graph import ASSUMED, GIVEN, Choice, Graph, Options, Refused
-from sw.importers.lower import Lowered, lower
+from sw.importers.lower import lower
+from sw.importers.lowered import Lowered
 from sw.layers import Encoding, Input
 from sw.ticket import Ticket
 

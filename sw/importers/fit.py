@@ -10,7 +10,7 @@ import numpy as np
 from hw.config import MACHINES, Config
 from hw.neuron import trained
 from sw.importers.graph import Choice, Options, Refused
-from sw.importers.lower import Lowered
+from sw.importers.lowered import Lowered
 from sw.importers.neurons import nearest_leaks
 from sw.integers import HostLayer, IntegerLayer, IntegerNetwork, IntegerSource
 from sw.layers import Layer, Network, Shape, Source

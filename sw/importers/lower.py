@@ -6,7 +6,7 @@ what is added to potentials. Neurons turn a current into the spikes of a new lay
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -15,7 +15,6 @@ from sw.importers.graph import (
     INPUT,
     Add,
     BatchNorm,
-    Choice,
     Conv,
     Flatten,
     Graph,
@@ -29,6 +28,7 @@ from sw.importers.graph import (
     Spiking,
     refuse,
 )
+from sw.importers.lowered import Lowered, Row, Spikes, per_channel
 from sw.importers.taps import Taps, View, dilated, square, through
 from sw.layers import (
     IMAGE,
@@ -41,59 +41,7 @@ from sw.layers import (
     Shape,
     TrainedNeuron,
 )
-from sw.ticket import Parameters, Ticket
-
-
-@dataclass(frozen=True)
-class Spikes:
-    """A map of 0 and 1, or the image's pixels, as a node hands it on."""
-
-    map: str
-    shape: Shape  # of the map itself
-    view: View = field(default_factory=View)
-    flat: bool = False
-    trail: tuple[str, ...] = ()  # nodes that made it of the map
-    maker: str = INPUT  # the node of its neurons
-
-    @property
-    def seen(self) -> Shape:
-        """Of what the node hands on."""
-        return self.view.output(self.shape)
-
-    @property
-    def plain(self) -> bool:
-        """Whether it is the map itself."""
-        return self.view == View() and not self.flat
-
-
-@dataclass(frozen=True)
-class Row:
-    """What `check` says of a layer."""
-
-    name: str
-    node: str  # whose value is the layer's map
-    nodes: tuple[str, ...]
-    choices: tuple[Choice, ...]
-    approximate: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Lowered:
-    """A network, its numbers, and where each layer comes from."""
-
-    network: Network
-    parameters: tuple[Parameters, ...]
-    rows: tuple[Row, ...]  # as network.layers
-
-    def ticket(self, ticks: int, weight_bits: int, notes: dict) -> Ticket:
-        """As a ticket."""
-        metadata = {
-            "ticks": ticks,
-            "weight_bits": weight_bits,
-            "scale": "grid",
-            "notes": notes,
-        }
-        return Ticket(metadata, self.network, self.parameters, {}, {})
+from sw.ticket import Parameters
 
 
 def lower(graph: Graph, options: Options, seen: Input) -> Lowered:
@@ -368,17 +316,3 @@ class _Lowering:
         nodes = tuple(f"{node} ({self.kinds[node]})" for node in trail)
         self.rows.append(Row(layer.name, name, nodes, choices, approximate))
         return Spikes(layer.name, Shape(value.filters, *value.sides), maker=name)
-
-
-def per_channel(node: str, what: str, values: np.ndarray, current: Current) -> np.ndarray:
-    """One number, or one a channel (K,). Raises Refused where they differ inside a channel."""
-    values = np.asarray(values, np.float64)
-    if (values == values.flat[0]).all():
-        return np.asarray(values.flat[0])
-    channels, count = current.filters, current.filters * current.sides[0] * current.sides[1]
-    if values.size not in (channels, count):
-        refuse(node, f"{what} of shape {values.shape}, and its input has {count} neurons")
-    rows = values.reshape(channels, -1)
-    if (rows != rows[:, :1]).any():
-        refuse(node, f"{what} differs inside a channel; allowed: one number a channel")
-    return rows[:, 0]
