@@ -78,7 +78,8 @@ def test_a_ticket_is_a_model_on_the_hardware_it_was_trained_for(tmp_path):
         (GOOD, "methods: [", "not YAML"),
         (GOOD, "just words", "the file holds 'just words'"),
         (GOOD, "", "the file holds None"),
-        ("methods:", "methods: {}\nbaseline: x\nhardware: {}\nignored:", "unknown key 'ignored'"),
+        ("network: small", "network: small\nignored: 1", "unknown key 'ignored'"),
+        ("network: small", "network: small\nbaseline: uticket", "'baseline' is given twice"),
     ],
 )
 def test_bad_models_are_refused(tmp_path, old, new, message):
