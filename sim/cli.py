@@ -6,15 +6,22 @@ Exit status: 0 when all is well, 1 for a mismatch, 2 for bad input, with one lin
 from __future__ import annotations
 
 import importlib
+import io
 import keyword
+import os
 import pkgutil
+import signal
 import sys
+import threading
+import warnings
 from collections.abc import Sequence
 from typing import NoReturn
 
 import click
 
 from sim import commands
+
+LONGEST = 280  # characters of a message; the tail of a long one says what is allowed
 
 
 class LazyGroup(click.Group):
@@ -40,6 +47,12 @@ def uticket() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line (default: that of the process) and exit with its status."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _terminated)
+    warnings.showwarning = _warn
+    for stream in (sys.stdout, sys.stderr):  # a name that the terminal cannot show is no failure
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         status = uticket.main(arguments, prog_name="uticket", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -49,6 +62,11 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         sys.exit(130)
     except click.ClickException as error:
         _fail(error.format_message())
+    except BrokenPipeError:  # who reads what we print has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(128 + signal.SIGPIPE)
+    except MemoryError as error:
+        _fail(f"out of memory: {error}" if str(error) else "out of memory")
     except OSError as error:
         _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
     except ValueError as error:  # BadInput, and the checks of hw, sw and sim
@@ -56,9 +74,25 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     sys.exit(status)
 
 
+def one_line(text: str) -> str:
+    """A text of at most LONGEST characters on one line: of a longer one the middle is left out."""
+    line = " ".join(text.split())
+    line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+    end = LONGEST // 3
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - end - 5]} ... {line[-end:]}"
+
+
 def _fail(message: str) -> NoReturn:
-    click.echo(f"uticket: error: {' '.join(message.split())}", err=True)
+    click.echo(f"uticket: error: {one_line(message)}", err=True)
     sys.exit(2)
+
+
+def _warn(message: Warning | str, *_: object, **__: object) -> None:
+    click.echo(f"uticket: warning: {one_line(str(message))}", err=True)
+
+
+def _terminated(number: int, _: object) -> NoReturn:
+    sys.exit(128 + number)  # as an exception: what was begun is cleared away
 
 
 if __name__ == "__main__":

@@ -5,13 +5,13 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import shutil
-import subprocess
 import tempfile
 from functools import cache
 from pathlib import Path
 
 from sim.errors import BadInput
 from sim.files import made_once
+from sim.processes import run_tool
 
 FLAGS = ("-std=c++20", "-O2", "-Wall", "-Wextra", "-shared", "-fPIC")
 FOLDER = Path(__file__).resolve().parent.parent / "build" / "native"
@@ -33,8 +33,9 @@ def library(source: Path, shared: str = "") -> ctypes.CDLL:
         with tempfile.TemporaryDirectory() as folder:
             Path(folder, "shared.h").write_text(shared)
             command = ["g++", *FLAGS, "-I", folder, "-o", str(partial), str(source)]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            done = run_tool(command)
         if done.returncode:
-            raise BadInput(f"g++ failed on {source.name}: {done.stderr.splitlines()[0]}")
+            reason = (done.stdout.splitlines() or [f"status {done.returncode}"])[0]
+            raise BadInput(f"g++ failed on {source.name}: {reason}")
 
     return ctypes.CDLL(str(made_once(path, compiled)))

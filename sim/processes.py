@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
+import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from typing import Any
@@ -61,3 +63,26 @@ def end_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=wait, daemon=True).start()
+
+
+def run_tool(command: Sequence[str], **options: Any) -> subprocess.CompletedProcess[str]:
+    """A tool's output and status, stderr with stdout; interrupted, we take all that it started along.
+
+    options: of subprocess.Popen. Raises OSError where it cannot start.
+    """
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+        **options,
+    ) as tool:
+        try:
+            said, _ = tool.communicate()
+        except BaseException:
+            os.killpg(tool.pid, signal.SIGKILL)
+            raise
+    return subprocess.CompletedProcess(command, tool.returncode, said)

@@ -4,10 +4,12 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
-from sim.files import made_once
+from sim.files import atomic_write, made_once
 
 # Makes a folder, slowly: a line in the log for each time it is begun, then the content.
 MAKER = """
@@ -60,4 +62,85 @@ def test_what_fails_is_not_there(tmp_path):
 
     with pytest.raises(RuntimeError):
         made_once(tmp_path / "made", fail)
-    assert [path.name for path in tmp_path.iterdir()] == [".made.lock"]
+    assert {path.name for path in tmp_path.iterdir()} == {".made.lock", ".work.lock"}
+
+
+def test_the_folder_of_a_killed_maker_is_cleared(tmp_path):
+    first = maker(tmp_path, 600)
+    while not list(tmp_path.glob("making-*/made/first")):
+        assert first.poll() is None
+    os.kill(first.pid, signal.SIGKILL)
+    first.communicate()
+    maker(tmp_path, 0).communicate()
+    assert list(tmp_path.glob("making-*")) == []
+
+
+@pytest.mark.parametrize("damage", ["cut", "emptied", "another name", "no checksum"])
+def test_what_was_damaged_is_made_again(tmp_path, damage):
+    made = []
+
+    def make(partial):
+        partial.mkdir()
+        (partial / "library.so").write_text("content")
+        made.append(partial)
+
+    final = made_once(tmp_path / "made", make)
+    assert made_once(tmp_path / "made", make) == final
+    assert len(made) == 1
+    if damage == "cut":
+        (final / "library.so").write_text("cont")
+    elif damage == "emptied":
+        (final / "library.so").unlink()
+    elif damage == "another name":
+        (final / "library.so").rename(final / "other")
+    else:
+        (tmp_path / ".made.sha256").unlink()
+    made_once(tmp_path / "made", make)
+    assert [path.name for path in final.iterdir()] == ["library.so"]
+    assert (final / "library.so").read_text() == "content"
+    assert len(made) == 2
+    assert list(tmp_path.glob("making-*")) == []
+
+
+def test_a_full_disk_names_the_file():
+    with (
+        pytest.raises(OSError, match="No space left") as error,
+        atomic_write(Path("/dev/full")) as f,
+    ):
+        f.write(b"text")
+    assert error.value.filename == "/dev/full"
+
+
+TOOL = """
+import signal, sys
+from sim.cli import main
+import sim.cli
+from sim.files import work_folder
+from sim.processes import run_tool
+from pathlib import Path
+
+def run(*_, **__):
+    with work_folder(Path(sys.argv[1]), "building-"):
+        run_tool(["sh", "-c", "sleep 600 & echo $! > $0; wait", sys.argv[2]])
+
+sim.cli.uticket.main = run
+main([])
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_what_is_ended_takes_its_tools_along(tmp_path, how):
+    noted = tmp_path / "pid"
+    process = subprocess.Popen(
+        [sys.executable, "-c", TOOL, tmp_path, noted], stderr=subprocess.DEVNULL
+    )
+    while not (noted.exists() and noted.read_text().strip()):
+        assert process.poll() is None
+    process.send_signal(how)
+    assert process.wait(60) != 0
+    tool = Path("/proc", noted.read_text().strip(), "stat")
+    deadline = time.monotonic() + 30
+    while tool.exists() and tool.read_text().split()[2] != "Z" and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not tool.exists() or tool.read_text().split()[2] == "Z"
+    assert list(tmp_path.glob("building-*")) == []

@@ -379,7 +379,7 @@ def die(*_):
 
 def test_a_process_that_dies_is_one_line(uticket, tmp_path, monkeypatch):
     monkeypatch.setattr(runner, "_work", die)
-    assert refused(uticket("--images", 2), "a process that ran the RTL died", status=1)
+    assert refused(uticket("--images", 2), "a process that ran the RTL died of status 1", status=1)
     assert reports_there(tmp_path) == []
 
 

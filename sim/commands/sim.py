@@ -82,7 +82,15 @@ def command(
     except RtlError as error:
         click.echo(f"uticket: error: {error}", err=True)
         return 1
-    write(report, folder, json_path)
+    status = 0 if report.mismatch is None else 1
+    try:
+        write(report, folder, json_path)
+    except OSError as error:
+        click.echo(report.verdict)
+        click.echo(
+            f"uticket: error: report not written: {error.filename}: {error.strerror}", err=True
+        )
+        return status or 2
     columns, rows, last = table_rows(report)
     print_table(f"{chosen.name}: {config.n_pe} PEs, per image", columns, rows, last)
     click.echo(report.verdict)
@@ -92,4 +100,4 @@ def command(
             f"imported: {spikes:.4%} of its spikes and {predictions:.2%} of its predictions "
             "equal the network's that it was made of"
         )
-    return 0 if report.mismatch is None else 1
+    return status

@@ -61,6 +61,7 @@ def command(
     path = out or BUILD / "sweep" / f"{spec.stem}.csv"
     if path.suffix not in (".csv", ".parquet"):
         raise BadInput(f"--out {path}: allowed: a .csv or a .parquet file")
+    run.check_format(path)
     file_to_write(out)
     path.parent.mkdir(parents=True, exist_ok=True)
     drawn = spot_check.drawn_points(wanted, spot_checks)

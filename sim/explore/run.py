@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib
 import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -45,16 +46,24 @@ def run(
     return [rows[point] for point in spec.points]
 
 
+def check_format(path: Path) -> None:
+    """Raises BadInput where a file of that name cannot be written for want of pyarrow."""
+    try:
+        if path.suffix == ".parquet":
+            importlib.import_module("pyarrow.parquet")
+    except ImportError:
+        raise BadInput(
+            f"{path}: Parquet needs pyarrow; allowed: .csv, or `pip install -e .[sweep]`"
+        ) from None
+
+
 def write_rows(rows: Sequence[Row], path: Path) -> None:
     """CSV, or Parquet by the file's name. Raises BadInput where pyarrow is missing."""
+    check_format(path)
     if path.suffix == ".parquet":
-        try:
-            import pyarrow
-            import pyarrow.parquet
-        except ImportError:
-            raise BadInput(
-                f"{path}: Parquet needs pyarrow; allowed: .csv, or `pip install -e .[sweep]`"
-            ) from None
+        import pyarrow
+        import pyarrow.parquet
+
         table = pyarrow.table({name: [row[name] for row in rows] for name in COLUMNS})
         with atomic_write(path) as file:
             pyarrow.parquet.write_table(table, file)

