@@ -144,6 +144,25 @@ def test_a_run_proves_reports_and_dumps(uticket, tmp_path, tickets):
         assert golden.predict(maps["fc.output"]) == total["predictions"][0]
 
 
+def test_images_of_one_s_own_without_labels(uticket, tmp_path, tickets):
+    """The second test image: proven, reported without accuracy, and counted in a technology of one's own."""
+    images, _ = first_images("cifar10", 2)
+    np.savez(tmp_path / "own.npz", images=images[1:])
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("kind: variant\nbase: 32nm\nungated: [adder]\n")
+    status, out, err = uticket("--images", tmp_path / "own.npz", "--technology", mine)
+    assert (status, err) == (0, "")
+    assert out.splitlines()[-1].startswith("proven: ")
+    own = report(tmp_path)
+    assert uticket("--images", "2")[0] == 0
+    both = report(tmp_path)
+    totals = own["totals"]
+    assert (own["images"], totals["labels"], totals["rtl_accuracy"]) == (1, None, None)
+    assert totals["predictions"] == both["totals"]["predictions"][1:]
+    assert own["components"]["technology"] == own["components"]["eq3"] == str(mine)
+    assert totals["energy"] > both["totals"]["energy"]
+
+
 BLOCKS = (
     conv("conv1", (3, 8), IMAGE, pool=Pool.MAX2),
     conv("conv2", (8, 6), "conv1", stride=2),
