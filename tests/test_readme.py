@@ -1,0 +1,45 @@
+"""The README: its links lead somewhere, its numbers are those of the figure and of the models."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from benchmarks.readme_plot import METHODS, OUT, Bar, cycles_of, svg
+
+ROOT = Path(__file__).parent.parent
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+FIGURE = OUT.read_text(encoding="utf-8")
+
+
+def drawn() -> dict[tuple[str, str], int]:
+    """Cycles of the figure: (machine, label of the ticket) -> number."""
+    told = re.search(r"<desc[^>]*>(.*)</desc>", FIGURE)[1]
+    found = re.findall(r"(\w+) machine, ([^:;]+): ([\d,]+)", told)
+    return {(machine, label): int(number.replace(",", "")) for machine, label, number in found}
+
+
+def test_links_to_files():
+    targets = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", TEXT)
+    assert len(targets) > 10
+    assert [target for target in targets if not (ROOT / target).exists()] == []
+
+
+def test_the_table_has_the_figures_numbers():
+    for machine, row in (("sweep", "cycles"), ("event", "cycles on the *event machine*")):
+        line = next(line for line in TEXT.splitlines() if line.startswith(f"| {row} |"))
+        numbers = [int(cell.strip(" *").replace(",", "")) for cell in line.split("|")[2:-1]]
+        assert numbers == [drawn()[machine, label] for label in METHODS.values()]
+
+
+def test_the_figure_is_what_the_script_draws():
+    bars: list[Bar] = [
+        (f"{machine} machine, {label}", machine, cycles)
+        for (machine, label), cycles in drawn().items()
+    ]
+    assert svg(bars) == FIGURE
+
+
+@pytest.mark.parametrize("machine", ["sweep", "event"])
+def test_the_u_tickets_cycles_are_the_models(machine):
+    assert cycles_of(machine, "uticket") == drawn()[machine, METHODS["uticket"]]
