@@ -4,6 +4,28 @@ from __future__ import annotations
 
 import re
 
+MAX_PINS = 16  # of a function: its table has 2**16 bits
+MAX_NESTING = 60
+
+
+def check(function: str) -> list[str]:
+    """The words of a function. Raises ValueError where it has too many pins, or nests too deep, for a table."""
+    words = re.findall(r"\w+|\S", function)
+    pins = {word for word in words if re.match(r"[A-Za-z_]", word)}
+    if len(pins) > MAX_PINS:
+        raise ValueError(f"function {function[:60]!r}: {len(pins)} pins, allowed: {MAX_PINS}")
+    opened: list[int] = []  # a bracket and the ! before it
+    run = 0  # of !
+    for word in words:
+        if word == "(":
+            opened.append(run + 1)
+        elif word == ")" and opened:
+            opened.pop()
+        run = run + 1 if word == "!" else 0
+        if sum(opened) + run > MAX_NESTING:
+            raise ValueError(f"function {function[:60]!r}: nested deeper than {MAX_NESTING}")
+    return words
+
 
 def truth_table(function: str, inputs: list[str]) -> int:
     """Bit k is the function's value where bit i of k is the value of inputs[i].
@@ -11,11 +33,13 @@ def truth_table(function: str, inputs: list[str]) -> int:
     Liberty's operators: ! before, ' after, & * or nothing between for AND, | + for OR, ^.
     Raises ValueError for what is none.
     """
+    words = check(function)[::-1]
+    if len(inputs) > MAX_PINS:
+        raise ValueError(f"function {function[:60]!r}: {len(inputs)} pins, allowed: {MAX_PINS}")
     count = 1 << len(inputs)
     mask = (1 << count) - 1
     values = {n: sum(1 << k for k in range(count) if k >> i & 1) for i, n in enumerate(inputs)}
     values |= {"0": 0, "1": mask}
-    words = re.findall(r"\w+|\S", function)[::-1]
 
     def either() -> int:
         value = differ()

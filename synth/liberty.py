@@ -12,11 +12,12 @@ from pathlib import Path
 from statistics import fmean
 
 from sim.errors import BadInput
-from synth.functions import possible
+from synth.functions import check, possible
 from synth.liberty_syntax import Group, parse
 
 SPECIAL = ("dont_use", "is_isolation_cell", "is_level_shifter", "always_on")
 """Attributes of cells that are not for logic: they need a second supply, or belong between two."""
+MAX_BYTES = 1 << 30  # of a file, unpacked; those of whole kits have a tenth
 PREFIX = {"f": 1e-15, "p": 1e-12, "n": 1e-9, "u": 1e-6, "m": 1e-3, "": 1.0}
 
 
@@ -116,10 +117,13 @@ class Library:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            data = path.read_bytes()
-            text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode(
-                errors="replace"
-            )
+            if path.exists() and not path.is_file():
+                raise BadInput(f"Liberty file {path}: no regular file")
+            with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+                data = file.read(MAX_BYTES + 1)
+            if len(data) > MAX_BYTES:
+                raise BadInput(f"Liberty file {path}: longer than {MAX_BYTES:,} bytes, unpacked")
+            text = data.decode(errors="replace")
         except (OSError, EOFError, zlib.error) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else error
             raise BadInput(f"Liberty file {path}: {reason}") from None
@@ -235,6 +239,11 @@ def _numbers(texts: list[str]) -> tuple[float, ...]:
     return tuple(float(n) for text in texts for n in re.split(r"[,\s\\]+", text) if n)
 
 
+def _checked(function: str) -> str:
+    check(function)
+    return function
+
+
 def _table(group: Group, joule: float, templates: dict[str, Group], when: str) -> LookupTable:
     template = templates.get(group.names[0]) if group.names else None
     axes: dict[str, tuple[float, ...]] = {}
@@ -264,7 +273,7 @@ def _cell(
     pins = {}
     for pin in [*cell.of("pin"), *(p for bus in cell.of("bus") for p in [bus])]:
         energies = tuple(
-            _table(table, joule, templates, power.text("when"))
+            _table(table, joule, templates, _checked(power.text("when")))
             for power in pin.of("internal_power")
             for table in power.groups
             if table.kind in ("rise_power", "fall_power", "power")
@@ -273,7 +282,7 @@ def _cell(
         pins[pin.names[0]] = Pin(
             direction=pin.text("direction"),
             capacitance=pin.number("capacitance") * farad,
-            function=pin.text("function"),
+            function=_checked(pin.text("function")),
             clock="true" in (pin.text("clock"), pin.text("clock_gate_clock_pin")),
             energies=scaled,
             max_capacitance=pin.number("max_capacitance") * farad,

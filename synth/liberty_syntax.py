@@ -10,7 +10,7 @@ from pathlib import Path
 from sim.errors import BadInput
 
 CONTINUED = r"\\[ \t]*\r?\n"
-COMMENT = re.compile(rf'("[^"]*")|/\*.*?\*/|//[^\n]*|{CONTINUED}', re.DOTALL)
+COMMENT = re.compile(rf'("[^"]*")|/\*.*?(?:\*/|\Z)|//[^\n]*|{CONTINUED}', re.DOTALL)
 TOKEN = re.compile(r'"[^"]*"|[{}();:,]|[^\s"{}();:,]+')
 SKIPPED = {"timing", "ccsn_first_stage", "ccsn_last_stage", "receiver_capacitance"}
 

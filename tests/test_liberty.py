@@ -1,6 +1,7 @@
 """The Liberty reader: units, tables, what is not for logic, and files that are none."""
 
 import gzip
+import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,12 @@ from synth.liberty import Library
 from tests.tolerance import near
 
 CELLS = Path(__file__).with_name("cells.lib")
+
+
+def cell(function):
+    """A library of one cell that computes a function."""
+    pin = f'pin (Y) {{ direction : output; function : "{function}"; }}'
+    return f"library (x) {{ cell (INV) {{ area : 1; {pin} }} }}"
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +78,35 @@ def test_liberty_that_is_none(tmp_path, text, reason):
     path.write_text(text)
     with pytest.raises(BadInput, match=f"^Liberty file {path}: .*{reason}"):
         Library(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("/* " * 200_000, "not one complete library"),
+        ("library (x) { " + "/*" * 200_000, "not one complete library"),
+        ("library (x) { " + "a (b) { " * 100_000, "not one complete library"),
+        (cell("(" * 5000 + "A" + ")" * 5000), "nested deeper than 60"),
+        (cell("!" * 5000 + "A"), "nested deeper than 60"),
+        (cell("!!!(" * 5000 + "A" + ")" * 5000), "nested deeper than 60"),
+        (cell(" & ".join(f"A{k}" for k in range(40))), "40 pins, allowed: 16"),
+    ],
+)
+def test_liberty_that_explodes_is_one_line_soon(tmp_path, text, reason):
+    path = tmp_path / "bad.lib"
+    path.write_text(text)
+    started = time.monotonic()
+    with pytest.raises(BadInput, match=reason) as error:
+        Library(path)
+    assert str(error.value).startswith(f"Liberty file {path}: ")
+    assert len(str(error.value).removeprefix(f"Liberty file {path}: ")) < 200
+    assert time.monotonic() - started < 10
+
+
+def test_long_functions_that_nest_little_are_read(tmp_path):
+    path = tmp_path / "long.lib"
+    path.write_text(cell(" | ".join(["(!A & !(B | !C))"] * 200)))
+    assert "!A" in Library(path).cells["INV"].pins["Y"].function
 
 
 def test_gzip_that_is_none(tmp_path):
