@@ -28,9 +28,11 @@ from scipy import stats
 
 from hw.config import Config
 from sim.models.workload import layer_workload, totals
-from sw import balance, datasets, evaluate, make_ticket, networks, prune, ticket
+from sw import balance, datasets, evaluate, make_ticket, networks, ticket
 from sw.datasets import Dataset
 from sw.layers import IMAGE, Layer, Pool, conv, linear
+from sw.prune import Masks
+from sw.pruner import Pruner
 from sw.quantize import quantize
 from sw.schedules import SCHEDULES, Round, Schedule
 from sw.ticket import Ticket
@@ -99,31 +101,33 @@ def study_network(classes: int = 10, in_channels: int = 1) -> tuple[Layer, ...]:
 networks.NETWORKS[NETWORK] = study_network
 
 
-class StudyTrainer(Trainer):
-    """A trainer that balances as a variant says and does not augment: no image is seen often."""
+class StudyPruner(Pruner):
+    """A pruner that balances as a variant says."""
 
-    variant = Variant()
-    moved = 0  # weights set or cleared by the last balancing
+    def __init__(self, trainer: Trainer, variant: Variant) -> None:
+        super().__init__(
+            trainer.network, trainer.kept, trainer.schedule,
+            policy=variant.policy, n_pe=trainer.n_pe, seed=trainer.seed,
+        )  # fmt: skip
+        self.variant, self.batches, self.layers = variant, trainer.batches, trainer.layers
+        self.moved = 0  # weights set or cleared by the last balancing
 
-    def _drawn(self, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
-        before = sum(r.images for r in self.schedule.rounds[: self.progress.round])
-        index = self.batches.drawn(before + self.progress.images, batch)[0]
-        return self.batches.images[index].permute(0, 3, 1, 2), self.batches.labels[index]
-
-    def _prune(self, keep: float) -> None:
+    def prune(self, keep: float, number: tuple[int, int]) -> None:
+        """With what the variant needs before, and sets to zero after."""
         if self.variant.gradient:
             self._gradients()
         if self.variant.grouped:
             self._group(keep)
-        super()._prune(keep)
+        super().prune(keep, number)
         if self.variant.zero and self.variant.policy == "magnitude":
             with torch.no_grad():
                 for name, w in self.network.prunable.items():
                     w[self.kept.masks[name] & ~torch.from_numpy(self.unbalanced[name])] = 0
 
-    def _balanced(self, masks: prune.Masks, values: prune.Masks) -> prune.Masks:
+    def balanced(self, masks: Masks, values: Masks, number: tuple[int, int]) -> Masks:
+        """Balanced as the variant says, or not yet."""
         self.unbalanced, variant = masks, self.variant
-        current = self.schedule.rounds[self.progress.round]
+        current = self.schedule.rounds[number[0]]
         if variant.late and current.keep > self.schedule.rounds[-1].keep:
             return masks
         if variant.gradient:
@@ -134,7 +138,7 @@ class StudyTrainer(Trainer):
             nnz = sum(int(np.count_nonzero(mask)) for mask in masks.values())
             result = balance.ranked(values, nnz=nnz, n_pe=self.n_pe, floor=self.schedule.floor)
         else:
-            result = super()._balanced(masks, values)
+            result = super().balanced(masks, values, number)
         self.moved = sum(int(np.count_nonzero(result[n] != masks[n])) for n in masks)
         return result
 
@@ -153,12 +157,7 @@ class StudyTrainer(Trainer):
 
     def _group(self, keep: float) -> None:
         """Sort the channels of every hidden layer by the nnz they are about to have."""
-        masks = prune.global_magnitude(
-            {n: w.numpy() for n, w in self.kept.last_alive.items()},
-            {n: m.numpy() for n, m in self.kept.masks.items()},
-            keep=keep,
-            floor=self.schedule.floor,
-        )
+        masks = self.chosen(keep)
         state = self.network.state_dict()
         for layer, after in zip(self.layers[1:-1], self.layers[2:], strict=True):
             order = balance.sort_order(balance.filter_nnz(masks[layer.name]))
@@ -172,6 +171,17 @@ class StudyTrainer(Trainer):
             state[f"weights.{after.name}.weight"] = state[f"weights.{after.name}.weight"][:, order]
             masks[after.name] = masks[after.name][:, order.numpy()]
         self.network.load_state_dict(state)
+
+
+class StudyTrainer(Trainer):
+    """A trainer that does not augment: no image is seen often."""
+
+    pruner: StudyPruner
+
+    def _drawn(self, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
+        before = sum(r.images for r in self.schedule.rounds[: self.progress.round])
+        index = self.batches.drawn(before + self.progress.images, batch)[0]
+        return self.batches.images[index].permute(0, 3, 1, 2), self.batches.labels[index]
 
 
 def small_images() -> Dataset:
@@ -230,7 +240,7 @@ def trainer_of(seed: int, name: str, dataset: Dataset, schedule: Schedule) -> St
         study_network(), dataset, schedule, policy=VARIANTS[name].policy, n_pe=N_PE, seed=seed,
         folder=FOLDER / f"seed{seed}", log=lambda line: None,
     )  # fmt: skip
-    result.variant = VARIANTS[name]
+    result.pruner = StudyPruner(result, VARIANTS[name])
     return result
 
 
@@ -251,7 +261,7 @@ def train(phase: str, seed: int, name: str, dataset: Dataset, *, test: bool) -> 
     masks = {n: m.numpy() for n, m in trainer.kept.masks.items()}
     row = {
         "phase": phase, "seed": seed, "variant": name, "weight_bits": 16, **ticket.counts(masks),
-        "moved": trainer.moved, **workload(masks),
+        "moved": trainer.pruner.moved, **workload(masks),
         "validation": trainer.progress.history[-1]["validation_accuracy"],
     }  # fmt: skip
     if test:

@@ -79,11 +79,6 @@ def load_test(name: str) -> Split:
     return _LOADERS[name](data_folder(), "test", False)
 
 
-def normalize(images: np.ndarray, name: str) -> np.ndarray:
-    """uint8 images (N, C, H, W) as float64 with zero mean and unit deviation per channel."""
-    return scaled(images, *STATISTICS[name])
-
-
 def scaled(images: np.ndarray, mean: Sequence[float], std: Sequence[float]) -> np.ndarray:
     """uint8 images (N, C, H, W) as float64, (image / 255 - mean) / std for each channel."""
     shift, scale = (np.array(s).reshape(1, -1, 1, 1) for s in (mean, std))

@@ -8,19 +8,15 @@ from hw.config import Config
 from sw.compile import Program, compiling
 from sw.event.compile import compiling_events
 from sw.integers import IntegerNetwork
-from sw.lowering import Steps, finish
+from sw.lowering import Steps
 
 
 def compiling_for(
     network: IntegerNetwork, config: Config, *, orders: dict[str, np.ndarray] | None = None
 ) -> Steps[Program]:
-    """The passes from integers to the machine's program; see sw.compile.compile_network."""
+    """The passes from integers to the machine's program; see sw.compile.compile_network.
+
+    Raises DoesNotFit, as they run, for what the hardware cannot run.
+    """
     compiler = compiling_events if config.machine == "event" else compiling
     return compiler(network, config, orders=orders)
-
-
-def compile_for(
-    network: IntegerNetwork, config: Config, *, orders: dict[str, np.ndarray] | None = None
-) -> Program:
-    """The network's program. Raises DoesNotFit for what the hardware cannot run."""
-    return finish(compiling_for(network, config, orders=orders))

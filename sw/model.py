@@ -1,4 +1,4 @@
-"""A trainable spiking network built from a description in `networks.py`."""
+"""A trainable spiking network built from the layers of `layers.py`."""
 
 from __future__ import annotations
 

@@ -9,7 +9,6 @@ of them.
 
 from __future__ import annotations
 
-import copy
 import datetime
 import time
 from collections.abc import Callable
@@ -17,10 +16,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
 import torch
 
-from sw import balance, checkpoint, history, norm_fire, prune
+from sw import balance, checkpoint, history, norm_fire
 from sw.augment import Batches
 from sw.datasets import Dataset
 from sw.devices import Devices
@@ -29,6 +27,7 @@ from sw.history import summary
 from sw.layers import Layer
 from sw.masked import MaskedWeights
 from sw.model import SpikingNetwork, loss
+from sw.pruner import Pruner
 from sw.schedules import Output, Round, Schedule
 
 CHECKPOINT_SECONDS = 60.0
@@ -97,7 +96,7 @@ class Trainer:
                 log(f"layers are not compiled: {why_not}")
         self.network = self.devices.place(SpikingNetwork(layers, fused=fused))
         self.kept = MaskedWeights(self.network, self.device)
-        self.rewind_state: dict | None = None
+        self.pruner = Pruner(self.network, self.kept, schedule, policy=policy, n_pe=n_pe, seed=seed)
         self.teacher: SpikingNetwork | None = None
         self.optimizer = self._new_optimizer()
         self.progress = Progress()
@@ -199,44 +198,9 @@ class Trainer:
             if self.progress.images < image:
                 return
             self.kept.remember()
-            self._prune(keep)
+            self.pruner.prune(keep, (self.progress.round, self.progress.prunings))
             self.progress.prunings += 1
             self.kept.clear(self.optimizer)
-
-    def _prune(self, keep: float) -> None:
-        """Prune, balance, then rewind or go on; the balanced mask is the one training goes on with."""
-        values = {n: w.numpy() for n, w in self.kept.last_alive.items()}
-        masks = prune.global_magnitude(
-            values,
-            {n: m.numpy() for n, m in self.kept.masks.items()},
-            keep=keep,
-            floor=self.schedule.floor,
-        )
-        masks = self._balanced(masks, values)
-        self.kept.masks = {n: torch.from_numpy(m) for n, m in masks.items()}
-        if self.schedule.rewind_images is not None:
-            if self.rewind_state is None:
-                raise ValueError(
-                    "the schedule rewinds to a point that its first round never reaches"
-                )
-            self.network.load_state_dict(self.rewind_state)
-            return
-        self.kept.bring_back()
-
-    def _balanced(self, masks: prune.Masks, values: prune.Masks) -> prune.Masks:
-        """Pruned masks, balanced. values: the weights, each as it was when last in its mask."""
-        rng = np.random.default_rng([self.seed, self.progress.round, self.progress.prunings])
-        return {
-            name: balance.balance(
-                mask,
-                n_pe=self.n_pe,
-                policy=self.policy,
-                rng=rng,
-                weights=values[name],
-                score=values[name],
-            )
-            for name, mask in masks.items()
-        }
 
     def _train(self, current: Round, path: Path) -> None:
         self.network.train()
@@ -250,7 +214,7 @@ class Trainer:
         while self.progress.images < current.images:
             value = self._step(current)
             self._prune_when_due(current)
-            self._keep_for_rewinding(current)
+            self.pruner.reached(current, self.progress.images)
             now = time.monotonic()
             if now - shown > (SHOW_SECONDS if self.watch else LOG_SECONDS) and self.devices.first:
                 rate = (self.progress.images - shown_images) / (now - shown)
@@ -266,15 +230,6 @@ class Trainer:
             if now - saved > CHECKPOINT_SECONDS:
                 self._save(path)
                 saved = time.monotonic()
-
-    def _keep_for_rewinding(self, current: Round) -> None:
-        """The state that prunings go back to, at its image of the first spiking round."""
-        at = self.schedule.rewind_images
-        if self.rewind_state is not None or at is None or current.output is not Output.SPIKE:
-            return
-        if self.progress.images >= at:
-            state = copy.deepcopy(self.network.state_dict())
-            self.rewind_state = checkpoint.on_cpu(state)
 
     def _step(self, current: Round) -> torch.Tensor:
         """One batch; its loss, on the device."""
@@ -355,7 +310,7 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "masks": self.kept.masks,
             "last_alive": self.kept.last_alive,
-            "rewind_state": self.rewind_state,
+            "rewind_state": self.pruner.rewind_state,
             "progress": vars(self.progress),
         }
         checkpoint.save(state, self._identity(pruned=path.stem != "dense"), path)
@@ -367,7 +322,7 @@ class Trainer:
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.kept.masks, self.kept.last_alive = state["masks"], state["last_alive"]
-        self.rewind_state = state["rewind_state"]
+        self.pruner.rewind_state = state["rewind_state"]
         self.progress = Progress(**state["progress"])
         if self.devices.first:
             self.log(

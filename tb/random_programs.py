@@ -11,7 +11,8 @@ from sw.compile import DoesNotFit, Program
 from sw.floats import FloatLayer, FloatSource, identity_source
 from sw.layers import Encoding, Input, Pool, Reduce, Source, conv, linear
 from sw.layers import Shape as Map
-from sw.machines import compile_for
+from sw.lowering import finish
+from sw.machines import compiling_for
 from sw.quantize import IntegerLayer, IntegerNetwork, part, quantize_layer
 from tests.random_networks import random_spikes
 
@@ -131,7 +132,7 @@ def build(
         neuron=config.neuron,
     )
     network = part(whole, [integer.name for integer in array], Map(channels, side, side))
-    program = compile_for(network, config)
+    program = finish(compiling_for(network, config))
     spikes = random_spikes(rng, (config.ticks, channels, side, side), rate)
     name = f"{channels}c{side}-" + "-".join(map(str, shapes)) + (f"-fc{classes}" if classes else "")
     return Case(name, network, program, spikes)

@@ -77,7 +77,7 @@ def test_floats_are_pytorchs(layers):
     network = quantize(result, Config())
     images = pixels(8)
     with torch.no_grad():
-        x = torch.from_numpy(datasets.normalize(images, "cifar10"))
+        x = torch.from_numpy(datasets.scaled(images, *datasets.STATISTICS["cifar10"]))
         expected = trained(result).double()(x, 4).numpy().transpose(1, 0, 2)
     found = evaluate.outputs(evaluate.floats(network), evaluate.first_layer(network, images))
     assert found.dtype == np.float32

@@ -165,7 +165,7 @@ def test_first_layer_equals_torch_and_not_the_batch():
     assert spikes.shape == (3, 4, 8, 32, 32)
     assert spikes.dtype == np.uint8
     p = ticket.parameters[0]
-    x = torch.from_numpy(datasets.normalize(images, "cifar10"))
+    x = torch.from_numpy(datasets.scaled(images, *datasets.STATISTICS["cifar10"]))
     arrays = [torch.from_numpy(a).double() for a in (p.weight, p.bias)]
     current = F.conv2d(x, *arrays, padding=1)
     norm = [torch.from_numpy(a).double() for a in (p.norm.mean, p.norm.var)]

@@ -203,9 +203,9 @@ def test_rewinding_restores_weights_biases_and_norms(dataset, tmp_path):
     )
     run = trainer(dataset, tmp_path, policy="none", schedule=schedule)
     run.run("lth")
-    assert run.rewind_state is not None
+    assert run.pruner.rewind_state is not None
     for name, value in run.network.state_dict().items():
-        rewound = run.rewind_state[name]
+        rewound = run.pruner.rewind_state[name]
         layer = name.split(".")[1]
         if name.endswith("weight") and name.startswith("weights") and layer in run.kept.masks:
             rewound = rewound * run.kept.masks[layer]

@@ -37,7 +37,7 @@ def recompute(out: dict[str, np.ndarray], image: np.ndarray, ticks: int) -> dict
     for number, row in enumerate(rows):
         name = row["name"]
         if number == 0:
-            x = torch.from_numpy(datasets.normalize(image[None], "cifar10"))
+            x = torch.from_numpy(datasets.scaled(image[None], *datasets.STATISTICS["cifar10"]))
             w, b = arrays[f"{name}.weight"], arrays[f"{name}.bias"]
             current = F.conv2d(x, w, b, row["stride"], row["padding"]).expand(ticks, -1, -1, -1)
             threshold = torch.ones(len(b)).double()

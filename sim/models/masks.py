@@ -25,11 +25,6 @@ class MaskLayer:
     order: np.ndarray | None = None
     score: np.ndarray | None = None
 
-    @property
-    def filter_parameters(self) -> int:
-        """Weights of one filter, zero or not."""
-        return self.values.size // len(self.values)
-
 
 def load_masks(path: Path, *, scores: bool = False) -> list[MaskLayer]:
     """The layers of a file; `scores` says whether scores are read or ignored.
