@@ -32,7 +32,8 @@ def targets(nnz: np.ndarray, *, parameters: int, n_pe: int, target: str = "exact
     """The nnz that each filter is to have, int64 (K,).
 
     "exact": the rounded mean of each group, what rounding left over being carried into the next
-    group, so that a layer's nnz moves by at most half a group. "ceil": the authors' ceil(mean).
+    group, so that a layer's nnz moves by at most half a group. Where that would take a layer's last
+    weight, it stays as it is. "ceil": the authors' ceil(mean).
     parameters: weights of one filter, the most it can hold.
     """
     wanted = np.empty_like(nnz)
@@ -46,7 +47,7 @@ def targets(nnz: np.ndarray, *, parameters: int, n_pe: int, target: str = "exact
             each = min(max(round((total + carry) / k), 0), parameters)
             carry += total - k * each
         wanted[start : start + n_pe] = each
-    return wanted
+    return wanted if wanted.any() else nnz.copy()
 
 
 def balance(
