@@ -1,10 +1,11 @@
-"""The README: its links lead somewhere, its numbers are those of the figure and of the models."""
+"""The README: its links lead somewhere, its numbers are the figure's and the models'. The API page is complete."""
 
 import re
 from pathlib import Path
 
 import pytest
 
+import uticket
 from benchmarks.readme_plot import METHODS, OUT, Bar, cycles_of, svg
 
 ROOT = Path(__file__).parent.parent
@@ -43,3 +44,9 @@ def test_the_figure_is_what_the_script_draws():
 @pytest.mark.parametrize("machine", ["sweep", "event"])
 def test_the_u_tickets_cycles_are_the_models(machine):
     assert cycles_of(machine, "uticket") == drawn()[machine, METHODS["uticket"]]
+
+
+def test_the_api_page_has_every_name():
+    page = (ROOT / "docs" / "reference" / "python.md").read_text(encoding="utf-8")
+    named = [line.rpartition(".")[2] for line in page.splitlines() if line.startswith(":::")]
+    assert sorted(named) == sorted(uticket.__all__)
