@@ -406,7 +406,7 @@ def test_a_process_that_dies_is_one_line(uticket, tmp_path, monkeypatch):
     ("arguments", "parts"),
     [
         (["--method", "dense"], ["unknown METHOD 'dense'", "uticket, lth, sort"]),
-        (["--images", "0"], ["--images", "x>=1"]),
+        (["--images", "0"], ["--images", "'0'; allowed: a whole number, at least 1"]),
         (["--images", "20000"], ["IMAGES = 20000"]),
         (["--n-pe", "0"], ["n_pe = 0, allowed: 1 to 64"]),
         (["--n-pe", "many"], ["--n-pe"]),
