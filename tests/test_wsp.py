@@ -70,7 +70,7 @@ def test_long_gaps_take_more_headers(channel, headers):
 def test_every_filter_of_vgg16_comes_back():
     network = random_vgg16(0)
     for layer in network.array:
-        for weights, mask in zip(layer.weight, layer.mask, strict=True):
+        for weights, mask in zip(layer.own.weight, layer.own.mask, strict=True):
             assert np.array_equal(wsp.decode(wsp.encode(weights, mask), weights.shape)[0], weights)
 
 
