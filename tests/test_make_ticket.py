@@ -93,7 +93,9 @@ def test_the_ticket_holds_what_was_trained(checkpoint, dataset, monkeypatch, tmp
             assert np.array_equal(p.norm.var, var)
     for name, mask in loaded.masks.items():
         assert np.array_equal(mask, state["masks"][name].numpy())
-        assert len(set(filter_nnz(mask)[:16])) == 1  # balanced
+        group = filter_nnz(mask)[:16]
+        # balanced; a layer with less than half a weight a filter stays as it is
+        assert len(set(group)) == 1 or group.sum() < len(group) / 2
         assert loaded.history_nnz[name].shape == (4, len(mask))
         share = loaded.history_input_sparsity[name]
         assert np.all((share >= 0) & (share <= 1))
