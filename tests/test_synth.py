@@ -278,7 +278,7 @@ def test_yosys_error_is_one_line(tmp_path):
     ("arguments", "reason"),
     [
         (["synth", "--liberty", "nowhere.lib"], "Liberty file nowhere.lib: No such file"),
-        (["synth", "--liberty", "/"], "Liberty file /: Is a directory"),
+        (["synth", "--liberty", "/"], "Liberty file /: no regular file"),
         (["synth", "--liberty", str(CELLS)], "library tests: its node is not known"),
         (["synth", "--liberty", str(CELLS), "--node", "65"], "NODE=65"),
         (["synth", "--liberty", str(CELLS), "--node", "x"], "'x' is not a valid integer"),
