@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from amaranth import Module, Mux, Signal, Value, signed
+from amaranth import Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.config import Config
-from hw.geometry import geometry_layout
+from hw.geometry import extent, geometry_layout
 from hw.unreset import data_register
 from hw.widths import BLOCK_BITS, CHANNEL_BITS, SIDE_BITS
 from hw.wsp import weight_layout
@@ -82,8 +82,8 @@ class Control(wiring.Component):
         take, flush = Signal(), Signal()
         next_height, next_width = Signal.like(self.height), Signal.like(self.width)
         m.d.comb += [
-            next_height.eq(self._extent(following.block_y)),
-            next_width.eq(self._extent(following.block_x)),
+            next_height.eq(extent(self.side, geometry, following.block_y)),
+            next_width.eq(extent(self.side, geometry, following.block_x)),
             self.blocked.eq(self.i.valid & following.opening & leaving_busy),
             self.start.eq(take | flush),
             self.i.ready.eq(take),
@@ -118,11 +118,6 @@ class Control(wiring.Component):
             m.d.sync += [self.draining.eq(1), self.flushing.eq(1)]
         self._states(m, take, flush, leaving_busy)
         return m
-
-    def _extent(self, block: Value) -> Value:
-        """Positions of a tile along one side: fewer at the edge of the map."""
-        rest = self.side - (block << self.geometry.block_shift)
-        return Mux(rest < self.geometry.block_side, rest, self.geometry.block_side)
 
     def _states(self, m: Module, take: Signal, flush: Signal, leaving_busy: Signal) -> None:
         """When a weight is taken, and when a layer's last tile is flushed."""

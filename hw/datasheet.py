@@ -122,9 +122,13 @@ def layouts() -> Iterator[str]:
 
 
 def module(named: tuple[str, wiring.Component]) -> str:
-    """The section of one module: its docstring and a table of its ports."""
+    """The section of one module: its docstring, those of what it is a kind of, and a table of its ports."""
     name, component = named
-    lines = [f"## `{name}`", "", inspect.getdoc(type(component)) or "", ""]
+    kinds = [kind for kind in type(component).__mro__ if kind.__module__.startswith("hw.")]
+    lines = [f"## `{name}`"]
+    for kind in kinds:
+        lines += ["", inspect.getdoc(kind) or ""]
+    lines.append("")
     lines += ["| port | direction | bits | fields |", "|---|---|---|---|"]
     lines += ["| `clk`, `rst` | in | 1 | |"]
     for path, member, value in component.signature.flatten(component):

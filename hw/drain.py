@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from amaranth import Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Out, connect, flipped
 
 from hw import average
 from hw.average import Average
@@ -17,23 +17,10 @@ from hw.lif import Lif
 from hw.pool import OutputWord
 from hw.program import LAYER
 from hw.unreset import data_register
-from hw.widths import BLOCK_BITS, CHANNEL_BITS
+from hw.word_out import WordOut, output_layout
 
 SUMMED = 1 + average.LATENCY
 """Cycles from a position to what its neuron gets."""
-
-
-def output_layout(config: Config) -> data.StructLayout:
-    """A finished word of the output map, or the raw accumulators of a classifier's neuron."""
-    return data.StructLayout(
-        {
-            "word": config.word_bits,
-            "sums": data.ArrayLayout(signed(config.accumulator_bits), config.ticks),
-            "filter": CHANNEL_BITS,
-            "word_y": BLOCK_BITS,
-            "word_x": BLOCK_BITS,
-        }
-    )
 
 
 def neuron_layout(config: Config) -> data.StructLayout:
@@ -79,6 +66,8 @@ class Drain(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         layer, leaving = self.layer, self.leaving
+        m.submodules.word_out = out = WordOut(self.config)
+        connect(m, out.output, flipped(self.output))
         m.submodules.average = averaged = Average(self.config)
         m.submodules.lif = lif = Lif(self.config)
         layout = neuron_layout(self.config)
@@ -101,45 +90,30 @@ class Drain(wiring.Component):
         ]
         for before, after in pairwise(passing):
             m.d.sync += after.eq(before)
-        sums = data_register(m, self.output.payload.sums, "sums_out")
+        sums = data_register(m, out.sums, "sums_out")
         with m.If(passing[SUMMED].valid):
             m.d.sync += sums.eq(averaged.o)
-        self._gather(m, passing[-1], lif.spikes)
+        self._gather(m, passing[-1], lif.spikes, out)
         return m
 
-    def _gather(self, m: Module, out: data.View, spikes: Signal) -> None:
+    def _gather(self, m: Module, neuron: data.View, spikes: Signal, out: WordOut) -> None:
         """Spikes into the word, and the word, when it is complete, out."""
-        layer, leaving, geometry = self.layer, self.leaving, self.geometry
+        average = self.layer.average
         m.submodules.output_word = word = OutputWord(self.config)
-        output, taken = self.output.payload, Signal()
-        stored, dropped = (
-            Signal(),
-            Signal(),
-        )  # dropped: of a missing filter, or outside after pooling
         m.d.comb += [
-            word.valid.eq(out.valid & (out.last | ~layer.average)),
-            word.y.eq(Mux(layer.average, 0, out.y)),
-            word.x.eq(Mux(layer.average, 0, out.x)),
+            word.valid.eq(neuron.valid & (neuron.last | ~average)),
+            word.y.eq(Mux(average, 0, neuron.y)),
+            word.x.eq(Mux(average, 0, neuron.x)),
             word.spikes.eq(spikes),
-            word.pool.eq(layer.pool),
-            word.row.eq((leaving.block_y & geometry.sub_mask) << geometry.pooled_shift),
-            word.column.eq((leaving.block_x & geometry.sub_mask) << geometry.pooled_shift),
-            word.clear.eq(taken | dropped),
-            output.word.eq(word.word),
-            output.filter.eq(leaving.group * self.config.n_pe + self.index),
-            output.word_y.eq(leaving.block_y >> geometry.sub_shift),
-            output.word_x.eq(leaving.block_x >> geometry.sub_shift),
-            stored.eq(
-                leaving.word_last
-                & (output.filter < layer.filters)
-                & (output.word_y <= geometry.words)
-                & (output.word_x <= geometry.words)
-            ),
-            dropped.eq(out.last & leaving.word_last & ~stored),
-            taken.eq(self.output.valid & self.output.ready),
-            self.left.eq(taken | (out.last & ~stored)),
+            word.pool.eq(self.layer.pool),
+            word.row.eq(out.row),
+            word.column.eq(out.column),
+            word.clear.eq(out.clear),
+            out.index.eq(self.index),
+            out.layer.eq(self.layer),
+            out.geometry.eq(self.geometry),
+            out.leaving.eq(self.leaving),
+            out.gathered.eq(neuron.last),
+            out.word.eq(word.word),
+            self.left.eq(out.left),
         ]
-        with m.If(out.last):
-            m.d.sync += self.output.valid.eq(stored)
-        with m.If(taken):
-            m.d.sync += self.output.valid.eq(0)

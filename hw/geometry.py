@@ -58,6 +58,12 @@ class Geometry(wiring.Component):
         return m
 
 
+def extent(side: Value, geometry: data.View, block: Value) -> Value:
+    """Positions of a tile along one side: fewer at the edge of the map. block: which one."""
+    rest = side - (block << geometry.block_shift)
+    return Mux(rest < geometry.block_side, rest, geometry.block_side)
+
+
 def is_small(config: Config, side: Value) -> Value:
     """Whether maps of this side are packed four channels a word, a copy in every bank."""
     return side <= config.small_side

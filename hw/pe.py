@@ -10,13 +10,14 @@ from hw.accounts import Accounts
 from hw.config import STREAM_BITS, Config
 from hw.control import Control
 from hw.counters import Counters
-from hw.drain import Drain, output_layout
+from hw.drain import Drain
 from hw.fetch import REQUEST, Fetch
 from hw.geometry import geometry_layout
 from hw.lane import Lanes
 from hw.program import FILTER_HEADER, LAYER
 from hw.scratchpad import Scratchpad
 from hw.sweep import Sweep
+from hw.word_out import output_layout
 from hw.wsp import WspDecoder
 
 

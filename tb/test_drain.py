@@ -10,9 +10,10 @@ import pytest
 
 from hw.config import PRESETS
 from hw.control import tile_layout
-from hw.drain import Drain, output_layout
+from hw.drain import Drain
 from hw.geometry import geometry_layout
 from hw.program import LAYER
+from hw.word_out import output_layout
 from tb import maps
 from tb.helpers import bits, lockstep, parameters, run
 

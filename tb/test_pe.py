@@ -8,12 +8,12 @@ import pytest
 
 from hw.config import PRESETS, STREAM_BITS, STREAM_WORDS
 from hw.counters import BEATS, COUNTER_BITS, COUNTERS, CYCLES
-from hw.drain import output_layout
 from hw.fetch import REQUEST
 from hw.geometry import geometry_layout
 from hw.pe import PE
 from hw.program import FILTER_HEADER, LAYER
 from hw.window import LATENCY
+from hw.word_out import output_layout
 from sim.models import golden
 from tb import maps
 from tb.helpers import bits, fields, lockstep, parameters, run

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from amaranth import Cat, Const, Module, Mux, ResetInserter, Signal, signed
+from amaranth import Module, Mux, ResetInserter, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from hw.config import STREAM_BITS, Config
 from hw.control import tile_layout
-from hw.counters import EVENT_CYCLES, Counters
-from hw.drain import output_layout
-from hw.event.bank import Bank
-from hw.event.drain import Drain
+from hw.counters import Counters
+from hw.event.accounts import Accounts
+from hw.event.accumulators import Accumulators
 from hw.event.fifo import END, SliceFifo
-from hw.event.header import HeaderUnit
-from hw.event.planes import place, shape, slice_bits
+from hw.event.header import ROW_BITS, HeaderUnit
+from hw.event.issue import Issue
+from hw.event.leaving import Leaving
+from hw.event.planes import slice_bits
 from hw.event.program import FILTER_HEADER, POSITION_BITS, ring_rows
 from hw.event.ring import WordRing
-from hw.event.taps import TapLookup, TapMasks
-from hw.geometry import geometry_layout
+from hw.event.values import Values
+from hw.geometry import extent, geometry_layout
 from hw.program import LAYER
 from hw.tile_counter import TileCounter
+from hw.word_out import output_layout
 
 
 def cast_layout(config: Config) -> data.StructLayout:
@@ -74,262 +76,144 @@ class PE(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        config, layer, geometry = self.config, self.layer, self.geometry
-        rows = ring_rows(config)
-        m.submodules.header_ring = header_ring = WordRing(
-            macro="uticket_header_ring", width=STREAM_BITS, rows=rows
-        )
-        m.submodules.value_ring = value_ring = WordRing(
-            macro="uticket_value_ring", width=STREAM_BITS, rows=rows
-        )
-        m.submodules.header_unit = unit = HeaderUnit(config, header_ring.pointer)
+        config = self.config
+        m.submodules.values = values = Values(config)
         m.submodules.fifo = fifo = SliceFifo(config)
-        m.submodules.counters = counters = Counters(config, config.banks * config.ticks)
-        connect(m, flipped(self.headers), header_ring.i)
-        connect(m, flipped(self.values), value_ring.i)
-
-        # Filter headers are needed twice, by the header unit and, behind the FIFO, by the neurons.
-        back_layout = data.StructLayout(
-            {name: FILTER_HEADER[name].shape for name in ("value_rows", "bias", "threshold")}
-        )
-        depth = config.queue_depth
-        m.submodules.front_queue = front = SyncFIFOBuffered(width=8, depth=depth)
-        m.submodules.back_queue = back = SyncFIFOBuffered(width=back_layout.size, depth=depth)
-        waiting = Signal(back_layout)
-        header = self.header.payload
+        m.submodules.issue = issue = Issue(config)
+        m.submodules.accumulators = accumulators = Accumulators(config)
+        m.submodules.leaving = leaving = Leaving(config)
+        connect(m, flipped(self.values), values.rows)
+        connect(m, leaving.output, flipped(self.output))
+        connect(m, issue.step, accumulators.step)
+        self._front(m, values, fifo)
+        tile = self._tile(m, values, issue, fifo.next_what)
+        coming = fifo.next_what
         m.d.comb += [
-            self.header.ready.eq(front.w_rdy & back.w_rdy),
-            front.w_en.eq(self.header.valid & self.header.ready),
-            back.w_en.eq(self.header.valid & self.header.ready),
-            front.w_data.eq(header.header_rows),
-            back.w_data.eq(Cat(header.value_rows, header.bias, header.threshold)),
-            waiting.eq(back.r_data),
-            unit.rows.payload.eq(front.r_data),
-            unit.rows.valid.eq(front.r_rdy),
-            front.r_en.eq(unit.rows.ready),
+            issue.coming_valid.eq(fifo.next_valid),
+            issue.coming.eq(coming),
+            issue.source.eq(fifo.source),
+            issue.spikes.eq(fifo.work.spikes),
+            fifo.more.eq(issue.more),
+            fifo.begin.eq(issue.begin),
+            fifo.pop.eq(issue.pop),
+            issue.height.eq(tile.height),
+            issue.width.eq(tile.width),
+            issue.weight.eq(values.word),
+            issue.bias.eq(values.filter.bias),
+            issue.identity.eq(self.layer.identity),
+            issue.free.eq(~leaving.running | leaving.last),
+            issue.may_end.eq(values.have & ~(coming.close & leaving.busy)),
+            values.take.eq(issue.take),
+            values.end.eq(issue.end),
+            values.segment_end.eq(coming.segment_end),
+            accumulators.average.eq(self.layer.average),
+            accumulators.draining.eq(leaving.running),
+            accumulators.y.eq(leaving.y),
+            accumulators.x.eq(leaving.x),
+            accumulators.lanes.eq(leaving.lanes),
+            leaving.index.eq(self.index),
+            leaving.layer.eq(self.layer),
+            leaving.geometry.eq(self.geometry),
+            leaving.tile.eq(tile),
+            leaving.close.eq(issue.end & coming.close),
+            leaving.sums.eq(accumulators.sums),
         ]
+        ending = self._layer_end(m, issue.end & coming.layer_end, leaving.busy)
+        m.submodules.accounts = accounts = Accounts(config)
+        m.d.comb += [
+            accounts.working.eq(issue.working),
+            accounts.first.eq(issue.first),
+            accounts.valid.eq(issue.step.valid),
+            accounts.shortcut.eq(issue.step.shortcut),
+            accounts.adding.eq(accumulators.adding),
+            accounts.spikes.eq(accumulators.spikes),
+            accounts.draining.eq(leaving.running),
+            accounts.pauses.eq(issue.end & ~coming.close),
+            accounts.ending.eq(ending | (fifo.next_valid & coming.is_end)),
+        ]
+        self._count(m, accounts)
+        return m
 
-        # --- front: what the caster offers, as far as the filter has weights for it ---
-        cast, what = self.cast, self.cast.what
-        needed, take = Signal(), Signal()
+    def _front(self, m: Module, values: Values, fifo: SliceFifo) -> None:
+        """What the caster offers into the FIFO, as far as the filter has weights for it."""
+        config, cast = self.config, self.cast
+        m.submodules.header_ring = ring = WordRing(
+            macro="uticket_header_ring", width=STREAM_BITS, rows=ring_rows(config)
+        )
+        m.submodules.header_unit = unit = HeaderUnit(config, ring.pointer)
+        m.submodules.filters = queue = SyncFIFOBuffered(width=ROW_BITS, depth=config.queue_depth)
+        connect(m, flipped(self.headers), ring.i)
+        # A filter header is needed twice: here, and by the neurons behind the FIFO.
+        header, filters = self.header, values.filters
+        taken, needed = Signal(), Signal()
+        m.d.comb += [
+            header.ready.eq(queue.w_rdy & filters.ready),
+            taken.eq(header.valid & header.ready),
+            queue.w_en.eq(taken),
+            queue.w_data.eq(header.payload.header_rows),
+            filters.valid.eq(taken),
+            unit.rows.payload.eq(queue.r_data),
+            unit.rows.valid.eq(queue.r_rdy),
+            queue.r_en.eq(unit.rows.ready),
+            unit.word.eq(ring.word),
+            unit.available.eq(ring.available),
+            unit.row.eq(ring.row),
+            ring.advance.eq(unit.advance),
+            ring.jump.eq(unit.jump),
+            ring.to.eq(unit.to),
+            ring.tail.eq(unit.tail),
+        ]
+        m.d.comb += [
+            filters.payload[name].eq(header.payload[name])
+            for name in ("value_rows", "bias", "threshold")
+        ]
         m.d.comb += [
             needed.eq(unit.positioned & (unit.position == cast.position)),
-            take.eq(self.fire & needed & ~what.is_end),
             self.accepts.eq(
                 Mux(
-                    what.is_end,
+                    cast.what.is_end,
                     fifo.end_room,
                     unit.known & (~needed | (unit.complete & fifo.room)),
                 )
             ),
-            unit.word.eq(header_ring.word),
-            unit.available.eq(header_ring.available),
-            unit.row.eq(header_ring.row),
             unit.active.eq(self.active),
-            unit.take.eq(take),
-            unit.pass_end.eq(self.fire & what.is_end),
-            unit.segment_end.eq(what.segment_end),
-            header_ring.advance.eq(unit.advance),
-            header_ring.jump.eq(unit.jump),
-            header_ring.to.eq(unit.to),
-            header_ring.tail.eq(unit.tail),
-            fifo.push.eq(take | unit.pass_end),
-            fifo.what.eq(what),
+            unit.take.eq(self.fire & needed & ~cast.what.is_end),
+            unit.pass_end.eq(self.fire & cast.what.is_end),
+            unit.segment_end.eq(cast.what.segment_end),
+            fifo.push.eq(unit.take | unit.pass_end),
+            fifo.what.eq(cast.what),
             fifo.entry.spikes.eq(cast.spikes),
             fifo.entry.shortcut.eq(cast.shortcut),
             fifo.entry.taps.eq(unit.taps),
         ]
 
-        # --- which tap works, and which tile ---
-        segment, have_segment = Signal(back_layout), Signal()
-        tiles = TileCounter(config)
+    def _tile(self, m: Module, values: Values, issue: Issue, coming: data.View) -> data.View:
+        """The tile at work, and its filter's group."""
+        tile = Signal(tile_layout(self.config))
+        tiles = TileCounter(self.config)
         m.submodules.tiles = ResetInserter(self.layer_start)(tiles)
-        m.submodules.masks = masks = TapMasks(config)
-        m.submodules.lookup = lookup = TapLookup(config)
-        m.submodules.drain = drain = Drain(config)
-        tile, leaving = Signal(tile_layout(config)), Signal(tile_layout(config), reset_less=True)
-        leaving_busy = Signal()  # until `leaving` is gathered, and written if complete
-        working, last_tap, first_cycle = Signal(), Signal(), Signal()
-        pausing = Signal()  # a pass that does not close its tile ends
-        mask = Signal.like(masks.masks, name="mask")
-        start = Signal.like(masks.start, name="start", reset_less=True)
-        rest = Signal.like(masks.rest, name="rest")
-        weight = Signal(signed(config.weight_bits), reset_less=True)
-        bias = Signal(signed(config.accumulator_bits), reset_less=True)
-        shortcut = Signal()
-        free, more, load_tap, load_end = Signal(), Signal(), Signal(), Signal()
-        ready_end = Signal()
-        group = Signal(11)
-        ending = Signal()  # the layer's last pass is over
-
-        def extent(block: Signal) -> Signal:
-            """Positions of a tile along one side: fewer at the edge of the map."""
-            left = layer.side - (block << geometry.block_shift)
-            return Mux(left < geometry.block_side, left, geometry.block_side)
-
-        following = fifo.next_what
-        tap_done = working & (lookup.rest.as_value() == 0)
         m.d.comb += [
-            tiles.geometry.eq(geometry),
-            tiles.step.eq(load_end & following.close),
+            tiles.geometry.eq(self.geometry),
+            tiles.step.eq(issue.end & coming.close),
             tile.block_y.eq(tiles.y),
             tile.block_x.eq(tiles.x),
-            tile.height.eq(extent(tiles.y)),
-            tile.width.eq(extent(tiles.x)),
+            tile.height.eq(extent(self.layer.side, self.geometry, tiles.y)),
+            tile.width.eq(extent(self.layer.side, self.geometry, tiles.x)),
             tile.word_last.eq(tiles.word_last),
-            tile.group.eq(group),
-            tile.threshold.eq(segment.threshold),
-            free.eq(Mux(working, tap_done, ~drain.running | drain.last)),
-            more.eq(working & ~last_tap),
-            ready_end.eq(~(following.close & leaving_busy) & have_segment),
-            load_tap.eq(free & (more | (fifo.next_valid & ~following.is_end))),
-            load_end.eq(free & ~more & fifo.next_valid & following.is_end & ready_end),
-            fifo.more.eq(more),
-            fifo.begin.eq((load_tap & ~more) | load_end),
-            fifo.pop.eq(tap_done & last_tap),
-            masks.taps.eq(Mux(more, rest, fifo.source.taps)),
-            masks.spikes.eq(fifo.source.spikes),
-            masks.height.eq(tile.height),
-            masks.width.eq(tile.width),
-            lookup.masks.eq(mask),
-            lookup.spikes.eq(fifo.work.spikes),
-            lookup.start.eq(start),
-            drain.start.eq(load_end & following.close),
+            tile.threshold.eq(values.filter.threshold),
         ]
-        m.d.sync += [first_cycle.eq(load_tap), pausing.eq(load_end & ~following.close)]
-        with m.If(working):
-            m.d.sync += mask.eq(lookup.rest)
-        with m.If(free):
-            m.d.sync += working.eq(0)
-        with m.If(load_tap):
-            m.d.sync += [
-                working.eq(1),
-                mask.eq(masks.masks),
-                start.eq(masks.start),
-                rest.eq(masks.rest),
-                last_tap.eq(masks.rest == 0),
-                weight.eq(value_ring.word),
-                bias.eq(segment.bias),
-                shortcut.eq(fifo.source.shortcut & layer.identity),
-            ]
-        with m.If(load_end):
-            m.d.sync += bias.eq(segment.bias)
-        with m.If(load_end & following.close):
-            m.d.sync += [leaving.eq(tile), leaving_busy.eq(1)]
-
-        # --- values: from the segment's first row on in every pass ---
-        begin, end = Signal(value_ring.pointer), Signal(value_ring.pointer)
-        switch = load_end & following.segment_end
-        m.d.comb += [
-            end.eq(begin + segment.value_rows),
-            value_ring.advance.eq(load_tap),
-            value_ring.jump.eq(load_end),
-            value_ring.to.eq(Mux(following.segment_end, end, begin)),
-            value_ring.tail.eq(begin),
-            back.r_en.eq(~have_segment | switch),
-        ]
-        with m.If(switch):
-            m.d.sync += [begin.eq(end), have_segment.eq(0)]
-            m.d.sync += group.eq(group + (following.close & tiles.last))
-        with m.If(back.r_en & back.r_rdy):
-            m.d.sync += [segment.eq(waiting), have_segment.eq(1)]
+        group = Signal.like(tile.group, name="group")
+        m.d.comb += tile.group.eq(group)
+        with m.If(issue.end & coming.segment_end & coming.close & tiles.last):
+            m.d.sync += group.eq(group + 1)
         with m.If(self.layer_start):
             m.d.sync += group.eq(0)
+        return tile
 
-        # --- accumulate: a position a bank, or read what is drained ---
-        by, bx = shape(config)
-        across = config.tile_side // bx
-        log_y, log_x = by.bit_length() - 1, bx.bit_length() - 1
-        adding = Signal(config.banks)
-        draining = Signal(config.banks)
-        drained_y = Signal(max(log_y, 1), reset_less=True)
-        drained_x = Signal(max(log_x, 1), reset_less=True)
-        spikes = Signal.like(lookup.ticks, name="spikes", reset_less=True)
-        rows_at = Signal.like(lookup.rows, name="rows_at", reset_less=True)
-        added_weight = Signal.like(weight, name="added_weight", reset_less=True)
-        first_bias = Signal.like(bias, name="first_bias", reset_less=True)  # of position 0
-        other_bias = Signal.like(bias, name="other_bias", reset_less=True)
-        added_shortcut = Signal()
-        drain_row = Signal.like(lookup.rows[0])
-        m.d.comb += drain_row.eq((drain.y >> log_y) * across + (drain.x >> log_x))
-        m.d.sync += [
-            adding.eq(Mux(working, lookup.valid, 0)),
-            spikes.eq(lookup.ticks),
-            added_weight.eq(weight),
-            added_shortcut.eq(shortcut),
-            first_bias.eq(bias),
-            other_bias.eq(Mux(layer.average, 0, bias)),
-            drained_y.eq(drain.y),
-            drained_x.eq(drain.x),
-        ]
-        banks = []
-        for b in range(config.banks):
-            m.submodules[f"bank_{b}"] = bank = Bank(config)
-            banks.append(bank)
-            m.d.sync += rows_at[b].eq(Mux(drain.running, drain_row, lookup.rows[b]))
-            mine = Const(0)
-            for k in range(config.lifs):
-                here_y = (drain.y[:log_y] == b // bx) if log_y else Const(1)
-                here_x = ((drain.x + k)[:log_x] == b % bx) if log_x else Const(1)
-                mine = mine | (drain.lanes[k] & here_y & here_x)
-            m.d.sync += draining[b].eq(mine)
-            own = other_bias
-            if place(config, 0, 0)[0] == b:
-                own = Mux(rows_at[b] == place(config, 0, 0)[1], first_bias, other_bias)
-            m.d.comb += [
-                bank.add.eq(adding[b]),
-                bank.drain.eq(draining[b]),
-                bank.row.eq(rows_at[b]),
-                bank.spikes.eq(spikes[b]),
-                bank.weight.eq(added_weight),
-                bank.bias.eq(own),
-            ]
-        for k in range(config.lifs):
-            with m.Switch(drained_y[:log_y] if log_y else Const(0, 1)):
-                for y in range(by):
-                    with m.Case(y):
-                        if config.lifs == bx or bx == 1:
-                            m.d.comb += drain.sums[k].eq(banks[y * bx + k].sums)
-                        else:
-                            m.d.comb += drain.sums[k].eq(
-                                Mux(
-                                    drained_x[0],
-                                    banks[y * bx + 1].sums.as_value(),
-                                    banks[y * bx].sums.as_value(),
-                                )
-                            )
-
-        # --- output ---
-        output = self.output.payload
-        dropped = Signal()  # a word of a missing filter, or one that pooling leaves outside
-        stored = (
-            leaving.word_last
-            & (output.filter < layer.filters)
-            & (output.word_y <= geometry.words)
-            & (output.word_x <= geometry.words)
-        )
-        m.d.comb += [
-            drain.height.eq(leaving.height),
-            drain.width.eq(leaving.width),
-            drain.threshold.eq(leaving.threshold),
-            drain.average.eq(layer.average),
-            drain.pool.eq(layer.pool),
-            drain.row.eq((leaving.block_y & geometry.sub_mask) << geometry.pooled_shift),
-            drain.column.eq((leaving.block_x & geometry.sub_mask) << geometry.pooled_shift),
-            drain.clear.eq((self.output.valid & self.output.ready) | dropped),
-            output.word.eq(drain.word),
-            output.sums.eq(drain.results),
-            output.filter.eq(leaving.group * config.n_pe + self.index),
-            output.word_y.eq(leaving.block_y >> geometry.sub_shift),
-            output.word_x.eq(leaving.block_x >> geometry.sub_shift),
-            dropped.eq(drain.done & leaving.word_last & ~stored),
-        ]
-        with m.If(drain.done):
-            m.d.sync += [self.output.valid.eq(stored), leaving_busy.eq(stored)]
-        with m.If(self.output.valid & self.output.ready):
-            m.d.sync += [self.output.valid.eq(0), leaving_busy.eq(0)]
-
-        with m.If(load_end & following.layer_end):
+    def _layer_end(self, m: Module, last_pass: Value, busy: Signal) -> Signal:
+        """From the end of the layer's last pass until its last tile is out; then the PE is `done`."""
+        ending = Signal()
+        with m.If(last_pass):
             m.d.sync += ending.eq(1)
         with m.FSM(init="DONE"):
             with m.State("DONE"):
@@ -337,39 +221,26 @@ class PE(wiring.Component):
                 with m.If(self.layer_start):
                     m.next = "RUN"
             with m.State("RUN"):
-                with m.If(ending & ~leaving_busy):
+                with m.If(ending & ~busy):
                     m.d.sync += ending.eq(0)
                     m.next = "DONE"
+        return ending
 
-        # --- accounts ---
-        account = Signal(len(EVENT_CYCLES))
-        work, idle, load, conflict, neuron, writing, identity = (
-            1 << k for k in range(len(EVENT_CYCLES))
-        )
-        with m.If(working):
-            full = first_cycle | lookup.valid.all()
-            m.d.comb += account.eq(Mux(shortcut, identity, Mux(full, work, conflict)))
-        with m.Elif(drain.running | pausing):
-            m.d.comb += account.eq(neuron)
-        with m.Elif(self.done):
-            m.d.comb += account.eq(Mux(self.layer_active, writing, load))
-        with m.Elif(ending | (fifo.next_valid & following.is_end)):
-            m.d.comb += account.eq(writing)
-        with m.Else():
-            m.d.comb += account.eq(Mux(self.loading, load, idle))
-        added = sum(
-            spikes[b][t] & adding[b] for b in range(config.banks) for t in range(config.ticks)
-        )
-        visited = sum(adding[b] for b in range(config.banks))
+    def _count(self, m: Module, accounts: Accounts) -> None:
+        """The accounts into the counters, and those into the chain."""
+        config = self.config
+        m.submodules.counters = counters = Counters(config, config.banks * config.ticks)
         m.d.comb += [
-            counters.steps.eq(Mux(added_shortcut, 0, visited)),
-            counters.accumulates.eq(Mux(added_shortcut, 0, added)),
-            counters.shortcut_accumulates.eq(Mux(added_shortcut, added, 0)),
-            counters.cycle.eq(account),
+            accounts.done.eq(self.done),
+            accounts.layer_active.eq(self.layer_active),
+            accounts.loading.eq(self.loading),
+            counters.steps.eq(accounts.positions),
+            counters.accumulates.eq(accounts.accumulates),
+            counters.shortcut_accumulates.eq(accounts.shortcut_accumulates),
+            counters.cycle.eq(accounts.cycle),
             counters.counting.eq(self.counting),
             counters.capture.eq(self.capture),
             counters.shift.eq(self.shift),
             counters.chain_in.eq(self.chain_in),
             self.chain_out.eq(counters.chain_out),
         ]
-        return m

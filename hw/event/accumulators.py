@@ -1,0 +1,111 @@
+"""A PE's accumulators: banks that add side by side, and are read side by side when a tile is drained."""
+
+from __future__ import annotations
+
+from amaranth import Const, Module, Mux, Signal, Value, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.config import Config
+from hw.event.bank import Bank
+from hw.event.issue import step_signature
+from hw.event.planes import place, shape
+
+
+class Accumulators(wiring.Component):
+    """step: what is added in the next cycle. average: the bias is given to position 0 alone.
+
+    draining, y, x, lanes: positions that are read in the next cycle, and start from the bias again; `sums` are
+    theirs then. adding, spikes: banks that add in this cycle, and in which ticks.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        bits = config.tile_side.bit_length() - 1
+        sums = data.ArrayLayout(signed(config.accumulator_bits), config.ticks)
+        super().__init__(
+            {
+                "step": In(step_signature(config)),
+                "average": In(1),
+                "draining": In(1),
+                "y": In(bits),
+                "x": In(bits),
+                "lanes": In(config.lifs),
+                "sums": Out(data.ArrayLayout(sums, config.lifs)),
+                "adding": Out(config.banks),
+                "spikes": Out(data.ArrayLayout(config.ticks, config.banks)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config, step = self.config, self.step
+        across = config.tile_side // shape(config)[1]
+        log_y, log_x = (n.bit_length() - 1 for n in shape(config))
+        rows = Signal.like(step.rows, name="rows_at", reset_less=True)
+        spikes = Signal.like(step.spikes, name="spikes_at", reset_less=True)
+        weight = Signal.like(step.weight, name="weight", reset_less=True)
+        first_bias = Signal.like(step.bias, name="first_bias", reset_less=True)  # of position 0
+        other_bias = Signal.like(step.bias, name="other_bias", reset_less=True)
+        drain_row = Signal.like(step.rows[0])
+        m.d.comb += [
+            drain_row.eq((self.y >> log_y) * across + (self.x >> log_x)),
+            self.spikes.eq(spikes),
+        ]
+        m.d.sync += [
+            self.adding.eq(step.valid),
+            spikes.eq(step.spikes),
+            weight.eq(step.weight),
+            first_bias.eq(step.bias),
+            other_bias.eq(Mux(self.average, 0, step.bias)),
+        ]
+        banks = []
+        for b in range(config.banks):
+            m.submodules[f"bank_{b}"] = bank = Bank(config)
+            banks.append(bank)
+            drained = Signal(name=f"drained_{b}")
+            m.d.sync += [
+                rows[b].eq(Mux(self.draining, drain_row, step.rows[b])),
+                drained.eq(self._drains(b)),
+            ]
+            own: Value = other_bias
+            if place(config, 0, 0)[0] == b:
+                own = Mux(rows[b] == place(config, 0, 0)[1], first_bias, other_bias)
+            m.d.comb += [
+                bank.add.eq(self.adding[b]),
+                bank.drain.eq(drained),
+                bank.row.eq(rows[b]),
+                bank.spikes.eq(spikes[b]),
+                bank.weight.eq(weight),
+                bank.bias.eq(own),
+            ]
+        self._read(m, banks)
+        return m
+
+    def _drains(self, b: int) -> Value:
+        """Whether one of the positions that are drained next lies in bank b."""
+        by, bx = shape(self.config)
+        mine: Value = Const(0)
+        for k in range(self.config.lifs):
+            here = self.lanes[k]
+            if by > 1:
+                here = here & (self.y[: by.bit_length() - 1] == b // bx)
+            if bx > 1:
+                here = here & ((self.x + k)[: bx.bit_length() - 1] == b % bx)
+            mine = mine | here
+        return mine
+
+    def _read(self, m: Module, banks: list[Bank]) -> None:
+        """Sums of the positions that are drained: side by side in a row, so in banks side by side."""
+        config = self.config
+        by, bx = shape(config)
+        y, x = (Signal(max(n.bit_length() - 1, 1), reset_less=True) for n in (by, bx))
+        m.d.sync += [y.eq(self.y), x.eq(self.x)]
+        for k in range(config.lifs):
+            with m.Switch(y if by > 1 else Const(0, 1)):
+                for row in range(by):
+                    with m.Case(row):
+                        sums = banks[row * bx + k].sums
+                        if config.lifs < bx:
+                            sums = Mux(x[0], banks[row * bx + 1].sums.as_value(), sums.as_value())
+                        m.d.comb += self.sums[k].eq(sums)
