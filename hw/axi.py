@@ -9,13 +9,13 @@ from amaranth.lib.wiring import In, Out, connect
 from hw.axi_lite import INSIDE, AxiLite
 from hw.config import STREAM_BITS, Config
 from hw.frames import Frames
-from hw.program import MAGIC, VERSION
+from hw.machines import machine
+from hw.program import MAGIC
 from hw.registers import ADDRESS, EVENTS, REGISTER_BITS, REGISTERS
-from hw.top import Top
 
 
 class TopAxi(wiring.Component):
-    """The top (top.py) on AXI. Ports are named as AXI names them; reset is `rst`, active high.
+    """Either machine's top on AXI. Ports are named as AXI names them; reset is `rst`, active high.
 
     s_axil: AXI4-Lite slave, the registers of registers.py. s_axis: AXI4-Stream slave, the program.
     m_axis: AXI4-Stream master, the results. irq: the interrupt line, high while an enabled event is pending.
@@ -25,7 +25,7 @@ class TopAxi(wiring.Component):
     """
 
     def __init__(self, config: Config) -> None:
-        self.config = config
+        self.config, self.machine = config, machine(config)
         self.registers = AxiLite()
         axi = [name for name in self.registers.signature.members if name not in INSIDE]
         members = self.registers.signature.members
@@ -34,7 +34,7 @@ class TopAxi(wiring.Component):
                 **{f"s_axil_{name}": members[name] for name in axi},
                 "s_axil_awprot": In(3),
                 "s_axil_arprot": In(3),
-                "s_axis_tdata": In(STREAM_BITS),
+                "s_axis_tdata": In(self.machine.stream_bits),
                 "s_axis_tlast": In(1),
                 "s_axis_tvalid": In(1),
                 "s_axis_tready": Out(1),
@@ -60,7 +60,7 @@ class TopAxi(wiring.Component):
         m.d.comb += reset.eq(self._written("CONTROL"))
         with m.If(registers.write[control] & registers.mask[1]):
             m.d.sync += drain.eq(registers.data[1])
-        top = Top(config)
+        top = self.machine.top(config)
         m.submodules.top = ResetInserter(reset)(top)
         m.submodules.frames = frames = Frames()
         connect(m, top.results, frames.i)
@@ -103,7 +103,7 @@ class TopAxi(wiring.Component):
             states = (running, in_program, failed, *counts.values())
             m.d.sync += [state.eq(0) for state in states]
 
-        hardware = (config.n_pe, config.ticks, config.tile_side, VERSION)
+        hardware = (config.n_pe, config.ticks, config.tile_side, self.machine.version)
         values = {
             "ID": Const(MAGIC, REGISTER_BITS),
             "HARDWARE": Cat(Const(value, 8) for value in hardware),

@@ -18,11 +18,12 @@ import hw.loader
 import hw.program
 import hw.results
 from hw.config import Config
+from hw.machines import machine
 from hw.registers import markdown
 from hw.sram import BlackBoxes, Macro
 
 INTRODUCTION = """\
-# uTicket RTL, preset `{preset}`
+# uTicket RTL, machine `{machine}`, preset `{preset}`
 
 Written by `make verilog`; the same source gives the same text. Every `.v` is complete in itself and
 holds its top module under the file's name; `NAME.json` maps the design's names to the Verilog's.
@@ -35,7 +36,7 @@ memories and data registers are not reset, and nothing that was not written is u
 A stream is `payload`, `valid`, `ready`: a beat passes in each cycle in which `valid` and `ready` are
 high; once `valid` is high, it and `payload` stay until then; `ready` may depend on `valid`. Ports
 outside streams are described with their module. `top` has AXI4-Stream's rules on both streams:
-`payload[63:0]` is TDATA, `payload[64]` is TLAST.
+the lowest bits of `payload` are TDATA, its highest is TLAST.
 
 ### Program stream
 
@@ -95,27 +96,29 @@ def datasheet(
 ) -> str:
     """The README's text for the modules of one configuration, and their black boxes."""
     texts = docstrings(Config, hw.config)
+    made = machine(config)
     errors = docstrings(hw.loader.Error, hw.loader)
     rows = [f"| `{f.name}` | {getattr(config, f.name)} | {texts[f.name]} |" for f in fields(Config)]
     head = INTRODUCTION.format(
         preset=preset,
-        program=body(hw.program),
+        machine=config.machine,
+        program=body(made.program),
         activations=body(hw.apu),
         results=body(hw.results),
         errors="\n".join(f"- {e.value}, {e.name}: {errors[e.name]}" for e in hw.loader.Error),
         black_boxes=body(BlackBoxes),
         macros="\n".join(f"| `{m.name}` | {m.depth} | {m.width} | {m.granule} |" for m in macros),
-        layouts="\n".join(layouts()),
-        counters=", ".join(hw.counters.COUNTERS),
+        layouts="\n".join(layouts(made.program)),
+        counters=", ".join(hw.counters.counter_names(config.machine)),
         registers=markdown(),
         parameters="\n".join(rows),
     )
     return head + "".join(f"\n{text}" for text in map(module, modules.items()))
 
 
-def layouts() -> Iterator[str]:
-    """A row of each struct of the program format."""
-    for name, value in vars(hw.program).items():
+def layouts(program: ModuleType) -> Iterator[str]:
+    """A row of each struct of the program format, what machines share and what is `program`'s own."""
+    for name, value in {**vars(hw.program), **vars(program)}.items():
         if isinstance(value, data.StructLayout):
             parts = ", ".join(f"`{part}`" for part in layout(value))
             yield f"| {name.replace('_', ' ').lower()}, {value.size} bits | {parts} |"

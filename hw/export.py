@@ -16,17 +16,15 @@ from amaranth.hdl._ir import PortDirection
 from amaranth.hdl._xfrm import TransformedElaboratable
 from amaranth.lib import wiring
 
-from hw.array import Array
 from hw.axi import TopAxi
 from hw.config import PRESETS, Config
 from hw.datasheet import datasheet
 from hw.event import pe as event_pe
-from hw.event import top as event_top
 from hw.home import ensure_home
+from hw.machines import machine
 from hw.pe import PE
 from hw.registers import c_header
 from hw.sram import BlackBoxes, memories
-from hw.top import Top
 
 HEADER = """\
 // uTicket, https://arxiv.org/abs/2302.06746 in Amaranth. Apache-2.0. Written by `make verilog`.
@@ -128,17 +126,16 @@ def _convert(
 
 def export_top(config: Config, folder: Path) -> Path:
     """The whole chip, module `top`, of the configuration's machine."""
-    return export(
-        event_top.Top(config) if config.machine == "event" else Top(config), "top", folder
-    )
+    return export(machine(config).top(config), "top", folder)
 
 
 def modules(config: Config) -> dict[str, wiring.Component]:
     """What a designer takes, from one PE to the chip on AXI. By the Verilog module's name."""
+    made = machine(config)
     return {
-        "pe": PE(config),
-        "pe_array": Array(config),
-        "top": Top(config),
+        "pe": made.pe(config),
+        "pe_array": made.array(config),
+        "top": made.top(config),
         "top_axi": TopAxi(config),
     }
 
@@ -163,7 +160,7 @@ def export_all(preset: str, folder: Path, config: Config | None = None) -> Itera
     texts = {
         "blackbox/memories.v": memories(macros),
         "README.md": datasheet(preset, config, components, macros),
-        "uticket.h": c_header(),
+        "uticket.h": c_header(machine(config).version),
     }
     for name, text in texts.items():
         (folder / name).write_text(text)

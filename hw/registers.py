@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hw.program import MAGIC, VERSION
+from hw.program import MAGIC
 
 REGISTER_BITS = 32
 
@@ -133,15 +133,15 @@ def markdown() -> str:
     return "\n".join(lines) + "\n"
 
 
-def c_header() -> str:
-    """The map as C constants: byte addresses, and the mask and lowest bit of each field."""
+def c_header(version: int) -> str:
+    """The map as C constants: byte addresses, and the mask and lowest bit of each field. version: of the program format."""
     lines = [
         "/* Written by `make verilog` from hw/registers.py. */",
         "#ifndef UTICKET_H",
         "#define UTICKET_H",
         "",
     ]
-    lines += [f"#define UTICKET_ID_VALUE 0x{MAGIC:08X}u", f"#define UTICKET_VERSION {VERSION}"]
+    lines += [f"#define UTICKET_ID_VALUE 0x{MAGIC:08X}u", f"#define UTICKET_VERSION {version}"]
     for register in REGISTERS:
         lines.append(f"#define UTICKET_{register.name} 0x{ADDRESS[register.name]:02X}")
         for field in register.fields:

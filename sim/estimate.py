@@ -14,9 +14,8 @@ import numpy as np
 from hw.config import Config
 from sim.deployment import Deployment
 from sim.errors import BadInput
-from sim.models.components import accountings
 from sim.models.eq3 import Energies, energies
-from sim.reports.run_numbers import component_energy, rows
+from sim.reports.run_numbers import rows
 
 SCHEMA = "uticket-estimate-1"
 Row = dict[str, Any]
@@ -65,8 +64,7 @@ class Estimate:
     def verdict(self) -> str:
         """One line."""
         total = self.totals
-        spent = total["energy_pj"]
-        told = "" if spent is None else f"PEs {1e-6 * spent:.4g} uJ ({self.energies.table.name}); "
+        told = f"PEs {1e-6 * total['energy_pj']:.4g} uJ ({self.energies.table.name}); "
         proof = "nothing was built, `uticket sim` proves the cycles"
         if self.images is None:
             proof = "of layers whose input is there already; spikes as given, not seen"
@@ -94,10 +92,7 @@ def estimate(
     spent = energies(technology)
     clock = checked_clock(clock_mhz, spent)
     run = deployment.predict(images)
-    layers, total = rows(run, labels, spent.eq3)
-    by_component = None
-    if "rtl" in accountings(deployment.config.machine):
-        by_component = component_energy(run, "rtl", spent.table)["total_pj"]
+    layers, total = rows(run, labels, spent)
     return Estimate(
         model=model or deployment.method,
         method=deployment.method,
@@ -108,7 +103,6 @@ def estimate(
         layers=[_renamed(row) for row in layers],
         totals={
             **_renamed(total),
-            "energy_pj": by_component,
             **timed(total["model_cycles"], clock),
         },
     )

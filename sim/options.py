@@ -117,9 +117,34 @@ def model_options(function: Callable) -> Callable:
     return function
 
 
+BOTH = "both"
+"""Instead of a machine's name: one after the other."""
+
+
+def machines_option(function: Callable) -> Callable:
+    """--machine, of commands that can run both side by side."""
+    text = "sweep, the paper's array, event (docs/event.md), or both; instead of the model's."
+    return click.option("--machine", help=text)(function)
+
+
+def machines_of(
+    model: Model, hardware: Path | None, n_pe: int | None, machine: str | None
+) -> list[Config]:
+    """What `machines_option` asks for: one configuration, or one of each machine.
+
+    Raises BadInput for an unknown machine, else as `hardware_of`.
+    """
+    from hw.config import MACHINES
+
+    if machine not in (None, BOTH, *MACHINES):
+        raise BadInput(f"machine = {machine!r}, allowed: {', '.join((*MACHINES, BOTH))}")
+    names = MACHINES if machine == BOTH else [machine]
+    return [hardware_of(model, hardware, n_pe, name) for name in names]
+
+
 def machine_option(function: Callable) -> Callable:
-    """--machine, of commands that run or compile for either."""
-    text = "sweep, the paper's array, or event (docs/event.md); instead of the model's."
+    """--machine, of commands that run, compile or export either."""
+    text = "sweep, the paper's array, or event (docs/event.md); instead of the hardware's."
     return click.option("--machine", help=text)(function)
 
 

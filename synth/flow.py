@@ -10,9 +10,8 @@ from amaranth.lib import wiring
 
 from hw.config import PRESETS, Config
 from hw.export import export
-from hw.pe import PE
+from hw.machines import machine
 from hw.sram import BlackBoxes
-from hw.top import Top
 from sim.errors import BadInput
 from sim.files import BUILD
 from sim.options import LIBERTY, replaced
@@ -29,6 +28,7 @@ class Flow:
 
     def __init__(self, library: Library, node: int, config: Config, folder: Path) -> None:
         self.library, self.node, self.config, self.folder = library, node, config, folder
+        self.machine = machine(config)
         self.period = sta.constraint_period(CONSTRAINTS / "top.sdc")
         self.macros = memories.macros(library, node, config, self.period)
         folder.mkdir(parents=True, exist_ok=True)
@@ -37,7 +37,7 @@ class Flow:
 
     def pe(self) -> Design:
         """One PE, its memories as macros."""
-        return self._design(PE(self.config), "pe")
+        return self._design(self.machine.pe(self.config), "pe")
 
     def top(self) -> Design:
         """The array without what is inside the PEs; their ports have the timing found for `pe`."""
@@ -45,7 +45,7 @@ class Flow:
         timing = interface.extract(
             self.folder / "pe_flat.v",
             self.libraries,
-            CONSTRAINTS / "pe.sdc",
+            self._constraints("pe"),
             ports.inputs,
             ports.outputs,
             self.folder,
@@ -55,11 +55,17 @@ class Flow:
         path.write_text(interface.liberty(timing, self.period))
         self.libraries = [*self.libraries[:2], path]
         return self._design(
-            Top(self.config, pe=interface.BlackBox),
+            self.machine.top(self.config, pe=interface.black_box(self.machine.pe)),
             "top",
             interface.verilog(ports.inputs, ports.outputs),
             interface.loads(ports.inputs, ports.outputs),
         )
+
+    def _constraints(self, module: str) -> Path:
+        """A PE's ports are its machine's, the chip's are the same."""
+        if module == "pe" and self.config.machine == "event":
+            return CONSTRAINTS / "event_pe.sdc"
+        return CONSTRAINTS / f"{module}.sdc"
 
     def area(self, component: wiring.Component, name: str) -> float:
         """um2 of a small component, flat; no timing."""
@@ -96,7 +102,7 @@ class Flow:
             areas.append(asic.areas(stat, self.library, self.macros))
         click.echo(f"{name}: timing")
         timing = sta.analyze(
-            [netlists[1]], name, self.libraries, CONSTRAINTS / f"{name}.sdc", self.folder
+            [netlists[1]], name, self.libraries, self._constraints(name), self.folder
         )
         return Design(
             top=name,
@@ -108,21 +114,22 @@ class Flow:
         )
 
 
-def flow_on(liberty: Path, node: int | None, hardware: Path | None = None) -> Flow:
+def flow_on(
+    liberty: Path, node: int | None, hardware: Path | None = None, machine: str | None = None
+) -> Flow:
     """A configuration on a library, in build/synth; hardware: a YAML, by default preset `paper`.
 
-    What is not `paper` goes to a folder of its own. Raises BadInput for a file that is not there.
+    machine: instead of the YAML's. What is not `paper` goes to a folder of its own. Raises BadInput for a file that is not there.
     """
-    config = replaced(PRESETS["paper"], hardware)
-    if config.machine != "sweep":
-        raise BadInput(f"{hardware}: machine = {config.machine!r}; allowed for synthesis: sweep")
+    config = replaced(PRESETS["paper"], hardware, machine=machine)
     if liberty == LIBERTY and not liberty.is_file():
         raise BadInput(
             f"Liberty file {liberty} is missing; on Debian: apt-get install qflow-tech-osu018, "
             "or give another with LIBERTY="
         )
     library = Library(liberty)
-    folder = BUILD / "synth" / library.name
+    name = library.name if machine is None else f"{library.name}-{machine}"
     if hardware is not None and config != PRESETS["paper"]:
-        folder = folder.with_name(f"{library.name}-{hardware.stem}")
+        name += f"-{hardware.stem}"
+    folder = BUILD / "synth" / name
     return Flow(library, memories.node_of(library, node), config, folder)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from amaranth import ClockSignal, Instance, Module, ResetSignal, Value
 from amaranth.hdl import ValueCastable
 from amaranth.lib import wiring
 
-from hw.pe import PE
+from hw.config import Config
 from sim.errors import BadInput
 from synth.sta import NUMBER, constraint_period, run
+
+STRAIGHT = "-- straight to an output"
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,8 @@ def extract(
 ) -> dict[str, PortTiming]:
     """Timing of each port of module `pe`. Raises BadInput where OpenSTA fails or says nothing of a port.
 
-    A path from an input straight to an output counts for both, as if a register were between.
+    A path from an input straight to an output counts for both: the output comes as if the input came at its
+    external delay, and so the input must.
     """
     period = constraint_period(sdc)
     script = [f"read_liberty {path.resolve()}" for path in libraries]
@@ -46,6 +51,11 @@ def extract(
         which = "-from" if name in inputs else "-to"
         bits = f"{name}[*]" if width > 1 else name
         script += [f'puts "== {name}"', f"report_checks {which} [get_ports {{{bits}}}] -digits 4"]
+        if name in inputs:
+            script += [
+                f'puts "{STRAIGHT}"',
+                f"report_checks {which} [get_ports {{{bits}}}] -to [all_outputs]",
+            ]
     report = run(script, folder / "interface.tcl")
     return parse(report.read_text(), inputs, outputs, capacitance, period, report)
 
@@ -62,7 +72,7 @@ def parse(
     parts = dict(re.findall(r"^== (\S+)\n(.*?)(?=^== |\Z)", text, re.DOTALL | re.MULTILINE))
     result = {}
     for name, width in (inputs | outputs).items():
-        text = parts.get(name, "")
+        text, _, straight = parts.get(name, "").partition(STRAIGHT)
         nothing = "No paths found" in text  # a constant, or what ends nowhere
         slack = re.search(rf"^ +({NUMBER}) +slack", text, re.MULTILINE)
         arrival = re.search(rf"^ +({NUMBER}) +data arrival time", text, re.MULTILINE)
@@ -72,7 +82,9 @@ def parse(
         if name in outputs and (arrival or nothing):
             result[name] = PortTiming(width, 0.0, arrival=float(arrival[1]) if arrival else 0.0)
         elif name in inputs and slack and outside:
-            late = float(outside[1]) + float(slack[1])
+            late = float(outside[1])
+            if "slack" not in straight:
+                late += float(slack[1])
             result[name] = PortTiming(width, capacitance, required=late)
         elif name in inputs and nothing:
             result[name] = PortTiming(width, capacitance, required=period)
@@ -148,8 +160,16 @@ def loads(inputs: dict[str, int], outputs: dict[str, int]) -> str:
     return f"{header}{body}  pe _TECHMAP_REPLACE_ ({', '.join(pins)});\nendmodule\n"
 
 
-class BlackBox(PE):
-    """A PE that is an instance of module `pe` as it was exported alone."""
+def black_box(pe: Callable[[Config], wiring.Component]) -> Callable[[Config], Any]:
+    """What makes, instead of a PE, an instance of module `pe` as it was exported alone."""
+    return lambda config: BlackBox(pe(config))
+
+
+class BlackBox(wiring.Component):
+    """An instance of module `pe`, with the ports of a PE."""
+
+    def __init__(self, pe: wiring.Component) -> None:
+        super().__init__(pe.signature)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

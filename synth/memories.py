@@ -7,7 +7,8 @@ from pathlib import Path
 
 import yaml
 
-from hw.config import Config
+from hw.config import STREAM_BITS, WORD_BITS, Config
+from hw.event.program import LIST_WORDS, ring_rows
 from hw.spike_buffer import granules
 from sim.errors import BadInput
 from synth.liberty import Library
@@ -47,10 +48,19 @@ def node_of(library: Library, node: int | None) -> int:
 
 
 def macros(library: Library, node: int, config: Config, period: float) -> list[MemoryMacro]:
-    """The macros at a node, for a clock period in ns. Raises BadInput for a node without figures."""
+    """A configuration's macros at a node, for a clock period in ns.
+
+    Raises BadInput for a node without figures, and for a memory of another size than the table's.
+    """
     result = []
-    enables = {"uticket_scratchpad": 1, "uticket_spike_bank": granules(config)}
-    for name, entry in yaml.safe_load(TABLE.read_text())["macros"].items():
+    table = yaml.safe_load(TABLE.read_text())["macros"]
+    for name, size in sizes(config).items():
+        entry = table[name]
+        if (entry["depth"], entry["width"]) != size:
+            raise BadInput(
+                f"{name}: {size[0]} rows of {size[1]} bits; allowed: {entry['depth']} of "
+                f"{entry['width']}, of which memories.yaml has figures"
+            )
         rows = entry["nodes"]
         row, linear, energy = rows.get(node), 1.0, 1.0
         source = f"CACTI at {node} nm"
@@ -66,7 +76,7 @@ def macros(library: Library, node: int, config: Config, period: float) -> list[M
                 name=name,
                 depth=entry["depth"],
                 width=entry["width"],
-                enables=enables[name],
+                enables=granules(config) if name == "uticket_spike_bank" else 1,
                 area=row["area"] * linear**2,
                 access=row["access"] * linear,
                 setup=period / 20,
@@ -77,6 +87,21 @@ def macros(library: Library, node: int, config: Config, period: float) -> list[M
             )
         )
     return result
+
+
+def sizes(config: Config) -> dict[str, tuple[int, int]]:
+    """Rows and bits of a configuration's macros, by name."""
+    banks = {"uticket_spike_bank": (config.buffer_depth, config.word_bits)}
+    if config.machine == "sweep":
+        return {"uticket_scratchpad": (config.scratchpad_rows, STREAM_BITS), **banks}
+    ring = ring_rows(config), STREAM_BITS
+    places = config.stream_bits // WORD_BITS
+    return {
+        "uticket_header_ring": ring,
+        "uticket_value_ring": ring,
+        "uticket_list_ring": (LIST_WORDS // places, config.stream_bits),
+        **banks,
+    }
 
 
 def verilog(macros: list[MemoryMacro]) -> str:

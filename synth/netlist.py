@@ -44,14 +44,19 @@ def read(text: str) -> Module:
     ]
     widths = {
         plain(name): int(high or 0) + 1
-        for high, name in re.findall(rf"^  output (?:\[(\d+):0\] )?{NAME} *;", text, re.MULTILINE)
+        for high, name in re.findall(
+            rf"^  (?:input|output) (?:\[(\d+):0\] )?{NAME} *;", text, re.MULTILINE
+        )
     }
+
+    def bits(name: str) -> list[str]:
+        width = widths.get(name, 1)
+        return [name] if width == 1 else [f"{name}[{k}]" for k in range(width - 1, -1, -1)]
+
     aliases: dict[str, str] = {}
     for left, right in re.findall(r"^  assign (.*?) = (.*);$", text, re.MULTILINE):
-        name, nets = plain(left), _nets(right)
-        width = widths.get(name, 1)
-        names = [name] if width == 1 else [f"{name}[{k}]" for k in range(width - 1, -1, -1)]
-        aliases |= dict(zip(names, nets, strict=True))
+        nets = [bit for net in _nets(right) for bit in bits(net)]
+        aliases |= dict(zip(bits(plain(left)), nets, strict=True))
     return Module(instances, aliases)
 
 

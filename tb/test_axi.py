@@ -303,6 +303,6 @@ def test_the_header_is_the_map(tmp_path):
             checks.append(f'_Static_assert(UTICKET_{name}_{field.upper()}_MASK == {mask}u, "");')
             checks.append(f'_Static_assert(UTICKET_{name}_{field.upper()}_SHIFT == {low}, "");')
     assert len(rows) == sum(len(register.fields) for register in REGISTERS)
-    source.write_text(c_header() + "\n".join(checks) + "\n")
+    source.write_text(c_header(VERSION) + "\n".join(checks) + "\n")
     command = ["gcc", "-x", "c", "-std=c11", "-Wall", "-Werror", "-fsyntax-only", str(source)]
     subprocess.run(command, check=True)

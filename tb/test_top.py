@@ -1,32 +1,51 @@
-"""The whole tiny chip under cocotb: one program, stalls on both streams, `last` on the results."""
+"""The whole tiny chip of either machine under cocotb: two programs, stalls on both streams, `last` on the results."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
 
 import cocotb
 import numpy as np
+import pytest
 
-from hw.config import PRESETS, STREAM_BITS
+from hw.config import PRESETS, STREAM_BITS, Config
 from hw.counters import BEATS, COUNTERS
+from hw.machines import machine
 from hw.results import beats_a_result
-from hw.top import Top
 from sim.models import golden
+from tb.cocotb_runner import parameters
 from tb.helpers import run
-from tb.random_programs import Shape, build
+from tb.random_programs import Case, Shape, build
 from tb.streams import stalls, start, stream_get, stream_put
 
 CONFIG = PRESETS["tiny"]
+CONFIGS = {
+    "sweep": CONFIG,
+    "event": Config(
+        **(
+            asdict(CONFIG)
+            | {"machine": "event", "scratchpad_depth": 128, "banks": 4, "fifo_depth": 3}
+        ),
+    ),
+}
 SHAPES = (Shape(filters=6, pool="max2"), Shape(filters=5, kernel=3, padding=0))
 
 
-def case():
-    return build(CONFIG, SHAPES, side=7, channels=3, classes=5, seed=4)
+def case(config: Config = CONFIG) -> Case:
+    return build(config, SHAPES, side=7, channels=3, classes=5, seed=4)
 
 
 async def two_programs(dut):
-    network = case()
-    beats = network.program.beats(network.spikes).tolist()
-    payloads = [b | (k == len(beats) - 1) << STREAM_BITS for k, b in enumerate(beats)]
+    config = CONFIGS[parameters()["machine"]]
+    network = case(config)
+    beats = network.program.beats(network.spikes)
+    lanes = beats.reshape(len(beats), -1).tolist()  # of 64 bits
+    last = 1 << machine(config).stream_bits
+    payloads = [sum(word << STREAM_BITS * k for k, word in enumerate(beat)) for beat in lanes]
+    payloads[-1] |= last
     classes = network.network.array[-1].layer.filters
-    counts = BEATS * CONFIG.n_pe
-    raw = classes * beats_a_result(CONFIG)
+    counts = BEATS * config.n_pe
+    raw = classes * beats_a_result(config)
     total = 1 + len(network.program.layers) * counts + raw
     await start(dut)
     for _ in range(2):
@@ -41,10 +60,10 @@ async def two_programs(dut):
         for integer in network.network.array:
             want = expected[integer.layer.name]
             if integer.threshold is None:
-                sums = words[at : at + raw].view("<i4").reshape(classes, -1)[:, : CONFIG.ticks]
+                sums = words[at : at + raw].view("<i4").reshape(classes, -1)[:, : config.ticks]
                 assert np.array_equal(sums.T, want.output)
                 at += raw
-            block = words[at : at + counts].view("<u4").reshape(CONFIG.n_pe, len(COUNTERS))
+            block = words[at : at + counts].view("<u4").reshape(config.n_pe, len(COUNTERS))
             at += counts
             assert block[:, COUNTERS.index("accumulates")].sum() == want.accumulates
 
@@ -54,5 +73,6 @@ async def runs(dut):
     await two_programs(dut)
 
 
-def test_top():
-    run(Top(CONFIG), "top", "runs")
+@pytest.mark.parametrize("name", CONFIGS)
+def test_top(name):
+    run(machine(CONFIGS[name]).top(CONFIGS[name]), "top", "runs", name, machine=name)

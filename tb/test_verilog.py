@@ -10,37 +10,43 @@ import random
 import re
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import cocotb
 import pytest
 from cocotb.triggers import FallingEdge, ReadOnly
 
-from hw.config import PRESETS
+from hw.config import PRESETS, Config
 from hw.export import export
-from hw.pe import PE
+from hw.machines import machine
 from hw.scratchpad import Scratchpad
 from hw.spike_buffer import SpikeBuffer
 from hw.sram import BlackBoxes
-from hw.top import Top
 from sim.errors import BadInput
 from tb.cocotb_runner import parameters, simulate
 from tb.lint import MEMORIES, SKY130, lint
 from tb.streams import start
 from tb.test_pe import run_layers
-from tb.test_top import two_programs
+from tb.test_top import CONFIGS, two_programs
 
-CONFIG = PRESETS["tiny"]
 PORT = re.compile(r"^ {2}(input|output) (?:\[(\d+):0\] )?\\?(\w+) ?;$", re.MULTILINE)
 MODULES = ("pe", "pe_array", "top", "top_axi")
 CYCLES = 300
 
 
+@pytest.fixture(scope="module", params=CONFIGS)
+def config(request) -> Config:
+    return CONFIGS[request.param]
+
+
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory) -> Path:
+def exported(config, tmp_path_factory) -> Path:
     """What `make verilog` writes, of the tiny chip, by a process of its own."""
     folder = tmp_path_factory.mktemp("rtl")
-    command = [sys.executable, "-m", "sim.cli", "verilog", str(folder), "--preset", "tiny"]
+    hardware = folder / "hardware.yaml"
+    hardware.write_text(json.dumps(asdict(config)))
+    command = [sys.executable, "-m", "sim.cli", "verilog", str(folder), "--hardware", str(hardware)]
     environment = {**os.environ, "PYTHONHASHSEED": "1"}
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=environment)
     return folder
@@ -54,12 +60,13 @@ def ports(path: Path) -> dict[str, tuple[str, int]]:
     return {name: (kind[:-3], int(high or 0) + 1) for kind, high, name in found}
 
 
-def test_two_exports_are_equal(exported, tmp_path):
+def test_two_exports_are_equal(exported, config, tmp_path):
     """The second with other hashes, in a process that has elaborated other things before."""
     boxes = exported / "blackbox"
+    made = machine(config)
     for component, name, platform, where in (
-        (PE(CONFIG), "pe", BlackBoxes(), boxes),
-        (Top(CONFIG), "top", None, exported),
+        (made.pe(config), "pe", BlackBoxes(), boxes),
+        (made.top(config), "top", None, exported),
     ):
         again = export(component, name, tmp_path, platform)
         for path in (again, again.with_suffix(".json")):
@@ -86,30 +93,35 @@ def test_the_map_of_names(exported):
             assert verilog.rpartition(".")[2] in text
 
 
-def test_memories_are_memories_or_black_boxes(exported):
-    for name, count in {"pe": (1, 0), "top": (1, 4)}.items():
+def test_memories_are_memories_or_black_boxes(exported, config):
+    """The event machine's PE has two rings, its caster one."""
+    counts = {"pe": (1, 0), "top": (1, 4)}
+    if config.machine == "event":
+        counts = {"pe": (2, 0), "top": (3, 4)}
+    for name, count in counts.items():
         inferred = (exported / f"{name}.v").read_text()
         boxes = (exported / "blackbox" / f"{name}.v").read_text()
         rings = len(re.findall(r"reg \[63:0\] ring \[\d+:0\];", inferred))
         banks = len(re.findall(r"reg \[\d+:0\] bank_\d \[\d+:0\];", inferred))
         assert (rings, banks) == count
-        macros = (boxes.count("  uticket_scratchpad "), boxes.count("  uticket_spike_bank "))
-        assert macros == count
+        rings = len(re.findall("  uticket_(?:scratchpad|header_ring|value_ring|list_ring) ", boxes))
+        assert (rings, boxes.count("  uticket_spike_bank ")) == count
         assert " ring [" not in boxes
         assert "accumulators_0 [" in boxes
 
 
-def test_an_array_has_one_module_for_all_its_pes(exported):
+def test_an_array_has_one_module_for_all_its_pes(exported, config):
     """But a PE of its own in each place where a reset is inserted, which is no port of a PE."""
     for name in MODULES[1:]:
         text = (exported / f"{name}.v").read_text()
-        modules, shared = (1, 1) if name != "top_axi" else (CONFIG.n_pe, 0)
+        modules, shared = (1, 1) if name != "top_axi" else (config.n_pe, 0)
         assert len(re.findall(r"^module \S+\.pe(?:_\d+)? \(", text, re.MULTILINE)) == modules
         assert text.count(f"module \\{name}.pe (") == shared
-        assert text.count(f"  \\{name}.pe  pe_") == shared * CONFIG.n_pe
+        assert text.count(f"  \\{name}.pe  pe_") == shared * config.n_pe
         names = json.loads((exported / f"{name}.json").read_text())
-        inside = [key.rpartition(".pe_")[2] for key in names if key.endswith(".decoder.pattern")]
-        assert inside == [f"{k}.decoder.pattern" for k in range(CONFIG.n_pe)]
+        signal = "header_unit.cursor" if config.machine == "event" else "decoder.pattern"
+        inside = [key.rpartition(".pe_")[2] for key in names if key.endswith(f".{signal}")]
+        assert inside == [f"{k}.{signal}" for k in range(config.n_pe)]
 
 
 async def record(dut, path):
@@ -139,16 +151,18 @@ async def recorded(dut):
         if way == "in":
             getattr(dut, name).value = 0
     cocotb.start_soon(record(dut, Path(case["trace"])))
-    if case["module"] == "pe_array":
+    checked = {("pe", "sweep"): run_layers, ("top", case["machine"]): two_programs}
+    drive = checked.get((case["module"], case["machine"]), random_inputs)
+    if drive is random_inputs:
         await start(dut)
-    await {"pe": run_layers, "pe_array": random_inputs, "top": two_programs}[case["module"]](dut)
+    await drive(dut)
 
 
-def trace(verilog: Path, folder: Path, simulator: str, memories=()) -> str:
+def trace(verilog: Path, machine: str, folder: Path, simulator: str, memories=()) -> str:
     """Every output in every cycle of a run whose results are checked too."""
     path = folder / f"{simulator}-{verilog.parent.name}.txt"
     case = {"module": verilog.stem, "trace": str(path), "ports": ports(verilog), "seed": 1}
-    case |= {"network": "small", "stall": 0.4, "index": 0}
+    case |= {"network": "small", "stall": 0.4, "index": 0, "machine": machine}
     simulate(
         verilog,
         verilog.stem,
@@ -163,19 +177,20 @@ def trace(verilog: Path, folder: Path, simulator: str, memories=()) -> str:
 
 
 @pytest.mark.parametrize("module", ["pe", "pe_array", "top"])
-def test_icarus_and_verilator_agree(exported, tmp_path, module):
-    in_verilator = trace(exported / f"{module}.v", tmp_path, "verilator")
-    in_icarus = trace(exported / f"{module}.v", tmp_path, "icarus")
+def test_icarus_and_verilator_agree(exported, config, tmp_path, module):
+    verilog = exported / f"{module}.v"
+    in_verilator = trace(verilog, config.machine, tmp_path, "verilator")
+    in_icarus = trace(verilog, config.machine, tmp_path, "icarus")
     assert in_verilator.count("\n") >= CYCLES
     assert set(in_icarus) == set("01 \n")
     assert in_icarus == in_verilator
 
 
 @pytest.mark.parametrize("module", ["pe", "top"])
-def test_undefined_memories_are_never_used(exported, tmp_path, module):
+def test_undefined_memories_are_never_used(exported, config, tmp_path, module):
     """Outputs that mean something are checked as ever; undefined ones come only beside them."""
     boxes = exported / "blackbox"
-    trace(boxes / f"{module}.v", tmp_path, "icarus", [boxes / MEMORIES])
+    trace(boxes / f"{module}.v", config.machine, tmp_path, "icarus", [boxes / MEMORIES])
 
 
 @pytest.mark.parametrize("component", [Scratchpad, SpikeBuffer])
@@ -197,7 +212,7 @@ def test_sky130_memories(tmp_path, component):
 def test_a_missing_simulator_is_named(exported, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(BadInput, match="iverilog is missing; on Debian: apt-get install iverilog"):
-        trace(exported / "pe.v", tmp_path, "icarus")
+        trace(exported / "pe.v", "sweep", tmp_path, "icarus")
 
 
 LOOP = (

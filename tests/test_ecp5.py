@@ -52,4 +52,12 @@ def test_netlist_runs_two_programs(netlist):
     for cell in {*SOFT, "DP16KD", "MULT18X18D"} - {"LUT2"}:
         assert f"\n  {cell} " in text
     cells = [models(netlist.parent), Path(__file__).with_name("ecp5_cells.v")]
-    simulate(netlist, "top", "tb.test_top", {}, "ecp5", simulator="icarus", more_verilog=cells)
+    simulate(
+        netlist,
+        "top",
+        "tb.test_top",
+        {"machine": "sweep"},
+        "ecp5",
+        simulator="icarus",
+        more_verilog=cells,
+    )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import yaml
 
-from hw.config import PRESETS
+from hw.config import MACHINES, PRESETS
 from sim.cli import main
 from sim.deployment import Deployment
 from sim.errors import BadInput
@@ -187,14 +187,47 @@ def test_a_technology_of_one_s_own(path, run, tmp_path):
     assert str(mine) not in known()
 
 
-def test_the_event_machine_has_cycles_of_its_own_and_no_table_of_energies(path, run, tmp_path):
+def test_the_event_machine_has_cycles_and_energies_of_its_own(path, run, tmp_path):
     out = tmp_path / "out.json"
     status, said, _ = run("estimate", path, "--machine", "event", "--images", 2, "--json", out)
     assert status == 0
     totals = json.loads(out.read_text())["totals"]
     assert totals["cycles_min"] < totals["cycles_max"]  # they are an image's
-    assert totals["energy_pj"] is None
-    assert "uJ" not in said.splitlines()[-1]
+    assert totals["energy_pj"] > 0
+    assert f"PEs {1e-6 * totals['energy_pj']:.4g} uJ (32nm)" in said.splitlines()[-1]
+
+
+def test_both_machines_are_one_table_and_one_json(path, run, tmp_path):
+    alone = {}
+    for machine in MACHINES:
+        out = tmp_path / f"{machine}.json"
+        run("estimate", path, "--machine", machine, "--json", out)
+        alone[machine] = json.loads(out.read_text())
+    out = tmp_path / "both.json"
+    status, said, _ = run("estimate", path, "--machine", "both", "--json", out)
+    assert status == 0
+    content = json.loads(out.read_text())
+    assert content == {
+        "schema": "uticket-machines-1",
+        "model": alone["sweep"]["model"],
+        "machines": alone,
+    }
+    (row,) = (line.split() for line in said.splitlines() if line.startswith("total"))
+    cycles = [alone[machine]["totals"]["cycles"] for machine in MACHINES]
+    assert row[2:4] == [f"{count:,}" for count in cycles]
+    assert float(row[4]) == pytest.approx(cycles[0] / cycles[1], abs=0.005)
+    told = [line for line in said.splitlines() if "nothing was built" in line]
+    assert [line.partition(":")[0] for line in told] == list(MACHINES)
+
+
+def test_an_unknown_machine_is_one_line(path, run, tmp_path):
+    out = tmp_path / "out.json"
+    status, _, err = run("estimate", path, "--machine", "systolic", "--json", out)
+    assert (status, err) == (
+        2,
+        "uticket: error: machine = 'systolic', allowed: sweep, event, both\n",
+    )
+    assert not out.exists()
 
 
 def test_constants_of_one_s_own_are_eq_3_s_alone(tmp_path):

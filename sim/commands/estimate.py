@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,9 +11,10 @@ import click
 from hw.config import Config
 from sim.errors import BadInput
 from sim.options import (
-    hardware_of,
+    BOTH,
     images_option,
-    machine_option,
+    machines_of,
+    machines_option,
     model_options,
     replaced,
     technology_option,
@@ -35,7 +37,7 @@ COLUMNS = {  # of the table: header with its unit, by field
 
 @click.command(short_help="Exact cycles, energy and time, no RTL built.")
 @model_options
-@machine_option
+@machines_option
 @images_option
 @technology_option
 @click.option(
@@ -71,12 +73,17 @@ def command(
     from sim.deployment import deployments
     from sim.estimate import estimate
     from sim.files import file_to_write, write_json
+    from sim.side_by_side import content
 
     file_to_write(json_path)
     if names_masks(model):
         if method is not None or maps is None or input_sparsity is None:
             raise BadInput(
                 f"{model}: masks; allowed: with --maps and --input-sparsity, no --method"
+            )
+        if machine == BOTH:
+            raise BadInput(
+                f"{model}: masks, which run on the sweep alone; allowed: a ticket with both"
             )
         config = replaced(Config(), hardware, n_pe, machine)
         found = _of_masks(Path(model), maps, input_sparsity, config, technology, clock_mhz)
@@ -88,21 +95,26 @@ def command(
         if value is not None:
             raise BadInput(f"--{option} with a ticket, which says it; allowed: with masks")
     chosen = load_model(model)
-    (deployed,) = deployments(
-        chosen, [chosen.method(method)], hardware_of(chosen, hardware, n_pe, machine)
-    )
-    pixels, labels = deployed.images(images)
-    found = estimate(
-        deployed,
-        pixels,
-        labels=labels,
-        model=chosen.name,
-        technology=technology,
-        clock_mhz=clock_mhz,
-    )
+    estimates = {}
+    for config in machines_of(chosen, hardware, n_pe, machine):
+        (deployed,) = deployments(chosen, [chosen.method(method)], config)
+        pixels, labels = deployed.images(images)
+        estimates[config.machine] = estimate(
+            deployed,
+            pixels,
+            labels=labels,
+            model=chosen.name,
+            technology=technology,
+            clock_mhz=clock_mhz,
+        )
+    contents = {name: found.content for name, found in estimates.items()}
     if json_path is not None:
-        write_json(json_path, found.content)
-    print_estimate(found)
+        both = len(contents) > 1
+        write_json(json_path, content(contents) if both else next(iter(contents.values())))
+    if len(estimates) == 1:
+        print_estimate(next(iter(estimates.values())))
+    else:
+        print_both(estimates)
 
 
 def _of_masks(
@@ -158,3 +170,18 @@ def print_estimate(found: Estimate) -> None:
         ("total", *cells(found.totals)),
     )
     click.echo(found.verdict)
+
+
+def print_both(estimates: Mapping[str, Estimate]) -> None:
+    """Both machines in one table, and a line of each below it."""
+    from sim.reports.table import print_table
+    from sim.side_by_side import table
+
+    first = next(iter(estimates.values()))
+    methods = {
+        name: [(found.method or "", found.layers, found.totals)]
+        for name, found in estimates.items()
+    }
+    print_table(f"{first.model}: {first.config.n_pe} PEs, per image", *table(methods, "cycles"))
+    for name, found in estimates.items():
+        click.echo(f"{name}: {found.verdict}")

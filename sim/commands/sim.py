@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from sim.options import (
-    hardware_of,
     images_option,
-    machine_option,
+    machines_of,
+    machines_option,
     model_options,
     technology_option,
 )
 
+if TYPE_CHECKING:
+    from sim.reports.run_report import Report
+
 
 @click.command(short_help="Run a ticket through the RTL, check it, report.")
 @model_options
-@machine_option
+@machines_option
 @images_option
 @technology_option
 @click.option(
@@ -52,52 +56,83 @@ def command(
     """Run MODEL (a name of tickets/, a YAML or a ticket) and its baseline through the RTL.
 
     Every spike is compared with the golden model, every PE's counters with the cycle model. The
-    report goes to build/sim/MODEL/: report.json, report.html, counters.csv (docs/report.md). Exit
+    report goes to build/sim/MODEL/: report.json, report.html, counters.csv (docs/report.md). With
+    --machine both the two machines' go to sweep/ and event/ there, and machines.json has both. Exit
     status: 0 if all agreed, 1 if not, 2 for bad input.
     """
     from sim.catalog import load_model
     from sim.files import BUILD, file_to_write, folder_to_write
-    from sim.reports.run_report import table_rows, write
-    from sim.reports.table import print_table
     from sim.rtl.harness import RtlError
     from sim.simulation import simulate
 
     chosen = load_model(model)
-    config = hardware_of(chosen, hardware, n_pe, machine)
+    configs = machines_of(chosen, hardware, n_pe, machine)
     file_to_write(json_path)
     folder_to_write(dump)
     folder = BUILD / "sim" / chosen.name
+    reports: dict[str, Report] = {}
+    for config in configs:
+        part = config.machine if len(configs) > 1 else ""  # a folder of its own
+        try:
+            reports[part] = simulate(
+                chosen,
+                method,
+                config,
+                images=images,
+                folder=folder / part,
+                trace=trace,
+                dump=dump and dump / part,
+                technology=technology,
+                view=energy,
+            )
+        except RtlError as error:
+            click.echo(f"uticket: error: {error}", err=True)
+            return 1
+    status = 1 if any(report.mismatch for report in reports.values()) else 0
     try:
-        report = simulate(
-            chosen,
-            method,
-            config,
-            images=images,
-            folder=folder,
-            trace=trace,
-            dump=dump,
-            technology=technology,
-            view=energy,
-        )
-    except RtlError as error:
-        click.echo(f"uticket: error: {error}", err=True)
-        return 1
-    status = 0 if report.mismatch is None else 1
-    try:
-        write(report, folder, json_path)
+        _write(reports, folder, json_path)
     except OSError as error:
-        click.echo(report.verdict)
+        for report in reports.values():
+            click.echo(report.verdict)
         click.echo(
             f"uticket: error: report not written: {error.filename}: {error.strerror}", err=True
         )
         return status or 2
-    columns, rows, last = table_rows(report)
-    print_table(f"{chosen.name}: {config.n_pe} PEs, per image", columns, rows, last)
-    click.echo(report.verdict)
-    if agreement := report.content.get("reference"):
+    _print(chosen.name, configs[0].n_pe, reports)
+    return status
+
+
+def _write(reports: dict[str, Report], folder: Path, json_path: Path | None) -> None:
+    """Each report in its part of the folder; both machines' together in machines.json."""
+    from sim.files import write_json
+    from sim.reports.run_report import write
+    from sim.side_by_side import content
+
+    for part, report in reports.items():
+        write(report, folder / part, json_path if len(reports) == 1 else None)
+    if len(reports) > 1:
+        both = content({part: report.content for part, report in reports.items()})
+        for path in filter(None, (folder / "machines.json", json_path)):
+            write_json(path, both)
+
+
+def _print(model: str, n_pe: int, reports: dict[str, Report]) -> None:
+    """The table, and a line or more below it."""
+    from sim.reports.run_report import table_rows
+    from sim.reports.table import print_table
+    from sim.side_by_side import table
+
+    first = next(iter(reports.values()))
+    if len(reports) == 1:
+        rows = table_rows(first)
+    else:
+        rows = table({part: report.methods for part, report in reports.items()}, "rtl_cycles")
+    print_table(f"{model}: {n_pe} PEs, per image", *rows)
+    for part, report in reports.items():
+        click.echo(f"{part}: {report.verdict}" if part else report.verdict)
+    if agreement := first.content.get("reference"):
         spikes, predictions = (agreement[name] for name in ("spikes_equal", "predictions_equal"))
         click.echo(
             f"imported: {spikes:.4%} of its spikes and {predictions:.2%} of its predictions "
             "equal the network's that it was made of"
         )
-    return status

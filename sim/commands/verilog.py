@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from sim.options import machine_option
+
 
 @click.command(short_help="Export the RTL as Verilog, with data sheet.")
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
@@ -15,7 +17,8 @@ import click
     type=click.Path(path_type=Path),
     help="YAML of hardware fields that replace the preset's.",
 )
-def command(folder: Path, preset: str, hardware: Path | None) -> None:
+@machine_option
+def command(folder: Path, preset: str, hardware: Path | None, machine: str | None) -> None:
     """Write PE, array, chip, and chip on AXI into FOLDER, each file complete in itself.
 
     Beside each a JSON map of names; README.md is the data sheet, uticket.h has the registers.
@@ -28,9 +31,7 @@ def command(folder: Path, preset: str, hardware: Path | None) -> None:
 
     if preset not in PRESETS:
         raise BadInput(f"--preset {preset}; allowed: {', '.join(PRESETS)}")
-    config = replaced(PRESETS[preset], hardware)
-    if config.machine != "sweep":
-        raise BadInput(f"{hardware}: machine = {config.machine!r}; allowed for this export: sweep")
+    config = replaced(PRESETS[preset], hardware, machine=machine)
     name = preset if hardware is None else f"{preset}, {hardware.name}"
     for path in export_all(name, folder, config):
         click.echo(f"wrote {path}")

@@ -10,15 +10,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 
 from hw.config import Config
+from hw.event.fifo import entry_layout
 from sim.models.technology import ComponentTable
 
 PARTS = ("dynamic_pj", "ungated_pj", "leakage_pj")
 ACCOUNTINGS = ("paper", "rtl")
-
-
-def accountings(machine: str) -> tuple[str, ...]:
-    """Those that a machine has: of the event machine's own memories and gates there is no table yet."""
-    return ACCOUNTINGS[:1] if machine == "event" else ACCOUNTINGS
+SLICES = "slice-fifo"
+ROWS = {SLICES: "reg-acc"}
+"""Components without a row of their own in a table, and whose prices they have."""
+REGISTER = 24  # bits of that row
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +33,8 @@ class Counts:
     spad_writes: float = 0
     lif_updates: float = 0
     """(neuron, tick) pairs."""
+    slices: float = 0
+    """Taken into a PE's FIFO; of the event machine."""
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -54,7 +56,8 @@ def instances(accounting: str, config: Config | None = None) -> dict[str, int]:
 
     `paper`: as its section III-B, four AND gates, 256 accumulators each with its adder, 256 LIF
     units of four registers. `rtl`: this RTL's, a gate and an adder a lane, accumulators in memories
-    (counted as registers), and a LIF pipeline of a unit and a register a tick.
+    (counted as registers), and a LIF pipeline of a unit and a register a tick. The event machine has gate and adder
+    in each bank, two LIF pipelines, rings of together a scratchpad, and a FIFO of slices, as registers of 24 bits.
     Raises ValueError for an unknown accounting.
     """
     if accounting == "paper":
@@ -69,16 +72,25 @@ def instances(accounting: str, config: Config | None = None) -> dict[str, int]:
         }
     if accounting == "rtl":
         config = config or Config()
-        return {
-            "and-gate": config.lanes,
-            "adder": config.lanes,
+        event = config.machine == "event"
+        lanes = config.ticks * (config.banks if event else 1)
+        neurons = config.ticks * (config.lifs if event else 1)
+        made = {
+            "and-gate": lanes,
+            "adder": lanes,
             "reg-acc": config.accumulators,
-            "comp-lif": config.ticks,
-            "sub-lif": config.ticks,
-            "reg-membrane": config.ticks,
+            "comp-lif": neurons,
+            "sub-lif": neurons,
+            "reg-membrane": neurons,
             "spad": 1,
         }
+        return made | ({SLICES: config.fifo_depth * slice_registers(config)} if event else {})
     raise ValueError(f"unknown accounting {accounting!r}; allowed: {', '.join(ACCOUNTINGS)}")
+
+
+def slice_registers(config: Config) -> int:
+    """Registers of 24 bits that hold a slice with its taps."""
+    return -(-entry_layout(config).size // REGISTER)
 
 
 def breakdown(
@@ -94,16 +106,19 @@ def breakdown(
         "reg-membrane": counts.lif_updates,
         "spad": counts.spad_reads,
     }
+    if counts.slices:
+        actions[SLICES] = counts.slices * slice_registers(config or Config())
     lines = {}
     for name, number in instances(accounting, config).items():
-        component = table.components[name]
-        dynamic = actions[name] * component.dynamic.value
+        row = ROWS.get(name, name)
+        component = table.components[row]
+        dynamic = actions.get(name, 0.0) * component.dynamic.value
         if name == "spad":
             dynamic += counts.spad_writes * component.write.value
         lines[name] = {
             "dynamic_pj": dynamic,
             "ungated_pj": counts.pe_cycles * number * component.ungated.value,
-            "leakage_pj": counts.pe_cycles * number * table.leakage_pj(name),
+            "leakage_pj": counts.pe_cycles * number * table.leakage_pj(row),
         }
     return lines
 
@@ -118,7 +133,13 @@ def merge(lines: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
 
     Standing is what a cycle costs whatever happens in it: leakage and ungated.
     """
-    kinds = {"spad": "MEM", "comp-lif": "LIF", "sub-lif": "LIF", "reg-membrane": "LIF"}
+    kinds = {
+        "spad": "MEM",
+        SLICES: "MEM",
+        "comp-lif": "LIF",
+        "sub-lif": "LIF",
+        "reg-membrane": "LIF",
+    }
     bars = {f"{kind}_{part}": 0.0 for part in "DL" for kind in ("MAC", "MEM", "LIF")}
     for name, line in lines.items():
         kind = kinds.get(name, "MAC")
@@ -172,6 +193,6 @@ def pe_area_um2(
 ) -> float:
     """Area of a PE: its components, without control."""
     return sum(
-        number * table.components[name].area.value
+        number * table.components[ROWS.get(name, name)].area.value
         for name, number in instances(accounting, config).items()
     )

@@ -15,12 +15,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from hw.config import STREAM_BITS, STREAM_WORDS, WORD_BITS, Config
-from hw.counters import CYCLES
+from hw.counters import cycle_names
 from hw.tiling import Storage
+from sim.models import event_memory
 from sim.models.components import Counts
 from sim.models.cycles import LayerCycles
 from sim.models.technology import ComponentTable
 from sw.compile import CompiledLayer, Program, Region
+from sw.event.compile import EventLayer
 
 KINDS = ("weights", "spikes_in", "spikes_out", "potentials")
 ACCESS_BITS = 64  # of DRAM and GLB; a beat of the program stream
@@ -171,14 +173,20 @@ def rtl_counts(layer: CompiledLayer, counters: Mapping[str, np.ndarray], config:
     counters: `accumulates`, `shortcut_accumulates` and the cycles of hw.counters, the RTL's or the
     models'. What an identity shortcut adds costs as much as any other sum.
     """
-    access = rtl_accesses(layer, config)
+    if isinstance(layer, EventLayer):
+        rings = event_memory.accesses(layer, layer.tiling(config).count)
+        reads, writes, slices = rings.reads, rings.writes, rings.slices
+    else:
+        access = rtl_accesses(layer, config)
+        reads, writes, slices = access.spad_reads, access.spad_writes, 0.0
     return Counts(
         accumulates=float(
             np.sum(counters["accumulates"]) + np.sum(counters["shortcut_accumulates"])
         ),
-        pe_cycles=float(sum(np.sum(counters[name]) for name in CYCLES)),
-        spad_reads=access.spad_reads,
-        spad_writes=access.spad_writes,
+        pe_cycles=float(sum(np.sum(counters[name]) for name in cycle_names(config.machine))),
+        spad_reads=reads,
+        spad_writes=writes,
+        slices=slices,
         lif_updates=lif_updates(layer, config),
     )
 

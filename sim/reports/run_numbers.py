@@ -3,34 +3,34 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from hw.config import Config
-from hw.counters import COUNTERS, cycle_names
+from hw.counters import counter_names, cycle_names
 from sim.deployment import Run
 from sim.models import memory
-from sim.models.components import add_counts, breakdown, step_counts, total_pj
-from sim.models.eq3 import Activity, Technology, layer_energies
+from sim.models.components import Counts, add_counts, breakdown, step_counts, total_pj
+from sim.models.eq3 import Activity, Energies, layer_energies
 from sim.models.event_cycles import EventCycles
 from sim.models.technology import ComponentTable
 from sim.models.workload import Workload, rtl_bound_cycles
 
 
 def rows(
-    run: Run, labels: np.ndarray | None, technology: Technology, view: str = "spikes"
+    run: Run, labels: np.ndarray | None, spent: Energies, view: str = "spikes"
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """`layers` and `totals` of the report: means over the images, ratios of sums.
 
-    labels: of the images, None where nobody knows them. technology: of Eq. 3.
+    labels: of the images, None where nobody knows them. spent: technologies of energy.
     """
     loads = run.deployment.workload
     activities = [_activity(run, row, load) for row, load in enumerate(loads)]
-    energies = _with_their_hosts(run, layer_energies(activities, technology, view=view))
+    energies = _with_their_hosts(run, layer_energies(activities, spent.eq3, view=view))
     layers = [
-        _layer_row(run, row, load, activity, energy / len(run.images))
+        _layer_row(run, row, load, activity, energy / len(run.images), spent.table)
         for row, (load, activity, energy) in enumerate(
             zip(loads, activities, energies, strict=True)
         )
@@ -71,11 +71,18 @@ def _activity(run: Run, row: int, load: Workload) -> Activity:
 
 
 def _layer_row(
-    run: Run, row: int, load: Workload, activity: Activity, energy: float
+    run: Run,
+    row: int,
+    load: Workload,
+    activity: Activity,
+    energy: float,
+    table: ComponentTable,
 ) -> dict[str, Any]:
     images, count, config = run.images, len(run.images), run.deployment.config
     k = _layer_numbers(run)[row]
-    events = _events(run, [] if k is None else [k])
+    own = [] if k is None else [k]
+    events = _events(run, own)
+    spent = breakdown(table, _rtl_counts(run, own), accounting="rtl", config=config)
     return {
         "name": load.name,
         "filters": load.filters,
@@ -93,6 +100,7 @@ def _layer_row(
         **_cycles(run, k),
         "rtl_bound_cycles": _bound(load, events, config),
         "energy": energy,
+        "energy_pj": total_pj(spent),
         **events,
     }
 
@@ -142,7 +150,14 @@ def _total_row(run: Run, layers: list[dict[str, Any]], labels: np.ndarray | None
     load = run.deployment.totals
     sums = {
         name: sum(row[name] for row in layers)
-        for name in ("accumulates", "rtl_cycles", "model_cycles", "rtl_bound_cycles", "energy")
+        for name in (
+            "accumulates",
+            "rtl_cycles",
+            "model_cycles",
+            "rtl_bound_cycles",
+            "energy",
+            "energy_pj",
+        )
     }
     input_cycles = mean(sum(image.input_cycles for image in images), count)
     rtl_cycles = sums["rtl_cycles"] + input_cycles
@@ -169,6 +184,7 @@ def _total_row(run: Run, layers: list[dict[str, Any]], labels: np.ndarray | None
         "model_cycles": sums["model_cycles"] + model_input_cycles,
         "rtl_bound_cycles": sums["rtl_bound_cycles"],
         "energy": sums["energy"],
+        "energy_pj": sums["energy_pj"],
         **_events(run, range(len(run.deployment.program.layers))),
         "input_cycles": input_cycles,
         "rtl_efficiency": sums["rtl_bound_cycles"] / rtl_cycles,
@@ -186,12 +202,7 @@ def component_energy(run: Run, accounting: str, table: ComponentTable) -> dict[s
     count, config = len(run.images), run.deployment.config
     layers = run.deployment.program.layers
     if accounting == "rtl":
-        parts = []
-        for k, layer in enumerate(layers):
-            sums = {c: np.sum([i.counters[k][c] for i in run.images], axis=0) for c in COUNTERS}
-            means = {name: values / count for name, values in sums.items()}
-            parts.append(memory.rtl_counts(layer, means, config))
-        counts = add_counts(parts)
+        counts = _rtl_counts(run, range(len(layers)))
     else:
         loads = run.deployment.workload
         counts = step_counts(
@@ -203,6 +214,18 @@ def component_energy(run: Run, accounting: str, table: ComponentTable) -> dict[s
         )
     lines = breakdown(table, counts, accounting=accounting, config=config)
     return {"components": lines, "total_pj": total_pj(lines)}
+
+
+def _rtl_counts(run: Run, numbers: Iterable[int]) -> Counts:
+    """What the RTL did in some layers, mean over the images."""
+    config, count = run.deployment.config, len(run.images)
+    names = counter_names(config.machine)
+    parts = []
+    for k in numbers:
+        sums = {c: np.sum([i.counters[k][c] for i in run.images], axis=0) for c in names}
+        means = {name: values / count for name, values in sums.items()}
+        parts.append(memory.rtl_counts(run.deployment.program.layers[k], means, config))
+    return add_counts(parts)
 
 
 def pe_cycles(run: Run) -> dict[str, np.ndarray]:

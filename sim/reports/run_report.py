@@ -14,7 +14,7 @@ import numpy as np
 from hw.counters import counter_names
 from sim.deployment import Run
 from sim.files import atomic_write, write_json
-from sim.models.components import accountings
+from sim.models.components import ACCOUNTINGS
 from sim.models.eq3 import energies
 from sim.reports.run_numbers import categories, component_energy, mean, pe_cycles, rows
 
@@ -103,11 +103,11 @@ def build(
     path, see `sim.models.eq3.energies`. view: of energy, `eq3.VIEWS`.
     """
     spent = energies(technology)
-    layers, total = rows(run, labels, spent.eq3, view)
+    layers, total = rows(run, labels, spent, view)
     other_layers: list[dict[str, Any]] = []
     reference: dict[str, Any] | None = None
     if baseline is not None:
-        other_layers, other_total = rows(baseline, labels, spent.eq3, view)
+        other_layers, other_total = rows(baseline, labels, spent, view)
         reference = {"method": baseline.deployment.method, "totals": other_total}
     runs = [run] if baseline is None else [run, baseline]
     rtl_s = sum(image.rtl_s for image in run.images)
@@ -134,8 +134,7 @@ def build(
             "unit": "pJ",
             "methods": {
                 one.deployment.method: {
-                    name: component_energy(one, name, spent.table)
-                    for name in accountings(one.deployment.config.machine)
+                    name: component_energy(one, name, spent.table) for name in ACCOUNTINGS
                 }
                 for one in runs
             },
