@@ -1,7 +1,7 @@
 """The event machine's cycle model: how long each PE takes for what, from a program and an image's spikes.
 
-It follows the RTL's rules, not its signals (docs/event.md). This file finds out how many positions each tap has in each
-bank, from the maps that the layers read, and lays the program out in arrays; event_cycles.cpp walks them.
+It follows the RTL's rules, not its signals (docs/event.md). event_costs.py finds out how many positions each tap has
+in each bank, from the maps that the layers read; this file lays the program out in arrays; event_cycles.cpp walks them.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from hw.config import WORD_BITS, Config
 from hw.counters import BEATS, EVENT_CYCLES
 from hw.event.drain import Drain
 from hw.event.fifo import SliceFifo
-from hw.event.planes import shape
 from hw.event.program import LIST_WORDS, ring_rows, stream_lanes
 from hw.results import beats_a_result
 from hw.tiling import Tile
 from sim import c_text
 from sim.models.cycles import LayerCycles
+from sim.models.event_costs import costs
 from sim.native import library
 from sw.event.compile import EventLayer, EventProgram
 from sw.event.encode import SHORTCUT, Part
@@ -116,21 +116,21 @@ class EventModel:
         """
         config, layers = self.program.config, self.program.layers
         shapes = []
-        costs: tuple[list[np.ndarray], ...] = ([], [], [])
+        by_kind: tuple[list[np.ndarray], ...] = ([], [], [])
         for layer, tiling in zip(layers, self._tilings, strict=True):
-            counts = bank_counts(layer, maps, tiling, config)
-            rows = counts.reshape(-1, *counts.shape[-2:])
-            for kind, found in zip(costs, (rows.max(-1), rows.min(-1), rows.sum(-1)), strict=True):
-                kind.append(found.astype(np.uint8).ravel())
+            counted = costs(layer, maps, tiling, config)
+            for kind, found in zip(by_kind, vars(counted).values(), strict=True):
+                kind.append(found.ravel())
+            beats, subs, taps, _ = counted.most.shape
             shapes.append(
                 (
                     layer.descriptor.filters,
                     layer.output is None,
                     len(tiling),
                     len(layer.segments),
-                    counts.shape[1],
-                    len(rows),
-                    own_beats(layer) if layer.descriptor.identity else len(counts),
+                    subs,
+                    beats * subs * taps,
+                    own_beats(layer) if layer.descriptor.identity else beats,
                 )
             )
         cycles = np.zeros(len(layers), np.int64)
@@ -138,7 +138,7 @@ class EventModel:
         positions = np.zeros((len(self._segments), config.n_pe), np.int64)
         laid_out = (
             *(np.array(shapes, np.int64), self._tiles, self._reads),
-            *(np.concatenate(kind) for kind in costs),
+            *(np.concatenate(kind) for kind in by_kind),
             *(self._segments, self._header_words, self._value_words, self._places, self._headers),
             *(cycles, counters, positions),
         )
@@ -201,59 +201,3 @@ def passes(layer: EventLayer, parts: list[Tile], config: Config) -> np.ndarray:
         for k, tile in enumerate(parts):
             result[kind, k] = (1 + twice(tile.y, kind >> 1)) * (1 + twice(tile.x, kind & 1))
     return result
-
-
-def bank_counts(
-    layer: EventLayer, maps: Mapping[str, np.ndarray], parts: list[Tile], config: Config
-) -> np.ndarray:
-    """Active positions of each tap in each bank, uint8 (beats, channels a beat, 9, tiles, banks).
-
-    The beats of the input, then those of the shortcut.
-    """
-    found = []
-    sources = (layer.descriptor.input, layer.descriptor.shortcut)
-    names = [part.source.map for part in layer.integer.sources]
-    for number, (name, source) in enumerate(zip(names, sources, strict=False)):
-        active = np.asarray(maps[name].any(axis=0))
-        strided = bool(source["strided"])
-        inset = not strided and not layer.descriptor.padded
-        if strided and layer.packed and number:
-            active = active[:, ::2, ::2]  # phase 0 alone
-        elif strided:  # four phases, each a channel
-            sides = [-(-side // 2) for side in active.shape[1:]]
-            phases = np.zeros((len(active), 4, *sides), bool)
-            for phase in range(4):
-                part = active[:, phase >> 1 :: 2, phase & 1 :: 2]
-                phases[:, phase, : part.shape[1], : part.shape[2]] = part
-            active = phases.reshape(-1, *sides)
-        counts = _tap_counts(active, layer.side, inset, parts, config)
-        per_beat = 4 if layer.packed else 1
-        missing = -len(counts) % per_beat
-        counts = np.concatenate([counts, np.zeros((missing, *counts.shape[1:]), counts.dtype)])
-        found.append(counts.reshape(-1, per_beat, *counts.shape[1:]))
-    return np.concatenate(found)
-
-
-def _tap_counts(
-    active: np.ndarray, side: int, inset: bool, parts: list[Tile], config: Config
-) -> np.ndarray:
-    """uint8 (channels, 9, tiles, banks) of maps (channels, H, W)."""
-    size, (by, bx) = config.tile_side, shape(config)
-    across = -(-side // size)
-    wide = across * size
-    channels, height, width = active.shape
-    offset = 1 - inset
-    padded = np.zeros((channels, wide + 2, wide + 2), np.uint8)
-    height, width = min(height, wide + 2 - offset), min(width, wide + 2 - offset)
-    padded[:, offset : offset + height, offset : offset + width] = active[:, :height, :width]
-    counts = np.empty((channels, 9, across, across, config.banks), np.uint8)
-    window = np.zeros((channels, wide, wide), np.uint8)
-    for tap in range(9):
-        y, x = divmod(tap, 3)
-        window[:, :side, :side] = padded[:, y : y + side, x : x + side]
-        cells = window.reshape(channels, across, size // by, by, across, size // bx, bx)
-        banks = cells.sum(axis=(2, 5), dtype=np.uint8)  # channels, tile y, by, tile x, bx
-        counts[:, tap] = banks.transpose(0, 1, 3, 2, 4).reshape(channels, across, across, -1)
-    return counts.reshape(channels, 9, across * across, -1)[
-        :, :, [t.y * across + t.x for t in parts]
-    ]

@@ -1,0 +1,102 @@
+"""How many positions each tap adds to in each bank of a PE of the event machine, from the maps that a layer reads."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from hw.config import Config
+from hw.event.planes import position
+from hw.tiling import Tile as TilePlace
+from sim import c_text
+from sim.native import library
+from sw.event.compile import PACKED, EventLayer
+
+CPP = Path(__file__).with_suffix(".cpp")
+KERNEL = 9
+CELLS = 8
+"""Of a tile's row in event_costs.cpp: a byte."""
+
+
+class Source(ctypes.Structure):
+    """A map, and how a layer reads it. padding: rows before a tile that its taps see."""
+
+    _fields_ = [
+        (name, ctypes.c_int64)
+        for name in (
+            *("ticks", "channels", "height", "width", "step", "phases", "padding"),
+            *("tiles", "tile_side", "banks"),
+        )
+    ]
+
+
+class Tile(ctypes.Structure):
+    """Of the layer's map: which, and its extent."""
+
+    _fields_ = [(name, ctypes.c_int64) for name in ("y", "x", "height", "width")]
+
+
+SHARED = c_text.structs(Source, Tile)
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Positions of the bank that has most, and least, and of all banks: uint8 (beats, channels a beat, 9, tiles)."""
+
+    most: np.ndarray
+    least: np.ndarray
+    sums: np.ndarray
+
+
+def costs(
+    layer: EventLayer, maps: Mapping[str, np.ndarray], parts: Sequence[TilePlace], config: Config
+) -> Costs:
+    """Of a layer's taps, the beats of its input, then those of its shortcut.
+
+    maps: spikes of every map by the name of the layer that made it, uint8 (T, C, H, W). parts: the tiles.
+    """
+    tiles = np.array([(t.y, t.x, t.height, t.width) for t in parts], np.int64)
+    banks = np.array([cells(config, bank) for bank in range(config.banks)], np.uint64)
+    sources = (layer.descriptor.input, layer.descriptor.shortcut)
+    names = [part.source.map for part in layer.integer.sources]
+    found = []
+    for number, (name, source) in enumerate(zip(names, sources, strict=False)):
+        read = np.ascontiguousarray(maps[name], np.uint8)
+        ticks, channels, height, width = read.shape
+        strided = bool(source["strided"])
+        phases = (
+            4 if strided and not (layer.packed and number) else 1
+        )  # phase 0 alone of a shortcut
+        beats = -(-channels * phases // PACKED) if layer.packed else channels * phases
+        shape = (3, beats, PACKED if layer.packed else 1, KERNEL, len(parts))
+        counted = np.zeros(shape, np.uint8)
+        described = Source(
+            ticks=ticks,
+            channels=channels,
+            height=height,
+            width=width,
+            step=1 + strided,
+            phases=phases,
+            padding=int(strided or layer.descriptor.padded),
+            tiles=len(parts),
+            tile_side=config.tile_side,
+            banks=config.banks,
+        )
+        arrays = (read, tiles, banks, *counted)
+        library(CPP, SHARED).uticket_event_costs(
+            ctypes.byref(described), *(ctypes.c_void_p(array.ctypes.data) for array in arrays)
+        )
+        found.append(counted)
+    return Costs(*np.concatenate(found, axis=1))
+
+
+@cache
+def cells(config: Config, bank: int) -> int:
+    """The positions of a tile that a bank has: bit (y * CELLS + x)."""
+    places = (position(config, bank, row) for row in range(config.positions // config.banks))
+    return sum(1 << (y * CELLS + x) for y, x in places)
