@@ -55,10 +55,13 @@ soak: .venv/frameworks .venv/synth .venv/test  ## The tests with ten times the r
 faults: .venv/test .venv/train  ## Prove that each fault of tb/faults.toml is caught by its test
 	@$(BIN)/python -m tb.faults
 
-verilog: build/rtl/README.md  ## Export the RTL to build/rtl, with a README and JSON maps of names
+verilog: build/rtl/README.md build/rtl-event/README.md  ## Export both machines' RTL to build/rtl and build/rtl-event, with a README and JSON maps of names
 
 build/rtl/README.md: .venv/sim $(wildcard hw/*.py)
 	@$(BIN)/uticket verilog build/rtl
+
+build/rtl-event/README.md: .venv/sim $(wildcard hw/*.py hw/event/*.py)
+	@$(BIN)/uticket verilog build/rtl-event --machine event
 
 lint: .venv/test .venv/synth  ## Check style, format, types, and the exported Verilog
 	@$(MAKE) --no-print-directory -j2 --output-sync=target style build/lint/clean
@@ -68,19 +71,21 @@ style: .venv/test
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-build/lint/clean: build/rtl/README.md .venv/test .venv/synth tb/lint.py $(wildcard constraints/sram/*)
+build/lint/clean: build/rtl/README.md build/rtl-event/README.md .venv/test .venv/synth tb/lint.py $(wildcard constraints/sram/*)
 	@$(BIN)/python -m tb.lint build/rtl
+	@$(BIN)/python -m tb.lint build/rtl-event
 	@touch $@
 
 formal: .venv/formal  ## Prove what tests cannot exhaust, and that each proof fails for a fault
 	@$(BIN)/python -m pytest -q formal
 
-synth: .venv/synth  ## Area and timing on standard cells, in build/synth (LIBERTY= NODE=)
-	@$(BIN)/uticket synth $${LIBERTY:+"--liberty=$$LIBERTY"} $${NODE:+"--node=$$NODE"}
+synth: .venv/synth  ## Area and timing on standard cells, in build/synth (LIBERTY= NODE= MACHINE=)
+	@$(BIN)/uticket synth $${LIBERTY:+"--liberty=$$LIBERTY"} $${NODE:+"--node=$$NODE"} \
+	    $${MACHINE:+"--machine=$$MACHINE"}
 
-power: .venv/synth  ## Energy of a PE's gates in a real layer, in build/synth (LIBERTY= NODE= MODEL=)
+power: .venv/synth  ## Energy of a PE's gates in a real layer, in build/synth (LIBERTY= NODE= MODEL= MACHINE=)
 	@$(BIN)/uticket power $${LIBERTY:+"--liberty=$$LIBERTY"} $${NODE:+"--node=$$NODE"} \
-	    "--model=$$MODEL"
+	    $${MACHINE:+"--machine=$$MACHINE"} "--model=$$MODEL"
 
 fpga: .venv/synth  ## FPGA build, in build/fpga (BOARD= N_PE=)
 	@$(BIN)/uticket fpga $${BOARD:+"--board=$$BOARD"} $${N_PE:+"--n-pe=$$N_PE"}

@@ -9,7 +9,8 @@ set_input_delay 0.5 -clock clk $inputs
 set stream [get_ports {header__valid header__payload[*] headers__valid headers__payload[*] values__valid
   values__payload[*]}]
 set_input_delay 1.25 -clock clk $stream
-set_input_delay 1.5 -clock clk [get_ports fire]
+set answer [get_ports {fire}]
+set_input_delay 1.5 -clock clk $answer
 set_input_transition 0.1 [all_inputs]
 set_output_delay 0.5 -clock clk [all_outputs]
 set_output_delay 1.25 -clock clk [get_ports {accepts header__ready headers__ready values__ready}]

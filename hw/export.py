@@ -38,6 +38,8 @@ HEADER = """\
 /* verilator lint_off CASEINCOMPLETE */
 // and its variable has an initial value, for simulators that do not run the block at time 0;
 /* verilator lint_off PROCASSINIT */
+// a signal or a memory may be called as the component that it stands in,
+/* verilator lint_off VARHIDDEN */
 // every field of a struct has a wire, read or not, and every sum its carry.
 /* verilator lint_off UNUSEDSIGNAL */
 

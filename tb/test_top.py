@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import replace
 
 import cocotb
 import numpy as np
@@ -21,11 +21,14 @@ from tb.streams import stalls, start, stream_get, stream_put
 CONFIG = PRESETS["tiny"]
 CONFIGS = {
     "sweep": CONFIG,
-    "event": Config(
-        **(
-            asdict(CONFIG)
-            | {"machine": "event", "scratchpad_depth": 128, "banks": 4, "fifo_depth": 3}
-        ),
+    "event": replace(
+        CONFIG,
+        machine="event",
+        n_pe=2,
+        scratchpad_depth=128,
+        banks=4,
+        fifo_depth=3,
+        stream_bits=128,
     ),
 }
 SHAPES = (Shape(filters=6, pool="max2"), Shape(filters=5, kernel=3, padding=0))

@@ -5,6 +5,7 @@ import gzip
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -176,21 +177,25 @@ def test_librelane_configuration():
 
 
 @pytest.mark.parametrize(
-    ("name", "module"),
+    ("name", "module", "machine"),
     [
-        ("pe", "pe"),
-        ("pe_130nm", "pe"),
-        ("top", "top"),
-        ("pe_array", "pe_array"),
-        ("top_axi", "top_axi"),
+        ("pe", "pe", "sweep"),
+        ("pe_130nm", "pe", "sweep"),
+        ("event_pe", "pe", "event"),
+        ("top", "top", "sweep"),
+        ("top", "top", "event"),
+        ("pe_array", "pe_array", "sweep"),
+        ("top_axi", "top_axi", "sweep"),
+        ("top_axi", "top_axi", "event"),
     ],
 )
 @pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
-def test_constraints_name_every_input(name, module):
+def test_constraints_name_every_input(name, module, machine):
     """And nothing else: an input without a delay has no timing, OpenSTA knows no port of another name."""
     text = (ROOT / "constraints" / f"{name}.sdc").read_text()
-    named = re.search(r"set inputs \[get_ports \{(.*?)\}\]", text, re.DOTALL)[1].split()
-    component = modules(PRESETS["paper"])[module]
+    lists = re.findall(r"^set \w+ \[get_ports \{(.*?)\}\]", text, re.DOTALL | re.MULTILINE)
+    named = [port for ports in lists for port in ports.split()]
+    component = modules(replace(PRESETS["paper"], machine=machine))[module]
     inputs = [
         "__".join(map(str, path)) + "[*]" * (len(Value.cast(value)) > 1)
         for path, member, value in component.signature.flatten(component)
