@@ -287,5 +287,6 @@ def can_fuse(device: torch.device) -> str | None:
         y = torch.rand(2, 2, 4, 2, 2, device=device, requires_grad=True)
         norm_fire(y, norm, Fire(fused=True)).sum().backward()
     except Exception as error:  # whatever a compiler may raise
-        return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+        why = getattr(error, "inner_exception", error)
+        return f"{type(why).__name__}: {str(why).strip().partition(chr(10))[0]}"
     return None

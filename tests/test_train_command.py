@@ -1,5 +1,8 @@
 """`uticket train` on a small network, and what it shows."""
 
+import io
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,7 +11,7 @@ import torch
 import yaml
 
 from sim.cli import main
-from sim.commands.train import command
+from sim.commands.train import _start_pytorch, command
 from sim.reports.progress import TrainingBar
 from sw import datasets, history, networks, ticket
 from sw.datasets import STATISTICS, Dataset
@@ -25,6 +28,7 @@ def model(tmp_path, monkeypatch):
     monkeypatch.setitem(networks.NETWORKS, "small", lambda **_: SMALL)
     monkeypatch.setattr(history, "VALIDATION_IMAGES", 32)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "compiled"))
     path = tmp_path / "small.yaml"
     path.write_text(
         yaml.safe_dump(
@@ -65,6 +69,38 @@ def test_minutes_scale_the_schedule_and_a_second_call_goes_on(model, tmp_path, c
     second = capsys.readouterr().out.splitlines()
     assert second[0] == first[0]
     assert any(line.startswith("resuming lth.pt at round 4") for line in second)
+
+
+@pytest.mark.parametrize("share", [0, 0.01, 0.5, 0.99])
+def test_layers_whose_linker_was_killed_are_compiled_anew(share, model, tmp_path, capsys):
+    folder = tmp_path / "compiled" / "ab"
+    folder.mkdir(parents=True)
+    whole, half = folder / "whole.so", folder / "half.so"
+    (tmp_path / "layer.c").write_text("int layer(int x) { return x; }")
+    subprocess.run(["gcc", "-shared", "-o", whole, tmp_path / "layer.c"], check=True)
+    content = whole.read_bytes()
+    half.write_bytes(content[: int(share * len(content))])
+    _start_pytorch(None)
+    assert capsys.readouterr().out == (
+        f"{folder.parent}: compiled layers that were cut short, compiled anew: 1\n"
+    )
+    assert list(folder.iterdir()) == [whole]
+    _start_pytorch(None)
+    assert capsys.readouterr().out == ""
+
+
+def test_lines_are_flushed_where_there_is_no_terminal(monkeypatch):
+    class Buffered(io.StringIO):
+        seen = ""
+
+        def flush(self) -> None:
+            self.seen = self.getvalue()
+
+    out = Buffered()
+    monkeypatch.setattr(sys, "stdout", out)
+    with TrainingBar() as bar:
+        bar.log("round 0: 16/32 images")
+        assert out.seen == "round 0: 16/32 images\n"
 
 
 def test_too_little_disk_is_said_before_the_first_step(model, monkeypatch, capsys):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sim.errors import BadInput
+from sw.compile_cache import drop_damaged
 
 if TYPE_CHECKING:
     from hw.config import Config
@@ -106,7 +107,11 @@ def _start_pytorch(threads: int | None) -> None:
     """Import PyTorch as training wants it. Raises BadInput where it is missing."""
     # PyTorch reads both when it starts: large pages, and a place for compiled layers that `make clean` clears
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(Path("build").absolute() / "inductor"))
+    cache = os.environ.setdefault(
+        "TORCHINDUCTOR_CACHE_DIR", str(Path("build").absolute() / "inductor")
+    )
+    if damaged := drop_damaged(Path(cache)):
+        click.echo(f"{cache}: compiled layers that were cut short, compiled anew: {damaged}")
     try:
         import torch
     except ImportError:
