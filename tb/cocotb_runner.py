@@ -81,9 +81,9 @@ def simulate(
         os.environ.pop("PYTEST_CURRENT_TEST", None)  # changes what the runner does
         recipe = [top, simulator, arguments, QUICK, cocotb.__version__]
         folder = build_once(sources, BUILD, recipe, build)
-        run = folder / case
+        run = BUILD / "runs" / folder.name / case  # what is built stays as it was
         shutil.rmtree(run, ignore_errors=True)
-        run.mkdir()
+        run.mkdir(parents=True)
         (run / "parameters.json").write_text(json.dumps(parameters))
         runner, results, log = kind(), run / "results.xml", run / "simulation.log"
         try:

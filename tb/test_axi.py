@@ -277,6 +277,12 @@ async def rules_of_axi(dut):
     assert min(count["s_axil_b"], count["s_axil_r"]) > 100
 
 
+@pytest.fixture(scope="module")
+def verilog():
+    """Of the chip, exported once."""
+    return export(TopAxi(CONFIG), "top_axi", BUILD / "verilog" / "axi")
+
+
 @pytest.mark.parametrize(
     "test",
     [
@@ -286,9 +292,8 @@ async def rules_of_axi(dut):
         "rules_of_axi",
     ],
 )
-def test_axi(test):
-    path = export(TopAxi(CONFIG), "top_axi", BUILD / "verilog" / f"axi-{test}")
-    simulate(path, "top_axi", "tb.test_axi", {}, f"axi-{test}", simulator="icarus", test=test)
+def test_axi(test, verilog):
+    simulate(verilog, "top_axi", "tb.test_axi", {}, f"axi-{test}", simulator="icarus", test=test)
 
 
 def test_the_header_is_the_map(tmp_path):

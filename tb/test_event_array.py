@@ -121,7 +121,7 @@ def test_shapes_under_stalls(rtl):
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_random_layers(name):
-    with Rtl(CONFIGS[name]) as model:
+    with Rtl(CONFIGS[name], quick=CONFIGS[name] is not SMALL) as model:  # SMALL is built above
         for seed in range(25):
             case = random_case(CONFIGS[name], seed)
             check(model, case)

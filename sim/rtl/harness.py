@@ -137,7 +137,7 @@ class Rtl:
             f"-GBITS={STREAM_BITS * self._lanes}",
         ]
         if quick:
-            flags += ["-MAKEFLAGS", "OPT_FAST=-O0 OPT_GLOBAL=-O0"]
+            flags += ["-MAKEFLAGS", "OPT_FAST=-O1 OPT_GLOBAL=-O0", "--output-split", "0"]
         if trace:
             flags += ["--trace-fst", "-CFLAGS", "-DUTICKET_TRACE"]
         sources = [*HARNESS, *([beside(verilog)] if beside else [])]
