@@ -18,10 +18,6 @@ class Ordered:
     orders: dict[str, np.ndarray]  # of every map: position -> channel of the network
     loaded: tuple[IntegerLayer, ...]
 
-    def loaded_network(self) -> IntegerNetwork:
-        """The same function of permuted spikes."""
-        return replace(self.network, array=self.loaded)
-
 
 def order_filters(network: IntegerNetwork, orders: dict[str, np.ndarray]) -> Ordered:
     """Filters in the order in which they are loaded, input channels in that of their map.

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
-from concurrent.futures import as_completed as processes_completed
+from concurrent.futures import Executor, as_completed
 from contextlib import contextmanager
 
 from sim.errors import BadInput
@@ -12,42 +11,28 @@ from sim.explore.evaluate import Draws, Row, evaluate_batch
 from sim.explore.spec import Point
 from sim.processes import processes
 
-Submit = Callable[[Sequence[list[Point]], Draws], Iterator[tuple[list[Point], list[Row]]]]
+Found = Iterator[tuple[list[Point], list[Row]]]
+Submit = Callable[[Sequence[list[Point]], Draws], Found]
 
 
 @contextmanager
 def workers(jobs: int, scheduler: str | None) -> Iterator[Submit]:
     """Something that evaluates tasks in any order: this process, several, or a Dask cluster."""
-    if scheduler is not None:
-        with _dask(scheduler) as submit:
-            yield submit
+    if jobs == 1 and scheduler is None:
+        yield lambda tasks, draws: ((task, evaluate_batch(task, draws)) for task in tasks)
         return
-    if jobs == 1:
+    with processes(jobs) if scheduler is None else _dask(scheduler) as pool:
 
-        def here(
-            tasks: Sequence[list[Point]], draws: Draws
-        ) -> Iterator[tuple[list[Point], list[Row]]]:
-            for task in tasks:
-                yield task, evaluate_batch(task, draws)
-
-        yield here
-        return
-    with processes(jobs) as pool:
-
-        def spread(
-            tasks: Sequence[list[Point]], draws: Draws
-        ) -> Iterator[tuple[list[Point], list[Row]]]:
-            futures: dict[Future[list[Row]], list[Point]] = {
-                pool.submit(evaluate_batch, task, draws): task for task in tasks
-            }
-            for future in processes_completed(futures):
+        def spread(tasks: Sequence[list[Point]], draws: Draws) -> Found:
+            futures = {pool.submit(evaluate_batch, task, draws): task for task in tasks}
+            for future in as_completed(futures):
                 yield futures[future], future.result()
 
         yield spread
 
 
 @contextmanager
-def _dask(address: str) -> Iterator[Submit]:
+def _dask(address: str) -> Iterator[Executor]:
     try:
         import distributed
     except ImportError:
@@ -61,14 +46,4 @@ def _dask(address: str) -> Iterator[Submit]:
     with client, client.as_current():
         if not client.scheduler_info()["workers"]:
             raise BadInput(f"--scheduler {address}: it has no workers; allowed: one or more")
-
-        def submit(
-            tasks: Sequence[list[Point]], draws: Draws
-        ) -> Iterator[tuple[list[Point], list[Row]]]:
-            futures = {
-                client.submit(evaluate_batch, task, draws, pure=False): task for task in tasks
-            }
-            for future in distributed.as_completed(futures):
-                yield futures[future], future.result()
-
-        yield submit
+        yield client.get_executor(pure=False)
