@@ -34,7 +34,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help sim test soak faults verilog lint style formal synth fpga power train paper sweep docs clean tools
+.PHONY: help sim test soak faults verilog lint style formal synth fpga power train paper sweep docs pages clean tools
 
 help:  ## List the targets
 	@printf 'uTicket: trained sparse spiking networks through verified RTL\n\n'
@@ -102,6 +102,9 @@ sweep: .venv/sweep  ## Cycles, energy and area over the designs of SPEC (OUT= SC
 docs: .venv/docs  ## The documentation as a site, in build/site; a broken link is an error
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
+pages: .venv/browser  ## The HTML pages in a real browser at three widths (needs chromium)
+	@$(BIN)/python -m pytest -q browser
+
 clean:  ## Remove build/
 	rm -rf build
 
@@ -133,6 +136,12 @@ clean:  ## Remove build/
 	@touch $@
 
 .venv/docs: requirements/docs.lock .venv/sim
+	@echo "Adding $< to .venv"
+	@$(PIP) --no-deps --require-hashes -r $<
+	@touch $@
+
+.venv/browser: requirements/browser.lock .venv/test .venv/sweep
+	@$(call NEED,chromium,chromium fonts-liberation)
 	@echo "Adding $< to .venv"
 	@$(PIP) --no-deps --require-hashes -r $<
 	@touch $@

@@ -22,6 +22,8 @@ lock --generate-hashes --no-emit-package systemc --extra synth pyproject.toml \
     -c requirements/test.lock -o requirements/synth.lock
 lock --generate-hashes --no-emit-package systemc --extra docs pyproject.toml \
     -c requirements/test.lock -o requirements/docs.lock
+lock --generate-hashes --no-emit-package systemc --extra browser pyproject.toml \
+    -c requirements/test.lock -o requirements/browser.lock
 
 # No hashes, and installed with its dependencies: the machine decides which build of torch it gets, one
 # for the CPU or PyPI's, and only PyPI's needs CUDA (the lines for Linux alone), which it pins itself.

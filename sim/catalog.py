@@ -6,6 +6,7 @@ MODEL may also be a path to such a YAML, or to a ticket, which then runs on the 
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,15 @@ class Model:
         if self.baseline in (None, chosen.name):
             return [chosen]
         return [chosen, self.method(self.baseline)]
+
+    def beside(self, compared: Sequence[Method]) -> list[Method]:
+        """Methods that only load the filters of compared tickets in another order, to be compared, too."""
+        tickets = {method.ticket for method in compared}
+        return [
+            method
+            for method in self.methods.values()
+            if method.sort and method.ticket in tickets and method not in compared
+        ]
 
     def ticket(self, method: Method) -> Ticket:
         """A method's ticket. Raises ValueError for a damaged one, or one of another network."""

@@ -12,6 +12,7 @@ import numpy as np
 from hw.config import Config
 from sim.catalog import Method, Model, load_model
 from sim.errors import BadInput
+from sim.files import checksum_of_file
 from sim.images import first_images, read_images
 from sim.models import cycles, golden, workload
 from sim.models.cycles import LayerCycles
@@ -43,6 +44,8 @@ class Deployment:
     """Whether filters are loaded in order of their non-zero weights."""
     twin: Deployment | None = None
     """Another one of the same ticket and hardware, with the same integer network."""
+    sha256: str | None = None
+    """Of the ticket's file; None where it has none."""
 
     @classmethod
     def load(
@@ -216,6 +219,7 @@ def deployments(model: Model, methods: Sequence[Method], config: Config) -> list
             method=method.name,
             sort=method.sort,
             twin=twin,
+            sha256=twin.sha256 if twin else checksum_of_file(method.ticket),
         )
         first.setdefault(method.ticket, one)
         made.append(one)
@@ -227,14 +231,19 @@ def run_all(
     images: np.ndarray,
     *,
     rtl: Rtl,
+    modelled: Sequence[Deployment] = (),
     dump: Path | None = None,
     jobs: int | None = None,
     done: Callable[[], None] = lambda: None,
 ) -> list[Run]:
-    """Every image through every deployment of the same hardware; see `sim.rtl.runner.run_images`."""
+    """Every image through every deployment of the same hardware; see `sim.rtl.runner.run_images`.
+
+    modelled: of these the models alone say what the RTL would; their runs come last.
+    """
     loaded = [one.loaded for one in deployed]
+    loaded += [replace(one.loaded, simulated=False) for one in modelled]
     results = runner.run_images(rtl, loaded, images, dump=dump, jobs=jobs, done=done)
     return [
         Run(deployment=d, images=r, build_s=rtl.build_s)
-        for d, r in zip(deployed, results, strict=True)
+        for d, r in zip([*deployed, *modelled], results, strict=True)
     ]

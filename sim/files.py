@@ -117,6 +117,12 @@ def checksum(path: Path) -> str:
     return digest.hexdigest()
 
 
+def checksum_of_file(path: Path) -> str:
+    """SHA-256, as `sha256sum` prints it. Raises OSError where it cannot be read."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _matches(final: Path, sums: Path) -> bool:
     try:
         return final.exists() and checksum(final) == sums.read_text()

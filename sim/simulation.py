@@ -42,7 +42,9 @@ def simulate(
     names = " and ".join(one.name for one in methods)
     with Steps(5 + LOWERING + 2 * (trace is not None)) as steps, ExitStack() as stack:
         steps.step(f"load ticket: {names}")
-        deployed = deployment.deployments(model, methods, config)
+        beside = model.beside(methods) if len(methods) > 1 else []
+        deployed = deployment.deployments(model, [*methods, *beside], config)
+        proved, modelled = deployed[: len(methods)], deployed[len(methods) :]
         pixels, labels = deployed[0].images(images)
         layers = [layer.name for layer in deployed[0].ticket.network.array]
         if trace is not None and trace not in layers:
@@ -55,13 +57,22 @@ def simulate(
             tracer = stack.enter_context(runner.tracing_rtl(config))
         steps.step("cycle model")
         loaded = [one.loaded for one in deployed]
-        count = len(pixels) * len(methods)
+        count = len(pixels) * len(deployed)
         steps.step(f"golden model, RTL and comparison: {len(pixels)} x {names}", count)
-        run, *baseline = deployment.run_all(deployed, pixels, rtl=rtl, dump=dump, done=steps.part)
+        runs = deployment.run_all(
+            proved, pixels, rtl=rtl, modelled=modelled, dump=dump, done=steps.part
+        )
         if trace is not None:
             path = folder / f"{trace}.fst"
             steps.step(f"waveform: {path}")
             runner.trace_layer(tracer, loaded[0], pixels[0], trace, path)
         steps.step(f"report: {folder}")
-        other = baseline[0] if baseline else None
-        return run_report.build(model.name, run, other, labels, technology=technology, view=view)
+        return run_report.build(
+            model.name,
+            runs[0],
+            runs[1] if len(methods) > 1 else None,
+            labels,
+            beside=runs[len(methods) :],
+            technology=technology,
+            view=view,
+        )

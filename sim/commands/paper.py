@@ -34,6 +34,7 @@ def command(models: tuple[str, ...], images: int, out: Path | None, technology: 
     from sim.paper.document import Paper, write
     from sim.paper.pairs import load_pairs
     from sim.reports.progress import Steps
+    from sim.reports.provenance import provenance
 
     folder_to_write(out)
     folder = out or BUILD / "paper"
@@ -52,7 +53,20 @@ def command(models: tuple[str, ...], images: int, out: Path | None, technology: 
         found = claims(pairs)
         steps.part()
         steps.step(f"report: {folder}")
-        names = [pair.name for pair in pairs]
-        write(Paper(claims=found, sections=sections, models=names, missing=missing), folder)
+        paper = Paper(
+            claims=found,
+            sections=sections,
+            models=[pair.name for pair in pairs],
+            missing=missing,
+            images=images,
+            provenance=provenance(
+                {
+                    f"{pair.name} {study.method}": study.deployment.sha256
+                    for pair in pairs
+                    for study in pair.studies
+                }
+            ),
+        )
+        write(paper, folder)
     for claim in found:
         click.echo(f"{claim.verdict:13} {claim.claim}: {claim.ours}")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sim.files import atomic_write, write_json
+from sim.reports.drawing import Plot
 
 SCHEMA = "uticket-paper-1"
 
@@ -56,7 +57,7 @@ class Section:
     title: str
     text: str
     tables: list[Table]
-    plots: dict[str, str] = field(default_factory=dict)
+    plots: dict[str, Plot] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
 
@@ -81,6 +82,10 @@ class Paper:
     models: list[str]
     missing: list[str]
     """Models whose tickets are not there, with the first file that is missing."""
+    images: int
+    """Test images that spikes are counted on."""
+    provenance: dict[str, Any]
+    """Of `sim.reports.provenance`."""
 
 
 def write(paper: Paper, folder: Path) -> None:
@@ -101,6 +106,8 @@ def content(paper: Paper) -> dict[str, Any]:
         "schema": SCHEMA,
         "models": paper.models,
         "missing": paper.missing,
+        "images": paper.images,
+        "provenance": paper.provenance,
         "claims": [vars(claim) for claim in paper.claims],
         "sections": [
             {

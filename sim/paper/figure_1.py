@@ -13,7 +13,7 @@ from sim.paper.document import Section, Table, column, table
 from sim.paper.pairs import LABELS, Pair, percent
 from sim.paper.published import published
 from sim.paper.rounds import TicketRound, pruned_rounds
-from sim.reports.plots import COLORS, legend, svg
+from sim.reports.drawing import COLORS, legend, plot
 from sim.rivals import rivals
 from sim.rivals.base import Load, Operand, Rival, Task, Total, network, synthetic_mask
 from sim.study import LayerStudy
@@ -44,7 +44,7 @@ class Final:
     occupancy: float | None = column("occupancy (%)")
     busy: float = column("busy (M cycles)")
     latency: float = column("latency (M cycles)")
-    relative: float = column("latency / as it is")
+    relative: float = column("latency (as it is = 1)")
     area: float | None = column("added area (% of PEs)")
 
 
@@ -78,7 +78,7 @@ def section(pairs: Sequence[Pair]) -> Section:
         found = points(pair)
         tables.append(table(title, Final, final(pair)))
         tables.append(table(f"{pair.name}: by sparsity", Point, found))
-        plots[f"{pair.name}: utilization (Eq. 2) against weight sparsity"] = svg(_plot, found)
+        plots[f"{pair.name}: utilization (Eq. 2) against weight sparsity"] = plot(_plot, found)
     printed = [
         Printed(method=n, utilization=r["utilization"], sparsity=r["sparsity"], area=r["area"])
         for n, r in published()["figure_1"].items()

@@ -10,7 +10,7 @@ from typing import Any
 from sim.paper.document import Section, column, table
 from sim.paper.pairs import LABELS, Pair, percent
 from sim.paper.rounds import rounds
-from sim.reports.plots import COLORS, legend, svg
+from sim.reports.drawing import COLORS, legend, plot
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,7 @@ def section(pairs: Sequence[Pair]) -> Section:
         text="From what each ticket recorded: weights of every filter at the end of every round.",
         tables=[table("Rounds", Row, list(chain(*rows.values())))],
         plots={
-            f"{name}: sparsity and utilization by round": svg(_plot, mine)
+            f"{name}: sparsity and utilization by round": plot(_plot, mine)
             for name, mine in rows.items()
         },
         notes=["Printed: LTH on VGG-16 and CIFAR-10 falls to 59 % after 13 prunings."],

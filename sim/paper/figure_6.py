@@ -11,9 +11,9 @@ import numpy as np
 
 from sim.paper.document import Section, column, table
 from sim.paper.pairs import LABELS, Pair
-from sim.reports.plots import COLORS, legend, svg
+from sim.reports.drawing import COLORS, legend, name_ticks, plot
 
-PLOTS = {"work": "M steps", "idle": "M steps", "latency": "M steps", "utilization": ""}
+PLOTS = {"work": "M steps", "idle": "M steps", "latency": "M steps", "utilization": "share of 1"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,9 +26,9 @@ class Row:
     work: float = column("work (M steps)")
     idle: float = column("idle (M steps)")
     latency: float = column("latency (M steps)")
-    utilization: float | None = column("utilization")
-    occupancy: float | None = column("occupancy")
-    spike_sparsity: float | None = column("spike sparsity")
+    utilization: float | None = column("utilization (share)")
+    occupancy: float | None = column("occupancy (share)")
+    spike_sparsity: float | None = column("spike sparsity (share)")
     cycles: int | None = column("RTL (cycles)")
 
 
@@ -41,9 +41,7 @@ def section(pairs: Sequence[Pair]) -> Section:
         text="Early layers, with large maps, have most of the work and most of the idle steps.",
         tables=[table("Layers", Row, list(chain(*rows.values())))],
         plots={
-            f"{name}: {quantity} by layer" + (f" ({unit})" if unit else ""): svg(
-                _plot, mine, quantity, height=2.2
-            )
+            f"{name}: {quantity} by layer ({unit})": plot(_plot, mine, quantity, height=2.2)
             for name, mine in rows.items()
             for quantity, unit in PLOTS.items()
         },
@@ -77,6 +75,6 @@ def _plot(axes: Any, rows: Sequence[Row], quantity: str) -> None:
         values = [getattr(row, quantity) for row in rows if row.method == label]
         heights = np.array(values, float)  # None is no bar
         axes.bar(x - 0.2 + 0.4 * k, heights, 0.38, color=color, label=label)
-    axes.set_xticks(x, [name.replace("conv", "") for name in names])
+    name_ticks(axes, [name.replace("conv", "") for name in names])
     axes.set_xlabel("layer (conv)")
     legend(axes)

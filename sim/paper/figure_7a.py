@@ -13,7 +13,7 @@ from sim.models.technology import tables
 from sim.paper.document import Section, column, table
 from sim.paper.pairs import LABELS, Pair, cut
 from sim.paper.published import published
-from sim.reports.plots import COLORS, legend, svg
+from sim.reports.drawing import COLORS, legend, plot
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,9 +23,9 @@ class Split:
     network: str = column("network")
     tables: str = column("tables")
     latency: float = column("latency cut (%)")
-    latency_by_balance: float = column("by balance alone (%)")
+    latency_by_balance: float = column("latency cut by balance alone (%)")
     energy: float = column("energy cut (%)")
-    energy_by_balance: float = column("by balance alone (%)")
+    energy_by_balance: float = column("energy cut by balance alone (%)")
     work: float = column("fewer steps of work (%)")
     printed_energy: float | None = column("printed energy cut (%)")
 
@@ -36,7 +36,7 @@ class Sensitivity:
 
     technology: str = column("technology")
     leak: float = column("E_leak / E_dyn")
-    printed: float = column("printed VGG-16 CIFAR-10")
+    printed: float = column("printed VGG-16 CIFAR-10 (%)")
     ours: dict[str, float] = column("ours")
 
 
@@ -62,7 +62,7 @@ def section(pairs: Sequence[Pair]) -> Section:
             ),
             table(title, Sensitivity, sensitivity(pairs, leak)),
         ],
-        plots={"Energy by Eq. 3, LTH = 1": svg(_plot, pairs, used.leak)} if pairs else {},
+        plots={"Energy by Eq. 3, LTH = 1": plot(_plot, pairs, used.leak)} if pairs else {},
         notes=[
             "32nm: itrs-lstp scratchpad and all clocks gated, ratio from the component table. hp, lop: "
             "other devices. ungated: gates, adders and comparators toggle every cycle, as SATA_Sim has "
@@ -123,7 +123,9 @@ def sensitivity(pairs: Sequence[Pair], leak: float) -> list[Sensitivity]:
             technology=name,
             leak=ratio,
             printed=cut(*(printed_energy(printed[m], ratio) for m in ("uticket", "lth"))),
-            ours={p.name: cut(p.uticket.energy(ratio), p.lth.energy(ratio)) for p in pairs},
+            ours={
+                f"{p.name} (%)": cut(p.uticket.energy(ratio), p.lth.energy(ratio)) for p in pairs
+            },
         )
         for name, ratio in ratios.items()
     ]

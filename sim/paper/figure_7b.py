@@ -9,7 +9,7 @@ from typing import Any
 from sim.paper.document import Section, column, table
 from sim.paper.pairs import Pair, cut
 from sim.paper.rounds import pruned_rounds
-from sim.reports.plots import legend, svg
+from sim.reports.drawing import legend, plot
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,7 @@ def section(pairs: Sequence[Pair]) -> Section:
             "for each layer's input in that round (at that round's ticks)."
         ),
         tables=[table("Rounds", Row, rows)],
-        plots={title: svg(_plot, rows)} if rows else {},
+        plots={title: plot(_plot, rows)} if rows else {},
         notes=["The paper's claim is the trend: the sparser, the larger the gain."],
     )
 

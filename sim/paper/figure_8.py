@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from sim.models.components import ACCOUNTINGS, merge, total_pj
 from sim.paper.document import Section, column, table
 from sim.paper.pairs import LABELS, Pair
-from sim.reports.plots import energy_stack, svg
+from sim.reports.drawing import plot
+from sim.reports.plots import SPELLED, energy_stack
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,10 +31,10 @@ class Line:
     accounting: str = column("accounting")
     method: str = column("method")
     component: str = column("component")
-    dynamic: float = column("dynamic")
-    ungated: float = column("ungated")
-    leakage: float = column("leakage")
-    total: float = column("total")
+    dynamic: float = column("dynamic (µJ)")
+    ungated: float = column("ungated (µJ)")
+    leakage: float = column("leakage (µJ)")
+    total: float = column("total (µJ)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +59,7 @@ class Found:
             model=self.model,
             accounting=self.accounting,
             method=self.method,
-            shares={name: 100 * value / total for name, value in self.bars.items()},
+            shares={f"{SPELLED[k]} (%)": 100 * pj / total for k, pj in self.bars.items()},
             total=total / 1e6,
         )
 
@@ -90,19 +91,19 @@ def section(pairs: Sequence[Pair]) -> Section:
         key="figure_8",
         title="Fig. 8: energy by component",
         text=(
-            f"Counts x components of {names}. D is dynamic, L what a cycle costs whatever happens in it; MEM is "
-            "the scratchpad. The paper shows ResNet-19 on CIFAR-10."
+            f"Counts x components of {names}. Standing energy is what a cycle costs whatever "
+            "happens in it. The paper shows ResNet-19 on CIFAR-10."
         ),
         tables=[
             table("Shares (%)", Shares, [one.shares for one in found]),
             table("Components (µJ)", Line, [row for one in found for row in one.rows]),
         ],
-        plots={title: svg(energy_stack, bars, height=1.6) for title, bars in stacks.items()},
+        plots={title: plot(energy_stack, bars, height=1.6) for title, bars in stacks.items()},
         notes=[
             "Accounting rtl has four adders and a pipeline of four LIF units instead of 256 each, and reads "
             "a weight once for a sweep over a tile, so nearly all standing energy and scratchpad reads go; "
             "what idle steps can cost shrinks with them. What its windows cost stands under Fig. 9.",
-            "Eq. 3 has no LIF updates; here they are the LIF_D bar.",
+            "Eq. 3 has no LIF updates; here they have a bar of their own.",
         ],
     )
 

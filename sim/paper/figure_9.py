@@ -12,7 +12,8 @@ from sim.paper.document import Section, column, table
 from sim.paper.pairs import LABELS, Pair, cut
 from sim.paper.published import published
 from sim.paper.rounds import TicketRound, pruned_rounds, rounds
-from sim.reports.plots import legend, stack, svg
+from sim.reports.drawing import Plot, legend, plot
+from sim.reports.plots import stack
 from sim.study import Study
 
 COLORS = {"pe": "#1f6fb4", "glb": "#35978f", "glb_leakage": "#a6dba0", "dram": "#e08214"}
@@ -30,8 +31,8 @@ class ByRound:
 
     model: str = column("model")
     sparsity: float = column("sparsity (%)")
-    dram: float = column("DRAM / dense")
-    sram: float = column("SRAM / dense")
+    dram: float = column("DRAM (dense = 1)")
+    sram: float = column("SRAM (dense = 1)")
     dram_thousand: float = column("DRAM (thousand)")
     sram_million: float = column("SRAM (million)")
 
@@ -42,8 +43,8 @@ class Compression:
 
     model: str = column("model")
     sparsity: float = column("sparsity (%)")
-    possible: float = column("1 / density")
-    achieved: float = column("WSP achieves")
+    possible: float = column("1 / density (times fewer)")
+    achieved: float = column("WSP achieves (times fewer)")
     words: float = column("words a weight")
 
 
@@ -69,9 +70,9 @@ class Kind:
     accounting: str = column("accounting")
     method: str = column("method")
     kind: str = column("kind")
-    dram: float | None = column("DRAM")
-    reads: float = column("SRAM reads")
-    writes: float = column("SRAM writes")
+    dram: float | None = column("DRAM (thousand)")
+    reads: float = column("SRAM reads (thousand)")
+    writes: float = column("SRAM writes (thousand)")
 
 
 def section(pairs: Sequence[Pair]) -> Section:
@@ -79,17 +80,17 @@ def section(pairs: Sequence[Pair]) -> Section:
     by_round, compression = [], []
     systems: list[System] = []
     kinds: list[Kind] = []
-    plots: dict[str, str] = {}
+    plots: dict[str, Plot] = {}
     for pair in pairs:
         mine = accesses_by_round(pair)
         by_round += mine
         compression += [compressed(pair, one) for one in rounds(pair.lth)]
-        plots[f"{pair.name}: accesses, dense = 1"] = svg(_accesses_plot, mine)
+        plots[f"{pair.name}: accesses, dense = 1"] = plot(_accesses_plot, mine)
         kinds += [row for study in pair.studies for row in by_kind(pair, study)]
         for (accounting, when), rows in system(pair).items():
             systems += rows
             title = f"{pair.name}: energy of the system, accounting {accounting}, {when} (µJ)"
-            plots[title] = svg(_system_plot, rows, height=1.6)
+            plots[title] = plot(_system_plot, rows, height=1.6)
     return Section(
         key="figure_9",
         title="Fig. 9: DRAM, SRAM and the whole system",

@@ -18,16 +18,16 @@ class Row:
     model: str = column("model")
     method: str = column("method")
     work: float = column("work (1e8 steps)")
-    printed_work: float | None = column("printed")
+    printed_work: float | None = column("printed work (1e8 steps)")
     idle: float = column("idle (1e8 steps)")
-    printed_idle: float | None = column("printed")
+    printed_idle: float | None = column("printed idle (1e8 steps)")
     latency: float = column("latency (1e8 steps)")
-    printed_latency: float | None = column("printed")
-    utilization: float | None = column("utilization")
-    printed_utilization: float | None = column("printed")
-    occupancy: float | None = column("occupancy")
+    printed_latency: float | None = column("printed latency (1e8 steps)")
+    utilization: float | None = column("utilization (share)")
+    printed_utilization: float | None = column("printed utilization (share)")
+    occupancy: float | None = column("occupancy (share)")
     cycles: float = column("RTL (M cycles)")
-    bound: float = column("bound / RTL")
+    bound: float = column("bound / RTL (share)")
 
 
 def section(pairs: Sequence[Pair]) -> Section:

@@ -24,10 +24,10 @@ class Row:
 
     model: str = column("model")
     n_pe: int = column("PEs")
-    energy: float = column("energy")
-    printed_energy: float | None = column("printed")
-    latency: float = column("latency")
-    printed_latency: float | None = column("printed")
+    energy: float = column("energy (2 PEs = 1)")
+    printed_energy: float | None = column("printed energy (2 PEs = 1)")
+    latency: float = column("latency (2 PEs = 1)")
+    printed_latency: float | None = column("printed latency (2 PEs = 1)")
     latency_steps: float = column("latency (M steps)")
     energy_steps: float = column("energy (M E_dyn)")
 

@@ -16,7 +16,13 @@ from sim.deployment import Run
 from sim.files import atomic_write, write_json
 from sim.models.components import ACCOUNTINGS
 from sim.models.eq3 import energies
+from sim.reports import answer
+from sim.reports.answer import Answer
+from sim.reports.drawing import Plot
+from sim.reports.provenance import provenance
 from sim.reports.run_numbers import categories, component_energy, mean, pe_cycles, rows
+from sim.reports.tiles import tiles
+from sim.reports.units import UNITS
 
 SCHEMA = "uticket-report-1"
 TICKET = (
@@ -37,6 +43,16 @@ COLUMNS = {  # of the table: header with its unit, by field
     "rtl_cycles": "RTL (cycles)",
     "energy": "energy (E_dyn)",
 }
+PAGE_COLUMNS = {
+    "work": "work (steps)",
+    "idle": "idle (steps)",
+    "latency": "latency (steps)",
+    "utilization": "utilization (share)",
+    "occupancy": "occupancy (share)",
+    "rtl_cycles": "RTL (cycles)",
+    "bound": "fewest possible / RTL (share)",
+    "energy": "energy (E_dyn)",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +67,8 @@ class Report:
     """The first one, in one line with method and image; None where everything agreed."""
     counters: int
     """Counter values compared."""
+    answers: list[Answer]
+    """Of METHOD, of the baseline, and of what the models say beside them."""
 
     @property
     def methods(self) -> list[tuple[str, list[dict[str, Any]], dict[str, Any]]]:
@@ -63,11 +81,16 @@ class Report:
 
     def plots(self) -> dict[str, str]:
         """Those of the page: title and SVG."""
+        return {title: plot.wide for title, plot in self.drawings().items()}
+
+    def drawings(self) -> dict[str, Plot]:
+        """Plots by title, each for a screen and for a phone."""
         from sim.reports.plots import plots
 
         runs = {one.deployment.method: one for one in (self.baseline, self.run) if one is not None}
         return plots(
             self.methods,
+            self.answers,
             {name: categories(run) for name, run in runs.items()},
             {name: pe_cycles(run) for name, run in runs.items()},
             self.content["components"]["methods"],
@@ -94,13 +117,15 @@ def build(
     baseline: Run | None,
     labels: np.ndarray | None,
     *,
+    beside: Sequence[Run] = (),
     technology: str | None = None,
     view: str = "spikes",
 ) -> Report:
     """The report of a method's run, beside that of the baseline.
 
-    model: its name in the report. labels: of the images, None where nobody knows them. technology: name or
-    path, see `sim.models.eq3.energies`. view: of energy, `eq3.VIEWS`.
+    model: its name in the report. labels: of the images, None where nobody knows them. beside: more runs, which
+    the models alone made (`Deployment.predict`), for `answer`. technology: name or path, see
+    `sim.models.eq3.energies`. view: of energy, `eq3.VIEWS`.
     """
     spent = energies(technology)
     layers, total = rows(run, labels, spent, view)
@@ -110,6 +135,11 @@ def build(
         other_layers, other_total = rows(baseline, labels, spent, view)
         reference = {"method": baseline.deployment.method, "totals": other_total}
     runs = [run] if baseline is None else [run, baseline]
+    found = [(run, total)]
+    if baseline is not None:
+        found.append((baseline, other_total))
+    found += [(one, rows(one, labels, spent.eq3, view)[1]) for one in beside]
+    answers = answer.answers(found, None if baseline is None else 1, len(runs), spent)
     rtl_s = sum(image.rtl_s for image in run.images)
     metadata = run.deployment.ticket.metadata
     content: dict[str, Any] = {
@@ -125,7 +155,7 @@ def build(
         "checks": _checks(runs),
         "baseline": reference,
         "reduction": {
-            name: _reduction(total[name], reference["totals"][name]) if reference else None
+            name: answer.saved(total[name], reference["totals"][name]) if reference else None
             for name in ("latency", "energy")
         },
         "components": {
@@ -144,6 +174,11 @@ def build(
             "rtl_s": rtl_s,
             "rtl_cycles_per_s": total["rtl_cycles"] * len(run.images) / rtl_s,
         },
+        "answer": {
+            "clock_mhz": spent.table.clock_mhz,
+            "methods": answer.content(answers),
+        },
+        "provenance": provenance({o.deployment.method: o.deployment.sha256 for o, _ in found}),
     }
     if agreement := _agreement(metadata):
         content["reference"] = agreement
@@ -155,6 +190,7 @@ def build(
         baseline_layers=other_layers,
         mismatch=next((one.mismatch for one in runs if one.mismatch), None),
         counters=sum(len(values) for row in counted for values in row.values()),
+        answers=answers,
     )
 
 
@@ -230,15 +266,17 @@ def page(report: Report) -> str:
     """The HTML page, complete in itself."""
     from sim.reports.html import render
 
+    content, (mine, *others) = report.content, report.answers
     return render(
         "report.html.j2",
-        report=report.content,
+        report=content,
         methods=report.methods,
-        columns=COLUMNS,
+        columns=PAGE_COLUMNS,
+        units=UNITS,
+        answers=[*others, mine],
+        tiles=tiles(
+            mine, others, content["components"]["technology"], content["answer"]["clock_mhz"]
+        ),
         verdict=report.verdict,
-        plots=report.plots(),
+        plots=report.drawings(),
     )
-
-
-def _reduction(mine: float, other: float) -> float | None:
-    return 1 - mine / other if other else None

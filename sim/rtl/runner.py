@@ -38,6 +38,8 @@ class Loaded:
     program: Program
     cycles: list[LayerCycles] | None
     """The same for every image; None on the event machine, where they are the image's."""
+    simulated: bool = True
+    """Whether the RTL runs it; otherwise the models alone do."""
 
     def predict(
         self, spikes: np.ndarray, expected: dict[str, golden.LayerResult]
@@ -91,6 +93,8 @@ def run_image(rtl: Rtl, loaded: Loaded, image: np.ndarray, dump: Path | None = N
 
     Raises RtlError if the RTL errs or hangs.
     """
+    if not loaded.simulated:
+        return model_image(loaded, image)
     program = loaded.program
     spikes = golden.first_layer_spikes(loaded.network, image[None])[0]
     expected = golden.run(loaded.network, spikes)

@@ -1,0 +1,28 @@
+"""Units of the fields of report.json, as docs/report.md has them; a field without one is not here."""
+
+UNITS = {
+    "filters": "filters",
+    "parameters": "weights",
+    "positions": "positions",
+    "nnz": "weights",
+    "spike_sparsity": "share",
+    "input_sparsity": "share",
+    "work": "steps",
+    "idle": "steps",
+    "latency": "steps",
+    "utilization": "share",
+    "occupancy": "share",
+    "accumulates": "steps",
+    "rtl_cycles": "cycles",
+    "rtl_cycles_min": "cycles",
+    "rtl_cycles_max": "cycles",
+    "model_cycles": "cycles",
+    "rtl_bound_cycles": "cycles",
+    "energy": "E_dyn",
+    "event_work": "positions",
+    "event_idle": "positions",
+    "dynamic_occupancy": "share",
+    "input_cycles": "cycles",
+    "rtl_efficiency": "share",
+    "rtl_accuracy": "share",
+}
