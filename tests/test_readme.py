@@ -7,6 +7,9 @@ import pytest
 
 import uticket
 from benchmarks.readme_plot import METHODS, OUT, Bar, cycles_of, svg
+from sim.catalog import load_model
+from sim.paper.claims import claims
+from sim.paper.pairs import load_pairs
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -39,6 +42,16 @@ def test_the_figure_is_what_the_script_draws():
         for (machine, label), cycles in drawn().items()
     ]
     assert svg(bars) == FIGURE
+
+
+def test_the_claims_are_those_of_make_paper():
+    pairs, _ = load_pairs([load_model("vgg16_cifar10")], images=1)
+    wanted = [
+        [one.claim.removeprefix("vgg16_cifar10: "), one.printed, one.ours, one.verdict]
+        for one in claims(pairs)
+    ]
+    lines = TEXT[TEXT.index("| claim |") :].split("\n\n")[0].splitlines()[2:]
+    assert [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines] == wanted
 
 
 @pytest.mark.parametrize("machine", ["sweep", "event"])
