@@ -33,7 +33,7 @@ LABELS = np.array([7, 3])
 LAYER = [
     "name", "filters", "parameters", "positions", "nnz", "spike_sparsity", "input_sparsity", "work",
     "idle", "latency", "utilization", "occupancy", "accumulates", "rtl_cycles", "rtl_cycles_min",
-    "rtl_cycles_max", "model_cycles", "rtl_bound_cycles", "energy", "event_work", "event_idle",
+    "rtl_cycles_max", "model_cycles", "rtl_bound_cycles", "energy", "energy_pj", "event_work", "event_idle",
     "dynamic_occupancy",
 ]  # fmt: skip
 ADDED = ["input_cycles", "rtl_efficiency", "rtl_accuracy", "predictions", "labels"]

@@ -8,9 +8,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from sim.deployment import Run
-from sim.models.components import accountings
-from sim.models.eq3 import Energies
-from sim.reports.run_numbers import component_energy
 
 Row = dict[str, Any]
 WORDS = {
@@ -49,38 +46,25 @@ class Answer:
 
 
 def answers(
-    found: Sequence[tuple[Run, Row]], baseline: int | None, simulated: int, spent: Energies
+    found: Sequence[tuple[Run, Row]], baseline: int | None, simulated: int, clock_mhz: float
 ) -> list[Answer]:
     """Of each run and its totals. baseline: which of them; simulated: so many of them came from the RTL."""
-    counted = [_pe_pj(run, spent) for run, _ in found]
     return [
         _answer(
             run,
             total,
-            pe_pj,
             simulated=number < simulated,
-            clock_mhz=spent.table.clock_mhz,
-            other=None
-            if baseline in (None, number)
-            else (found[baseline or 0][1], counted[baseline or 0]),
+            clock_mhz=clock_mhz,
+            reference={} if baseline in (None, number) else found[baseline or 0][1],
         )
-        for number, ((run, total), pe_pj) in enumerate(zip(found, counted, strict=True))
+        for number, (run, total) in enumerate(found)
     ]
 
 
-def _answer(
-    run: Run,
-    total: Row,
-    pe_pj: float | None,
-    *,
-    simulated: bool,
-    clock_mhz: float,
-    other: tuple[Row, float | None] | None,
-) -> Answer:
+def _answer(run: Run, total: Row, *, simulated: bool, clock_mhz: float, reference: Row) -> Answer:
     deployed, cycles = run.deployment, total["rtl_cycles"]
     metadata = deployed.ticket.metadata
     policy = "sort" if deployed.sort else metadata.get("policy")
-    reference, reference_pj = other or ({}, None)
     return Answer(
         method=deployed.method,
         words=WORDS.get(policy or "", ""),
@@ -89,19 +73,13 @@ def _answer(
         ms=cycles / clock_mhz / 1e3,
         images_per_s=1e6 * clock_mhz / cycles,
         energy=total["energy"],
-        pe_pj=pe_pj,
+        pe_pj=total["energy_pj"],
         accuracy=metadata.get("accuracy_quantized"),
         test_images=metadata.get("test_images"),
         cycles_saved=saved(cycles, reference.get("rtl_cycles")),
         energy_saved=saved(total["energy"], reference.get("energy")),
-        pe_saved=saved(pe_pj, reference_pj),
+        pe_saved=saved(total["energy_pj"], reference.get("energy_pj")),
     )
-
-
-def _pe_pj(run: Run, spent: Energies) -> float | None:
-    if "rtl" not in accountings(run.deployment.config.machine):
-        return None
-    return component_energy(run, "rtl", spent.table)["total_pj"]
 
 
 def saved(mine: float | None, other: float | None) -> float | None:

@@ -138,8 +138,10 @@ def build(
     found = [(run, total)]
     if baseline is not None:
         found.append((baseline, other_total))
-    found += [(one, rows(one, labels, spent.eq3, view)[1]) for one in beside]
-    answers = answer.answers(found, None if baseline is None else 1, len(runs), spent)
+    found += [(one, rows(one, labels, spent, view)[1]) for one in beside]
+    answers = answer.answers(
+        found, None if baseline is None else 1, len(runs), spent.table.clock_mhz
+    )
     rtl_s = sum(image.rtl_s for image in run.images)
     metadata = run.deployment.ticket.metadata
     content: dict[str, Any] = {

@@ -19,6 +19,7 @@ UNITS = {
     "model_cycles": "cycles",
     "rtl_bound_cycles": "cycles",
     "energy": "E_dyn",
+    "energy_pj": "pJ",
     "event_work": "positions",
     "event_idle": "positions",
     "dynamic_occupancy": "share",
