@@ -34,7 +34,9 @@ def test_every_box_of_a_block_diagram_is_a_file(figure, folder):
     drawn = (ROOT / "docs" / "figures" / f"{figure}.svg").read_text(encoding="utf-8")
     files = re.findall(r">(\w+\.py)<", drawn)
     assert len(files) > 10
-    assert [one for one in files if not any((ROOT / f / one).exists() for f in (folder, "hw"))] == []
+    assert [
+        one for one in files if not any((ROOT / f / one).exists() for f in (folder, "hw"))
+    ] == []
 
 
 def test_the_table_has_the_figures_numbers():
