@@ -22,7 +22,7 @@ class Machine:
     """What is a configuration's own."""
 
     config: Config
-    pe: Callable[[Config], wiring.Component]
+    pe: type[wiring.Component]
     array: Callable[[Config], Any]
     top: Callable[..., Any]
     """Also takes `pe`, what stands for a PE; both machines' have the same ports but for a beat's width."""

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from amaranth import ClockSignal, Instance, Module, ResetSignal, Value
 from amaranth.hdl import ValueCastable
 from amaranth.lib import wiring
 
-from hw.config import Config
 from sim.errors import BadInput
 from synth.sta import NUMBER, constraint_period, run
 
@@ -160,16 +157,13 @@ def loads(inputs: dict[str, int], outputs: dict[str, int]) -> str:
     return f"{header}{body}  pe _TECHMAP_REPLACE_ ({', '.join(pins)});\nendmodule\n"
 
 
-def black_box(pe: Callable[[Config], wiring.Component]) -> Callable[[Config], Any]:
-    """What makes, instead of a PE, an instance of module `pe` as it was exported alone."""
-    return lambda config: BlackBox(pe(config))
+def black_box(pe: type[wiring.Component]) -> type[wiring.Component]:
+    """What stands for a PE: an instance of module `pe` as it was exported alone."""
+    return type("BlackBox", (Instantiated, pe), {})
 
 
-class BlackBox(wiring.Component):
-    """An instance of module `pe`, with the ports of a PE."""
-
-    def __init__(self, pe: wiring.Component) -> None:
-        super().__init__(pe.signature)
+class Instantiated(wiring.Component):
+    """Of a component that is elsewhere, its ports alone."""
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
