@@ -10,14 +10,18 @@ import pytest
 from hw.config import Config
 from sim.errors import BadInput
 from sim.models import golden
+from sim.models.event_cycles import EventModel
 from sim.models.technology import load_table
 from sim.rivals import _rival, base, rivals
 from sim.rivals.base import Operand, Task
+from sim.rivals.event import Event
 from sim.rivals.gospa import GoSPA
 from sim.rivals.n_of_m import n_of_m_mask
 from sw.balance import filter_nnz
 from sw.layers import Source, conv
+from tb.random_programs import random_case
 from tests.random_networks import random_layer, random_spikes
+from tests.soak import times
 
 
 def task(nnz, *, size=16, positions=10):
@@ -166,9 +170,31 @@ def test_deeper_fifos_never_hurt_and_the_front_end_bounds():
     assert latencies[-1] >= 3 * neurons  # three groups, each sees the input
 
 
+@pytest.mark.parametrize("banks", [1, 4, 8])
+def test_the_event_machine_is_its_cycle_model_without_waiting(banks):
+    """Cycles at a tap, of all PEs, as the machine's own model has them; any kernel, stride and shortcut."""
+    config = Config(machine="event", n_pe=3, buffer_depth=256, banks=banks, lifs=min(banks, 2))
+    for seed in range(times(6)):
+        case = random_case(config, seed, max_side=20, max_layers=3)
+        expected = golden.run(case.network, case.spikes)
+        maps = {one.name: expected[one.name].output[:, one.order] for one in case.program.layers}
+        maps[case.network.first_map] = case.spikes
+        for layer, one in zip(
+            case.program.layers, EventModel(case.program).predict(maps), strict=True
+        ):
+            inputs = expected[layer.name].inputs
+            operands = tuple(
+                Operand(source=part.source, mask=part.mask, spikes=inputs[part.name])
+                for part in reversed(layer.integer.learned)  # the layer's own first
+            )
+            busy = Event(banks).load(Task(operands=operands, positions=1), config.n_pe).busy
+            at_taps = one.counters["work_cycles"] + one.counters["stall_bank"]
+            assert busy == at_taps.sum(), layer.name
+
+
 def test_rivals_that_see_data_need_it():
     seeing = [rival for rival in rivals().values() if rival.needs_spikes]
-    assert [rival.name for rival in seeing] == ["GoSPA", "LoAS"]
+    assert [rival.name for rival in seeing] == ["event machine", "GoSPA", "LoAS"]
     for rival in seeing:
         with pytest.raises(ValueError, match="needs the input's spikes"):
             rival.load(task([1, 2]), 2)
