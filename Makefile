@@ -45,12 +45,12 @@ sim: .venv/sim  ## Run MODEL's ticket through the RTL, check it, write build/sim
 	@$(BIN)/uticket sim $${METHOD:+"--method=$$METHOD"} $${IMAGES:+"--images=$$IMAGES"} \
 	    $${N_PE:+"--n-pe=$$N_PE"} $${MACHINE:+"--machine=$$MACHINE"} -- "$$MODEL"
 
-test: .venv/frameworks .venv/synth lint  ## Run all checks and tests, with coverage
-	@mkdir -p build/coverage
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --cov --cov-report=term
+test: .venv/frameworks .venv/synth lint  ## Run all checks and tests
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
-soak: .venv/frameworks .venv/synth .venv/test  ## The tests with ten times the random repetitions (SOAK=)
-	UTICKET_SOAK=$(SOAK) $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --timeout=0
+soak: .venv/frameworks .venv/synth .venv/test  ## The tests with ten times the random repetitions (SOAK=), and what they reach
+	@mkdir -p build/coverage
+	UTICKET_SOAK=$(SOAK) $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --timeout=0 --cov --cov-report=term
 
 faults: .venv/test .venv/train  ## Prove that each fault of tb/faults.toml is caught by its test
 	@$(BIN)/python -m tb.faults
