@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -11,7 +10,6 @@ import numpy as np
 
 from sim.errors import BadInput
 from sim.models import golden
-from sw import archive
 from sw.datasets import scaled
 from sw.importers import reference
 from sw.importers.door import Imported
@@ -19,48 +17,25 @@ from sw.quantize import quantize, ticket_config
 from sw.ticket import Ticket
 
 
-@dataclass(frozen=True)
-class Sample:
-    """images: uint8 (N, C, H, W), or spikes (N, T, C, H, W); labels: int64 (N,) or None."""
-
-    images: np.ndarray
-    labels: np.ndarray | None
-
-
-def _arrays(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with archive.opened(path) as file:
-            return {name: file[name] for name in file.names}
-    except FileNotFoundError:
-        raise BadInput(f"{path}: no such file") from None
-    except archive.Unreadable as error:
-        raise BadInput(f"{path}: not an .npz file, or a damaged one ({error})") from None
-
-
-def dimensions(path: Path) -> int | None:
-    """Of the images in an .npz: 5 of spikes for each tick. None where there are none to read."""
-    images = _arrays(path).get("images")
-    return None if images is None else images.ndim
-
-
-def load_reference(path: Path) -> dict[str, np.ndarray]:
-    """Spikes by node, (N, T, ...)."""
-    return _arrays(path)
-
-
 def compare(
-    network: Imported, ticket: Ticket, sample: Sample, known: dict[str, np.ndarray] | None = None
+    network: Imported,
+    ticket: Ticket,
+    images: np.ndarray,
+    *,
+    labels: np.ndarray | None = None,
+    known: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, Any]:
     """Integers against the graph in float64, or against `known` spikes: shares of what is equal.
 
+    images: uint8 (N, C, H, W), or spikes (N, T, C, H, W). labels: int64 (N,). known: by node, (N, T, ...).
     Raises BadInput for images that the network does not take, or spikes of another shape.
     """
     config = ticket_config(ticket)
     integers = quantize(ticket, config)
     seen, ticks = integers.input, integers.ticks
     wanted = seen.shape if integers.host is not None else (ticks, *seen.shape)
-    if sample.images.shape[1:] != wanted:
-        raise BadInput(f"images are {sample.images.shape[1:]}; the network takes {wanted}")
+    if images.shape[1:] != wanted:
+        raise BadInput(f"images are {images.shape[1:]}; the network takes {wanted}")
     rows = network.lowered.rows
     unknown = set(known or ()) - {row.node for row in rows}
     if unknown:
@@ -69,7 +44,7 @@ def compare(
     equal = {row.name: [0, 0] for row in rows if _fires(network, row.name)}
     predictions: dict[str, list[int]] = {"integer": [], "reference": []}
     for n, (image, spikes) in enumerate(
-        zip(sample.images, golden.first_layer_spikes(integers, sample.images), strict=True)
+        zip(images, golden.first_layer_spikes(integers, images), strict=True)
     ):
         values = _reference(network, image)
         found = {integers.first_map: spikes} | {
@@ -87,7 +62,7 @@ def compare(
                 equal[row.name][1] += ours.size
         predictions["integer"].append(golden.predict(found[rows[-1].name]))
         predictions["reference"].append(_prediction(theirs))
-    return _summary(equal, predictions, sample.labels)
+    return _summary(equal, predictions, labels)
 
 
 def _fires(network: Imported, name: str) -> bool:

@@ -33,6 +33,18 @@ def first_images(dataset: str, count: int) -> tuple[np.ndarray, np.ndarray]:
     return images[:count], labels[:count].astype(np.int64)
 
 
+def read_arrays(path: Path, *names: str) -> dict[str, np.ndarray]:
+    """The arrays of those names in an .npz, all if none is named.
+
+    Raises BadInput, naming the file, for another or a damaged one.
+    """
+    try:
+        with archive.opened(path) as file:
+            return {name: file[name] for name in file.names if name in (names or file.names)}
+    except archive.Unreadable as error:
+        raise BadInput(f"{path}: not an .npz file, or a damaged one ({error})") from None
+
+
 def read_images(path: Path, network: Network, ticks: int) -> tuple[np.ndarray, np.ndarray | None]:
     """A user's `images`, as `Deployment.run` takes them, and `labels`, int64 (N,), if there are any.
 
@@ -40,11 +52,7 @@ def read_images(path: Path, network: Network, ticks: int) -> tuple[np.ndarray, n
     (N,). A network that takes spikes gets them for each tick, (N, T, C, H, W), 0 or 1.
     Raises BadInput, naming file and array, for anything else.
     """
-    try:
-        with archive.opened(path) as file:
-            arrays = {name: file[name] for name in file.names if name in ("images", "labels")}
-    except archive.Unreadable as error:
-        raise BadInput(f"{path}: no .npz of images ({error})") from None
+    arrays = read_arrays(path, "images", "labels")
     if "images" not in arrays:
         raise BadInput(f"{path}: images is missing; allowed: images, and labels if there are any")
     images, labels = arrays["images"], arrays.get("labels")

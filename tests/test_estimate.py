@@ -131,7 +131,7 @@ def test_own_images_with_and_without_labels(path, run, tmp_path):
             {"images": np.zeros((2, 3, 32, 32), np.uint8), "labels": np.zeros(3, int)},
             "labels = int64 (3,), allowed: integers (2,)",
         ),
-        ({"images": np.array([{}])}, "no .npz of images"),
+        ({"images": np.array([{}])}, "not an .npz file, or a damaged one"),
     ],
 )
 def test_images_that_do_not_fit_are_refused(path, run, tmp_path, arrays, told):

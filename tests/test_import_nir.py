@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sim.cli import main
-from sim.equivalence import Sample, compare
+from sim.equivalence import compare
 from sw import ticket as tickets
 from sw.importers import door
 from sw.importers.graph import Options, Refused
@@ -38,7 +38,7 @@ def images(shape, ticks, count=4):
 def agreement(graph, given):
     network = opened(graph, given)
     ticks = given.ticks if given.spikes else None
-    sample = Sample(images(given.shape, ticks), None)
+    sample = images(given.shape, ticks)
     return network, compare(network, network.ticket(), sample)
 
 
@@ -150,7 +150,7 @@ def test_above_the_threshold_is_not_at_it(spikes):
     given = options((2, 1, 1), spikes=spikes, ticks=2)
     network = opened(graph, given)
     image = np.full((1, 2, 2, 1, 1) if spikes else (1, 2, 1, 1), 1 if spikes else 255, np.uint8)
-    found = compare(network, network.ticket(), Sample(image, None))
+    found = compare(network, network.ticket(), image)
     assert found["spikes_equal"] == 1
     from sim.models import golden
     from sw.quantize import quantize, ticket_config
@@ -375,7 +375,7 @@ def test_a_public_example_runs_where_its_leak_is_the_arrays():
     network = door.imported(door.read(str(PUBLIC / "lif_norse.nir"), given), given, door.Scaling())
     assert network.report.verdict == "exact"
     assert network.lowered.network.layers[0].neuron.leak == 0.75
-    found = compare(network, network.ticket(), Sample(images((1, 1, 1), 4, 8), None))
+    found = compare(network, network.ticket(), images((1, 1, 1), 4, 8))
     assert found["spikes_equal"] == 1
 
 

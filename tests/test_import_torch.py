@@ -11,7 +11,7 @@ from spikingjelly.activation_based import functional, layer, neuron
 from torch import nn
 from torch.nn.utils import prune
 
-from sim.equivalence import Sample, compare
+from sim.equivalence import compare
 from sw import ticket as tickets
 from sw.importers import door
 from sw.importers.graph import Options, Refused, Spiking
@@ -90,9 +90,9 @@ def test_integers_spike_as_the_framework(name):
     theirs = framework_spikes(module, network, spikes)
     shares = [float(part.mean()) for part in theirs.values()]
     assert sum(0.02 < share < 0.98 for share in shares) >= 2, shares
-    found = compare(network, network.ticket(), Sample(spikes, None), theirs)
+    found = compare(network, network.ticket(), spikes, known=theirs)
     assert found["spikes_equal"] >= share, found
-    assert compare(network, network.ticket(), Sample(spikes, None))["spikes_equal"] >= share
+    assert compare(network, network.ticket(), spikes)["spikes_equal"] >= share
 
 
 def test_what_a_loop_over_ticks_repeats_is_one_layer():
@@ -286,7 +286,7 @@ def test_sinabs():
         theirs[name] = x.numpy()
     theirs = {row.node: theirs[row.node] for row in network.lowered.rows}
     assert all(0.02 < part.mean() < 0.98 for part in theirs.values())
-    assert compare(network, network.ticket(), Sample(spikes, None), theirs)["spikes_equal"] == 1
+    assert compare(network, network.ticket(), spikes, known=theirs)["spikes_equal"] == 1
 
 
 def test_sinabs_defaults_are_refused():
@@ -331,4 +331,4 @@ def test_norse():
     theirs = {name: np.stack(ticks, axis=1) for name, ticks in theirs.items()}
     shares = [float(part.mean()) for part in theirs.values()]
     assert all(0.01 < share < 0.99 for share in shares), shares
-    assert compare(network, network.ticket(), Sample(spikes, None), theirs)["spikes_equal"] == 1
+    assert compare(network, network.ticket(), spikes, known=theirs)["spikes_equal"] == 1

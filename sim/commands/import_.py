@@ -37,10 +37,10 @@ def command(
 
     With --images both networks run: agreement of spikes by layer, of predictions, and accuracies.
     """
-    from sim.equivalence import Sample, compare, dimensions, load_reference, print_agreement
+    from sim.equivalence import compare, print_agreement
     from sim.errors import BadInput
     from sim.files import file_to_write, write_json
-    from sim.images import read_images
+    from sim.images import read_arrays, read_images
     from sw.ticket import save
 
     file_to_write(out)
@@ -49,10 +49,11 @@ def command(
         raise BadInput(f"{out}; allowed: a name that ends in .npz")
     if reference and not images:
         raise BadInput("--reference without --images; allowed: with the images of its spikes")
-    network = opened(**given, dimensions=dimensions(images) if images else None)
+    there = read_arrays(images, "images").get("images") if images else None
+    network = opened(**given, dimensions=None if there is None else there.ndim)
     seen = network.lowered.network
-    sample = Sample(*read_images(images, seen, network.options.ticks)) if images else None
-    known = load_reference(reference) if reference else None
+    sample = read_images(images, seen, network.options.ticks) if images else None
+    known = read_arrays(reference) if reference else None
     report = network.report
     print_report(report)
     if report.reason:
@@ -63,7 +64,7 @@ def command(
     ticket = network.ticket()
     content = report.to_dict()
     if sample:
-        agreement = compare(network, ticket, sample, known)
+        agreement = compare(network, ticket, sample[0], labels=sample[1], known=known)
         print_agreement(agreement)
         content["agreement"] = agreement
         ticket.metadata["notes"]["agreement"] = agreement

@@ -124,7 +124,7 @@ class Rtl:
     ) -> None:
         """Raises BadInput where a tool is missing or the Verilog does not build.
 
-        quick: compiled without optimization, sooner, and slower to run: for few cycles.
+        quick: compiled as one file with little optimization, sooner, and slower to run: for few cycles.
         beside: given the top's Verilog, makes one more Verilog file, built into the model.
         """
         self.config = config
