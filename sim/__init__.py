@@ -1,1 +1,1 @@
-"""Models of the array: workload, golden, cycles, energy; and the `uticket` command."""
+"""A ticket on the array: models, the RTL in simulation, reports, and the `uticket` command; a folder a chapter."""

@@ -1,4 +1,4 @@
-"""The cycle model in plain Python, slowly: what sim/cycles.cpp must equal (test_cycles.py).
+"""The cycle model in plain Python, slowly: what sim/models/cycles.cpp must equal (test_cycles.py).
 
 It follows the RTL's rules, not its signals: when words are loaded, weights decoded, windows granted
 and tiles drained, as times that depend on earlier times. Nothing here knows of spikes, so a layer's
