@@ -11,6 +11,7 @@ from amaranth.hdl import ValueCastable
 from amaranth.lib import wiring
 
 from sim.errors import BadInput
+from synth import liberty_text
 from synth.sta import NUMBER, constraint_period, run
 
 STRAIGHT = "-- straight to an output"
@@ -92,43 +93,17 @@ def parse(
 
 def liberty(ports: dict[str, PortTiming], period: float) -> str:
     """A library of the one cell `pe`."""
-    text = (
-        "library (uticket_pes) {\n delay_model : table_lookup;\n"
-        ' time_unit : "1ns"; voltage_unit : "1V"; current_unit : "1mA";\n'
-        ' pulling_resistance_unit : "1kohm"; leakage_power_unit : "1mW";\n'
-        " capacitive_load_unit (1, pf);\n"
+    cell = " cell (pe) {\n  area : 0; interface_timing : true;\n" + liberty_text.clock(0.01)
+    cell += "  pin (rst) { direction : input; capacitance : 0.01; }\n"
+    for name, port in ports.items():
+        if port.required is not None:
+            load = port.capacitance * 1e12
+            cell += liberty_text.input_(name, port.width, load, period - port.required)
+        elif port.arrival is not None:
+            cell += liberty_text.output(name, port.width, port.arrival)
+    return liberty_text.library(
+        "uticket_pes", (port.width for port in ports.values()), [cell + " }\n"]
     )
-    for edge in ("rise", "fall"):
-        text += f" input_threshold_pct_{edge} : 50; output_threshold_pct_{edge} : 50;\n"
-        text += f" slew_lower_threshold_pct_{edge} : 20; slew_upper_threshold_pct_{edge} : 80;\n"
-    for width in sorted({port.width for port in ports.values()} - {1}):
-        text += (
-            f" type (bits{width}) {{ base_type : array; data_type : bit; bit_width : {width};"
-            f" bit_from : {width - 1}; bit_to : 0; }}\n"
-        )
-    text += " cell (pe) {\n  area : 0; interface_timing : true;\n"
-    text += "  pin (clk) { direction : input; clock : true; capacitance : 0.01; }\n"
-    text += "  pin (rst) { direction : input; capacitance : 0.01; }\n"
-    for name, timing in ports.items():
-        kind = "pin" if timing.width == 1 else "bus"
-        text += f"  {kind} ({name}) {{"
-        text += f" bus_type : bits{timing.width};" if timing.width > 1 else ""
-        if timing.required is not None:
-            value = f'(scalar) {{ values ("{period - timing.required:.4f}"); }}'
-            text += (
-                f" direction : input; capacitance : {timing.capacitance * 1e12:.6f};\n"
-                '   timing () { related_pin : "clk"; timing_type : setup_rising;'
-                f" rise_constraint {value} fall_constraint {value} }} }}\n"
-            )
-        else:
-            value = f'(scalar) {{ values ("{timing.arrival:.4f}"); }}'
-            slew = '(scalar) { values ("0.05"); }'
-            text += (
-                ' direction : output;\n   timing () { related_pin : "clk";'
-                f" timing_type : rising_edge; cell_rise {value} cell_fall {value}"
-                f" rise_transition {slew} fall_transition {slew} }} }}\n"
-            )
-    return text + " }\n}\n"
 
 
 def verilog(inputs: dict[str, int], outputs: dict[str, int]) -> str:

@@ -11,6 +11,7 @@ from hw.config import STREAM_BITS, WORD_BITS, Config
 from hw.event.program import LIST_WORDS, ring_rows
 from hw.spike_buffer import granules
 from sim.errors import BadInput
+from synth import liberty_text
 from synth.liberty import Library
 
 TABLE = Path(__file__).with_name("memories.yaml")
@@ -121,54 +122,26 @@ def verilog(macros: list[MemoryMacro]) -> str:
 
 def liberty(macros: list[MemoryMacro], library: Library) -> str:
     """The macros as a Liberty file, for OpenSTA; input pins load like a large buffer's."""
-    picofarad = library.load * 1e12
-    text = (
-        "library (uticket_memories) {\n delay_model : table_lookup;\n"
-        ' time_unit : "1ns"; voltage_unit : "1V"; current_unit : "1mA";\n'
-        ' pulling_resistance_unit : "1kohm"; leakage_power_unit : "1mW";\n'
-        " capacitive_load_unit (1, pf);\n"
-    )
-    for edge in ("rise", "fall"):
-        text += f" input_threshold_pct_{edge} : 50; output_threshold_pct_{edge} : 50;\n"
-        text += f" slew_lower_threshold_pct_{edge} : 20; slew_upper_threshold_pct_{edge} : 80;\n"
-    for width in sorted({n for m in macros for n in _widths(m)}):
-        text += (
-            f" type (bits{width}) {{ base_type : array; data_type : bit; bit_width : {width};"
-            f" bit_from : {width - 1}; bit_to : 0; }}\n"
-        )
+    load = library.load * 1e12
+    cells = []
     for macro in macros:
-        text += f" cell ({macro.name}) {{\n  area : {macro.area:.1f}; is_macro_cell : true;\n"
-        text += f"  cell_leakage_power : {macro.leakage * 1e3:.6g};\n"
-        text += (
-            f"  pin (clk) {{ direction : input; clock : true; capacitance : {picofarad:.6f}; }}\n"
-        )
-        address = (macro.depth - 1).bit_length()
-        for name, width in (
-            ("write_enable", macro.enables),
-            ("write_address", address),
-            ("write_data", macro.width),
-            ("read_enable", 1),
-            ("read_address", address),
-        ):
-            text += f"  {_port(name, width)} direction : input; capacitance : {picofarad:.6f};\n"
-            value = f'(scalar) {{ values ("{macro.setup:.4f}"); }}'
-            text += (
-                '   timing () { related_pin : "clk"; timing_type : setup_rising;'
-                f" rise_constraint {value} fall_constraint {value} }} }}\n"
-            )
-        access, slew = (f'(scalar) {{ values ("{v:.4f}"); }}' for v in (macro.access, 0.05))
-        text += (
-            f"  {_port('read_data', macro.width)} direction : output;\n"
-            '   timing () { related_pin : "clk"; timing_type : rising_edge;'
-            f" cell_rise {access} cell_fall {access}"
-            f" rise_transition {slew} fall_transition {slew} }} }}\n }}\n"
-        )
-    return text + "}\n"
+        cell = f" cell ({macro.name}) {{\n  area : {macro.area:.1f}; is_macro_cell : true;\n"
+        cell += f"  cell_leakage_power : {macro.leakage * 1e3:.6g};\n{liberty_text.clock(load)}"
+        for name, width in _inputs(macro).items():
+            cell += liberty_text.input_(name, width, load, macro.setup)
+        cell += liberty_text.output("read_data", macro.width, macro.access)
+        cells.append(cell + " }\n")
+    widths = [width for macro in macros for width in (*_inputs(macro).values(), macro.width)]
+    return liberty_text.library("uticket_memories", widths, cells)
 
 
-def _widths(macro: MemoryMacro) -> set[int]:
-    return {macro.enables, (macro.depth - 1).bit_length(), macro.width} - {1}
-
-
-def _port(name: str, width: int) -> str:
-    return f"pin ({name}) {{" if width == 1 else f"bus ({name}) {{ bus_type : bits{width};"
+def _inputs(macro: MemoryMacro) -> dict[str, int]:
+    """Widths by name."""
+    address = (macro.depth - 1).bit_length()
+    return {
+        "write_enable": macro.enables,
+        "write_address": address,
+        "write_data": macro.width,
+        "read_enable": 1,
+        "read_address": address,
+    }
