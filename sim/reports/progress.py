@@ -3,42 +3,26 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import click
 
 if TYPE_CHECKING:
-    from rich.progress import TaskID
+    from rich.progress import ProgressColumn, TaskID
 
 
-class Steps:
-    """A context manager; `step` starts the next of `count` steps, which may have parts."""
+class _Bar:
+    """A context manager: a bar of rich on a terminal, where it is to be shown; elsewhere nothing."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, *columns: ProgressColumn, shown: bool = True) -> None:
         from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeElapsedColumn,
-        )
+        from rich.progress import Progress
 
-        self.count = count
-        self.number = 0
         console = Console(highlight=False)
-        self._progress = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
-        self._task = self._progress.add_task("")
+        self.shown = shown and console.is_terminal
+        self._progress = Progress(*columns, console=console, transient=True, disable=not self.shown)
 
-    def __enter__(self) -> Steps:
+    def __enter__(self) -> Self:
         self._progress.start()
         return self
 
@@ -50,12 +34,29 @@ class Steps:
     ) -> None:
         self._progress.stop()
 
+
+class Steps(_Bar):
+    """A context manager; `step` starts the next of `count` steps, which may have parts."""
+
+    def __init__(self, count: int) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+
+        super().__init__(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+        )
+        self.count = count
+        self.number = 0
+        self._task = self._progress.add_task("")
+
     def step(self, text: str, parts: int = 1) -> None:
         """Start the next step; `part` is called as often as it has parts."""
         self.number += 1
         line = f"step {self.number}/{self.count} {text}"
         self._progress.reset(self._task, description=line, total=parts)
-        if self._progress.disable:
+        if not self.shown:
             click.echo(line)
 
     def part(self) -> None:
@@ -63,45 +64,22 @@ class Steps:
         self._progress.advance(self._task)
 
 
-class TrainingBar:
+class TrainingBar(_Bar):
     """A context manager: a bar of the round's images on a terminal, and lines that scroll above it."""
 
     def __init__(self, first: bool = True) -> None:
         """first: whether this is the process that shows anything."""
-        from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeRemainingColumn,
-        )
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
-        console = Console(highlight=False)
-        self.shown = first and console.is_terminal
-        self._progress = Progress(
+        super().__init__(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("images, {task.fields[state]}", markup=False),
             TimeRemainingColumn(),
-            console=console,
-            transient=True,
-            disable=not self.shown,
+            shown=first,
         )
         self._task: TaskID | None = None
-
-    def __enter__(self) -> TrainingBar:
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._progress.stop()
 
     def log(self, line: str) -> None:
         """A line that stays."""
