@@ -11,6 +11,7 @@ WORD_BITS = 16  # a scratchpad word: one WSP header or one weight
 STREAM_BITS = 64  # a beat of the program and result streams
 STREAM_WORDS = STREAM_BITS // WORD_BITS
 BANKS = 4  # of the spike buffer
+LANES = 4  # of a PE, at most: ticks at once
 MAX_SIDE = 64  # of a map, in positions
 
 
@@ -21,7 +22,8 @@ class Config:
     n_pe: int = 16
     """PEs; a group is as many filters."""
     ticks: int = 4
-    """Timesteps, 1 to 4; also the lanes of a PE: each lane is one tick's AND gate and accumulators."""
+    """Timesteps, 1 to 4; also the lanes of a PE: each lane is one tick's AND gate and accumulators. Machine `event` runs
+    networks of more ticks in rounds of as many."""
     tile_side: int = 8
     """Side of a tile, in positions, 4 or 8; a PE has tile_side^2 accumulators a lane."""
     scratchpad_depth: int = 1024
@@ -31,8 +33,8 @@ class Config:
     accumulator_bits: int = 24
     """Of accumulators and membrane potentials, 16 to 24."""
     leak_mode: str = "shift"
-    """The neuron, by its name in hw/neuron.py. A tick leaves of a potential u: "shift" u >>> leak_shift,
-    "complement" u - (u >>> leak_shift), "none" u."""
+    """The neuron of machine `sweep`, by its name in hw/neuron.py. A tick leaves of a potential u: "shift" u >>> leak_shift,
+    "complement" u - (u >>> leak_shift), "none" u. Machine `event` is told each layer's by the program."""
     leak_shift: int = 2
     """Bits; 1 to 8."""
     buffer_depth: int = 512
@@ -66,7 +68,7 @@ class Config:
             if name in ("leak_mode", "machine") and not isinstance(value, str):
                 raise ValueError(f"hardware: {name} = {value!r}, allowed: a name")
         require("n_pe", 1 <= self.n_pe <= 64, "1 to 64")
-        require("ticks", 1 <= self.ticks <= 4, "1 to 4")
+        require("ticks", 1 <= self.ticks <= LANES, f"1 to {LANES}")
         require("tile_side", self.tile_side in (4, 8), "4 or 8")
         require(
             "scratchpad_depth",

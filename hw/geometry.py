@@ -7,7 +7,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.config import BANKS, MAX_SIDE, Config
-from hw.program import LAYER
+from hw.program import layer_layout
 from hw.widths import ADDRESS_BITS, BLOCK_BITS, CHANNEL_BITS, SIDE_BITS, WORD_COORDINATE_BITS
 
 
@@ -24,8 +24,18 @@ def geometry_layout(config: Config) -> data.StructLayout:
             "sub_shift": 2,  # log2 of the tiles along a side of an output word
             "pooled_shift": 2,  # log2 of a tile's side after pooling
             "words": WORD_COORDINATE_BITS,  # words along a side of the output map, less one
+            **(SIDES if config.machine == "event" else {}),
         }
     )
+
+
+SIDES = {
+    "height": SIDE_BITS,  # of the map of neurons
+    "width": SIDE_BITS,
+    "blocks_down": BLOCK_BITS,  # as `blocks`, which are those across
+    "words_down": WORD_COORDINATE_BITS,
+}
+"""Of machine `event`, whose maps need be no squares."""
 
 
 class Geometry(wiring.Component):
@@ -33,7 +43,7 @@ class Geometry(wiring.Component):
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        super().__init__({"layer": In(LAYER), "o": Out(geometry_layout(config))})
+        super().__init__({"layer": In(layer_layout(config)), "o": Out(geometry_layout(config))})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -49,13 +59,32 @@ class Geometry(wiring.Component):
             sub_shift.eq(Mux(stored_shift > pooled_shift, stored_shift - pooled_shift, 0)),
             self.o.sub_shift.eq(sub_shift),
             self.o.sub_mask.eq((1 << sub_shift) - 1),
-            self.o.words.eq((layer.output_side - 1) >> stored_shift),
             self.o.block_side.eq(block_side),
             self.o.block_shift.eq(log_tile - layer.half),
             self.o.sweep_side.eq(Mux(layer.side < block_side, layer.side, block_side)),
-            self.o.blocks.eq((layer.side - 1) >> (log_tile - layer.half)[:2]),
+        ]
+        if self.config.machine == "sweep":
+            m.d.comb += self.o.blocks.eq((layer.side - 1) >> (log_tile - layer.half)[:2])
+            m.d.comb += self.o.words.eq((layer.output_side - 1) >> stored_shift)
+            return m
+        short = layer.extension
+        height, width = sides(layer, layer.side, short.short)
+        down, across = sides(layer, layer.output_side, short.output_short)
+        m.d.comb += [
+            self.o.height.eq(height),
+            self.o.width.eq(width),
+            self.o.blocks_down.eq((height - 1) >> log_tile),
+            self.o.blocks.eq((width - 1) >> log_tile),
+            self.o.words_down.eq((down - 1) >> stored_shift),
+            self.o.words.eq((across - 1) >> stored_shift),
         ]
         return m
+
+
+def sides(layer: data.View, long: Value, short: Value) -> tuple[Value, Value]:
+    """Height and width of a map of the event machine. short: 0 for a square."""
+    other = Mux(short == 0, long, short)
+    return Mux(layer.tall, long, other), Mux(layer.tall, other, long)
 
 
 def extent(side: Value, geometry: data.View, block: Value) -> Value:

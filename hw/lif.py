@@ -2,22 +2,55 @@
 
 Tick t needs the potential that tick t - 1 left, and all ticks of a neuron are in the accumulators
 at once, so the units form a pipeline: a neuron a cycle, its four potentials in four registers.
+
+The sweep machine's neuron is its configuration's. Each layer of the event machine has its own.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
 
 from amaranth import Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.config import Config
+from hw.neuron import UNIT
+from hw.program import NEURON
 from hw.unreset import data_register
+
+
+@dataclass(frozen=True)
+class Told:
+    """A neuron whose numbers are signals: hw.neuron.Neuron, as far as the units ask it. code: NEURON."""
+
+    code: Any
+
+    def leak(self, u: Value) -> Value:
+        """What a tick leaves of a potential."""
+        return ((u * self.code.share + self.code.carry) >> UNIT.bit_length() - 1)[
+            : len(u)
+        ].as_signed()
+
+    def level(self, threshold: Value) -> Value:
+        """What a reset by subtraction takes away."""
+        return threshold - self.code.above
+
+    def reset(self, u: Value, threshold: Value) -> Value:
+        """The potential after firing."""
+        return Mux(self.code.subtract, u - self.level(threshold), 0)
+
+    def initial(self, threshold: Value) -> Value:
+        """The potential before the first tick."""
+        return Mux(self.code.start, self.level(threshold) >> 1, 0)
 
 
 class Lif(wiring.Component):
     """hw.neuron in hardware: u = leak(u) + sum; fires where u >= threshold; u = reset(u) after firing.
 
-    valid, sums: one neuron a cycle, a field a tick. threshold: held while its neurons pass.
+    valid, sums: one neuron a cycle, a field a tick. threshold: held while its neurons pass. Of machine
+    `event` alone: neuron: held, too; before: the neuron's potential before these ticks, where `carried`; else they are the first.
     potentials: after each tick's reset; tick t's belongs to the neuron of t + 1 cycles ago, or to the last before
     it where there was none. spikes: bit t is tick t; of the neuron of `latency` cycles ago.
     """
@@ -25,8 +58,10 @@ class Lif(wiring.Component):
     def __init__(self, config: Config) -> None:
         self.config = config
         bits = signed(config.accumulator_bits)
+        told = {"neuron": In(NEURON), "carried": In(1), "before": In(bits)}
         super().__init__(
             {
+                **(told if config.machine == "event" else {}),
                 "valid": In(1),
                 "sums": In(data.ArrayLayout(bits, config.ticks)),
                 "threshold": In(bits),
@@ -42,7 +77,9 @@ class Lif(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        bits, neuron = self.config.accumulator_bits, self.config.neuron
+        bits = self.config.accumulator_bits
+        event = self.config.machine == "event"
+        neuron = Told(self.neuron) if event else self.config.neuron
         fired: Value | None = None  # of the ticks before, of the neuron in this stage
         here: Value = self.valid  # a neuron is in this stage
         waiting = list(
@@ -55,7 +92,10 @@ class Lif(wiring.Component):
                 Signal(name=f"fires_{t}"),
                 Signal(t + 1, name=f"fired_{t}", reset_less=True),
             )
-            m.d.comb += u.eq(waiting[0] + (neuron.leak(potentials[t - 1]) if t else 0))
+            before = potentials[t - 1] if t else neuron.initial(self.threshold)
+            if event and not t:
+                before = Mux(self.carried, self.before, before)
+            m.d.comb += u.eq(waiting[0] + neuron.leak(before))
             m.d.comb += fires.eq(u >= self.threshold)
             delayed = [
                 Signal(signed(bits), name=f"sum_{k}_in_{t + 1}", reset_less=True)

@@ -104,9 +104,20 @@ class ProgramReader(wiring.Component):
                 m.next = "LAYER"
 
     def _layer_states(
-        self, m: Module, beat: Beat, low: Signal, descriptor: data.View, bad: Value, *, then: str
+        self,
+        m: Module,
+        beat: Beat,
+        low: Signal,
+        descriptor: data.View,
+        bad: Value,
+        *,
+        then: str,
+        extended: Value | None = None,
     ) -> None:
-        """The two beats of a layer's descriptor, `bad` if the array cannot hold it; then the state `then`."""
+        """The two beats of a layer's descriptor, `bad` if the array cannot hold it; then the state `then`.
+
+        extended: a third beat follows; None: never.
+        """
         with m.State("LAYER"):
             m.d.comb += beat.ready.eq(1)
             with m.If(beat.accepted):
@@ -117,8 +128,21 @@ class ProgramReader(wiring.Component):
             with m.If(beat.accepted):
                 m.d.sync += [self.layer.payload.eq(descriptor), self.layer.valid.eq(1)]
                 m.next = then
+                if extended is not None:
+                    with m.If(extended):
+                        m.d.sync += self.layer.valid.eq(0)
+                        m.next = "LAYER_MORE"
                 with m.If(bad):
                     self._fail(m, Error.DESCRIPTOR)
+        if extended is not None:
+            with m.State("LAYER_MORE"):
+                m.d.comb += beat.ready.eq(1)
+                with m.If(beat.accepted):
+                    m.d.sync += [
+                        self.layer.payload.extension.eq(beat.data),
+                        self.layer.valid.eq(1),
+                    ]
+                    m.next = then
 
 
 class Loader(ProgramReader):

@@ -1,13 +1,17 @@
 """Neurons: what a tick does to a potential. Facts in plain Python; every other file asks here.
 
+    u = initial(threshold)       before the first tick
     u = leak(u) + sum            the potential, before the neuron decides
     fires where u >= threshold
-    u = reset(u, threshold)      where it fired
+    u = reset(u, level)          where it fired; level: the threshold as trained
 
-`kept` and `reset` use operators alone. So they serve Python's and NumPy's integers (golden model,
-quantizer), Amaranth's values (hw/lif.py), PyTorch's floats (training), and Numba compiles them.
-A new neuron is a class here, listed in `NEURONS`, and a row in docs/formats.md ("Neurons");
-hw/lif.py changes only where `kept` and `reset` cannot say what it does.
+`kept` uses operators alone. So it serves Python's and NumPy's integers (golden model,
+quantizer), Amaranth's values (hw/lif.py), PyTorch's floats (training), and Numba compiles it.
+A new leak is a class here, listed in `NEURONS`, and a row in docs/formats.md ("Neurons").
+Resets and initial potentials go with every leak.
+
+The sweep machine has one neuron of `NEURONS` for all layers. The event machine takes each layer's from the program,
+as the four numbers of `Neuron.code`: there every leak is (share u + carry) >> 8, exactly.
 """
 
 from __future__ import annotations
@@ -17,7 +21,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-SHIFTS = range(1, 9)  # bits; the leaks that the hardware has
+SHIFTS = range(1, 9)  # bits; the leaks that the sweep machine has
+UNIT = 256
+"""Shares of a potential are 256ths."""
+RESETS = ("zero", "subtract")
+STARTS = ("zero", "half")
 
 
 def _choose(condition: Any, yes: Any, no: Any) -> Any:
@@ -26,40 +34,77 @@ def _choose(condition: Any, yes: Any, no: Any) -> Any:
 
 @dataclass(frozen=True)
 class Neuron(ABC):
-    """Integrates and fires at u >= threshold; after firing its potential is 0."""
+    """Integrates and fires at u >= threshold."""
 
     name: ClassVar[str]
-    reset_to: ClassVar[str] = "zero"
-    """What `reset` does, by the name that tickets use."""
-    reset_slope: ClassVar[int] = 0
-    """d reset / d u, for training."""
+    amounts: ClassVar[range] = SHIFTS
 
-    shift: int = 2
-    """Bits; in SHIFTS."""
+    amount: int = 2
+    """In `amounts`: bits of a shift, 256ths of a share."""
+    reset_to: str = "zero"
+    """What is left after firing: `zero`, or what the potential has above the threshold (`subtract`)."""
+    start: str = "zero"
+    """The potential before the first tick: `zero`, or `half` the threshold, rounded down."""
+    above: bool = False
+    """The threshold is one more than the trained one, since it fires only above that: resets and starts know."""
 
     @staticmethod
     @abstractmethod
-    def kept(u: Any, shift: int) -> Any:
+    def kept(u: Any, amount: int) -> Any:
         """What a tick leaves of an integer potential; shifts floor."""
-
-    @staticmethod
-    def reset(u: Any, threshold: Any) -> Any:
-        """The potential after firing."""
-        return 0
 
     @property
     @abstractmethod
+    def share(self) -> int:
+        """With `carry`: kept(u) is (share u + carry) >> 8. 0 to 256."""
+
+    @property
+    def carry(self) -> int:
+        """0 rounds down, 255 up."""
+        return 0
+
+    @property
     def factor(self) -> float:
         """The share of a potential that a tick leaves, as training sees it."""
+        return self.share / UNIT
 
     @property
     def gain(self) -> float:
         """The factor on a trained neuron's input: v = factor v + gain x; 1 where nothing leaks."""
         return 1.0 if self.factor == 1 else 1 - self.factor
 
+    @property
+    def reset_slope(self) -> int:
+        """D reset / d u, for training."""
+        return int(self.reset_to == "subtract")
+
+    @property
+    def code(self) -> dict[str, int]:
+        """What the event machine is told of it: hw.program.NEURON."""
+        return {
+            "share": self.share,
+            "carry": self.carry,
+            "subtract": int(self.reset_to == "subtract"),
+            "start": int(self.start == "half"),
+            "above": int(self.above),
+        }
+
+    @property
+    def swept(self) -> bool:
+        """Whether the sweep machine has it: by `leak_mode` and `leak_shift` of its configuration."""
+        return self.name in NEURONS and (self.reset_to, self.start) == ("zero", "zero")
+
     def leak(self, u: Any) -> Any:
         """What a tick leaves of a potential `u`: an integer, an array of them, or a value of the RTL."""
-        return self.kept(u, self.shift)
+        return self.kept(u, self.amount)
+
+    def reset(self, u: Any, level: Any) -> Any:
+        """The potential after firing. level: the threshold, or one less where `above`."""
+        return u - level if self.reset_to == "subtract" else 0
+
+    def initial(self, threshold: Any) -> Any:
+        """The potential before the first tick, of integers."""
+        return (threshold - int(self.above)) >> 1 if self.start == "half" else 0
 
     def step(
         self, u: Any, current: Any, threshold: Any, choose: Callable[..., Any] = _choose
@@ -70,16 +115,17 @@ class Neuron(ABC):
         """
         u = self.leak(u) + current
         fires = u >= threshold
-        return fires, choose(fires, self.reset(u, threshold), u)
+        return fires, choose(fires, self.reset(u, threshold - int(self.above)), u)
 
-    def stays_inside(self, drive: Any, *, bits: int, ticks: int) -> Any:
-        """Whether no input whatever leaves `bits` signed bits within `ticks` ticks, from 0.
+    def stays_inside(self, drive: Any, *, bits: int, ticks: int, threshold: Any = 0) -> Any:
+        """Whether no input whatever leaves `bits` signed bits within `ticks` ticks.
 
-        drive: the most that a tick adds or takes, at least 0; an integer or an array of them. A reset
-        moves a potential of at least 0 towards 0, so that the extremes are those that never fire.
+        drive: the most that a tick adds or takes, at least 0; an integer or an array of them. threshold: the largest that it
+        may be, which matters to where it starts. A reset moves a potential of at least 0 towards 0, so that the extremes are those that never fire.
         """
         bound = 1 << (bits - 1)
-        high = low = 0 * drive
+        low = 0 * drive
+        high = low + self.initial(threshold)
         inside: Any = True
         for _ in range(ticks):
             high, low = self.leak(high) + drive, self.leak(low) - drive
@@ -88,52 +134,87 @@ class Neuron(ABC):
 
 
 class Shift(Neuron):
-    """Leaky: a tick leaves u >> shift."""
+    """Leaky: a tick leaves u >> amount."""
 
     name = "shift"
 
     @staticmethod
-    def kept(u: Any, shift: int) -> Any:
-        return u >> shift
+    def kept(u: Any, amount: int) -> Any:
+        return u >> amount
 
     @property
-    def factor(self) -> float:
-        return 2.0**-self.shift
+    def share(self) -> int:
+        return UNIT >> self.amount
 
 
 class Complement(Neuron):
-    """Leaky: a tick takes u >> shift away."""
+    """Leaky: a tick takes u >> amount away."""
 
     name = "complement"
 
     @staticmethod
-    def kept(u: Any, shift: int) -> Any:
-        return u - (u >> shift)
+    def kept(u: Any, amount: int) -> Any:
+        return u - (u >> amount)
 
     @property
-    def factor(self) -> float:
-        return 1 - 2.0**-self.shift
+    def share(self) -> int:
+        return UNIT - (UNIT >> self.amount)
+
+    @property
+    def carry(self) -> int:
+        """What is taken away is rounded down."""
+        return UNIT - 1
 
 
 class Lossless(Neuron):
-    """Integrate and fire, without a leak; `shift` is not used."""
+    """Integrate and fire, without a leak; `amount` is not used."""
 
     name = "none"
 
     @staticmethod
-    def kept(u: Any, shift: int) -> Any:
+    def kept(u: Any, amount: int) -> Any:
         return u
 
     @property
-    def factor(self) -> float:
-        return 1.0
+    def share(self) -> int:
+        return UNIT
+
+
+class Share(Neuron):
+    """Leaky: a tick leaves `amount` 256ths, rounded down. Of the event machine alone."""
+
+    name = "share"
+    amounts = range(1, UNIT + 1)
+
+    @staticmethod
+    def kept(u: Any, amount: int) -> Any:
+        return (u * amount) >> 8
+
+    @property
+    def share(self) -> int:
+        return self.amount
 
 
 NEURONS: dict[str, type[Neuron]] = {kind.name: kind for kind in (Shift, Complement, Lossless)}
 """By the name that `leak_mode` of a hardware configuration has."""
+PAPER = Shift(2)
+"""A quarter of the potential is left, a reset to zero."""
 
 
-def trained(factor: float, reset_to: str = "zero") -> Neuron | None:
-    """The neuron that a network was trained with, by what a tick leaves and by its reset; or None."""
-    kinds = (kind(shift) for kind in NEURONS.values() for shift in SHIFTS)
-    return next((n for n in kinds if (n.factor, n.reset_to) == (factor, reset_to)), None)
+def kinds() -> tuple[type[Neuron], ...]:
+    """All leaks, those that the event machine alone has last."""
+    return (*NEURONS.values(), Share)
+
+
+def trained(
+    factor: float, reset_to: str = "zero", start: str = "zero", *, above: bool = False
+) -> Neuron | None:
+    """The neuron that a network was trained with, by what a tick leaves, reset and start; or None.
+
+    above: it fires above its threshold only.
+    """
+    if reset_to not in RESETS or start not in STARTS:
+        return None
+    above = above and (reset_to, start) != ("zero", "zero")  # else it makes no difference
+    found = (kind(n, reset_to, start, above) for kind in kinds() for n in kind.amounts)
+    return next((n for n in found if n.factor == factor), None)

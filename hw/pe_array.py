@@ -11,8 +11,9 @@ from amaranth.lib.wiring import In, Out
 
 from hw.config import STREAM_BITS, Config
 from hw.geometry import Geometry
-from hw.program import LAYER
+from hw.program import layer_layout
 from hw.spike_buffer import SpikeBuffer, write_layout
+from hw.widths import CHANNEL_BITS
 from hw.writer import Writer, row_layout
 
 
@@ -33,7 +34,7 @@ class PeArray(wiring.Component):
                 **more,
                 "row_valid": In(1),
                 "row": In(row_layout(config)),
-                "layer": In(LAYER),
+                "layer": In(layer_layout(config)),
                 "layer_start": In(1),
                 "layer_active": In(1),
                 "all_done": Out(1),
@@ -54,6 +55,7 @@ class PeArray(wiring.Component):
         m.submodules.geometry = geometry = Geometry(config)
         m.submodules.buffer = buffer = SpikeBuffer(config)
         m.submodules.writer = writer = Writer(config)
+        last_of_group = Signal()  # the result is the last filter's of its group
         slot, turn = (Signal(range(max(config.n_pe, 2)), name=name) for name in ("slot", "turn"))
         writer_pe = Signal.like(slot)
         m.d.comb += [
@@ -66,7 +68,7 @@ class PeArray(wiring.Component):
         ]
         m.d.sync += slot.eq(Mux(slot == config.n_pe - 1, 0, slot + 1))
         with m.If(self.result_valid):
-            m.d.sync += turn.eq(Mux(turn == config.n_pe - 1, 0, turn + 1))
+            m.d.sync += turn.eq(Mux(last_of_group, 0, turn + 1))
         with m.If(self.layer_start):
             m.d.sync += [slot.eq(0), turn.eq(0)]
         chain: Value | int = 0
@@ -86,12 +88,19 @@ class PeArray(wiring.Component):
             ]
             chain = pe.chain_out
         m.d.comb += self.chain.eq(chain)
-        self._write(m, pes, writer_pe, writer)
+        self._write(m, pes, writer_pe, writer, last_of_group)
         return geometry, buffer, slot
 
-    def _write(self, m: Module, pes: Sequence[Any], writer_pe: Signal, writer: Writer) -> None:
+    def _write(
+        self,
+        m: Module,
+        pes: Sequence[Any],
+        writer_pe: Signal,
+        writer: Writer,
+        last_of_group: Signal,
+    ) -> None:
         """The word of the PE whose turn it is, into the spike buffer or out as a result."""
-        output_valid = Signal()
+        output_valid, filter_ = Signal(), Signal(CHANNEL_BITS)
         with m.Switch(writer_pe):
             for i, pe in enumerate(pes):
                 with m.Case(i):
@@ -103,10 +112,20 @@ class PeArray(wiring.Component):
                         writer.word.word_y.eq(output.word_y),
                         writer.word.word_x.eq(output.word_x),
                         writer.word.word.eq(output.word),
+                        filter_.eq(output.filter),
                     ]
+                    if self.config.machine == "event":
+                        m.d.comb += [
+                            writer.word[name].eq(output[name])
+                            for name in ("base", "part", "down", "right")
+                        ]
+        if self.config.machine == "sweep":
+            m.d.comb += writer.word.base.eq(self.layer.output_base)
         m.d.comb += [
-            writer.word.base.eq(self.layer.output_base),
             writer.word.side.eq(self.layer.output_side),
             writer.word_valid.eq(output_valid & ~self.layer.raw),
             self.result_valid.eq(output_valid & self.layer.raw),
+            last_of_group.eq(
+                (writer_pe == self.config.n_pe - 1) | (filter_ == self.layer.filters - 1)
+            ),
         ]

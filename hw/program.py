@@ -15,7 +15,8 @@ from __future__ import annotations
 from amaranth import signed
 from amaranth.lib import data
 
-from hw.widths import ADDRESS_BITS, CHANNEL_BITS, LENGTH_BITS, SIDE_BITS
+from hw.config import Config
+from hw.widths import ADDRESS_BITS, CHANNEL_BITS, LENGTH_BITS, ROUND_BITS, SIDE_BITS
 
 MAGIC = 0x746B5475  # "uTkt", little-endian
 VERSION = 2
@@ -30,26 +31,63 @@ INPUT_HEADER = data.StructLayout(
 SOURCE = data.StructLayout({"base": ADDRESS_BITS, "side": SIDE_BITS, "strided": 1})
 """A map that is read: address of its region in a bank, its side, and whether its stride is 2."""
 
-LAYER = data.StructLayout(
+NEURON = data.StructLayout(
     {
-        "filters": CHANNEL_BITS,
-        "channels": CHANNEL_BITS,  # of the input; channels from here on are the shortcut's
-        "side": SIDE_BITS,  # of the map of neurons, before pooling
-        "half": 1,  # tiles of half the side, because a source is strided
-        "pool": 1,  # 2x2 OR-pooling
-        "raw": 1,  # accumulators are read out instead of spikes
-        "fast": 1,  # every source is packed small: a window each n_pe / 4 cycles
-        "padded": 1,  # one position of padding around the input
-        "output_base": ADDRESS_BITS,
-        "output_side": SIDE_BITS,  # after pooling
-        "identity": 1,  # the shortcut's weights are an identity: no work, no accumulates
-        "average": 1,  # sums of the map are added up before the neurons: one a filter
-        "reserved0": 9,
-        "input": SOURCE,
-        "shortcut": SOURCE,
-        "reserved1": 24,
+        "share": 9,  # a tick leaves (share * u + carry) >> 8 of a potential u
+        "carry": 8,
+        "subtract": 1,  # firing takes the threshold away; else it resets to zero
+        "start": 1,  # at half the threshold; else at zero
+        "above": 1,  # the threshold in the filter headers is one more than what is taken away, and halved
     }
 )
+"""What the neurons of a layer do, hw/neuron.py; machine `event` alone."""
+
+_LAYER = {
+    "filters": CHANNEL_BITS,
+    "channels": CHANNEL_BITS,  # of the input; channels from here on are the shortcut's
+    "side": SIDE_BITS,  # of the map of neurons, before pooling
+    "half": 1,  # tiles of half the side, because a source is strided
+    "pool": 1,  # 2x2 OR-pooling
+    "raw": 1,  # accumulators are read out instead of spikes
+    "fast": 1,  # every source is packed small: a window each n_pe / 4 cycles
+    "padded": 1,  # one position of padding around the input
+    "output_base": ADDRESS_BITS,
+    "output_side": SIDE_BITS,  # after pooling
+    "identity": 1,  # the shortcut's weights are an identity: no work, no accumulates
+    "average": 1,  # sums of the map are added up before the neurons: one a filter
+    "more_rounds": ROUND_BITS,  # of ticks, beside the first; machine `event` alone, as what follows
+    "last_tick": 2,  # number of the last round's last
+    "extended": 1,  # a third beat follows
+    "input": SOURCE,
+    "shortcut": SOURCE,
+    "neuron": NEURON,
+    "tall": 1,  # maps that are no squares are wide, else tall; sides are the longer ones
+    "blocks": 2,  # log2 of the 3x3 blocks along a side of the kernel of the first source; machine `event`
+    "reserved": 1,
+}
+LAYER = data.StructLayout(_LAYER)
+"""A layer's descriptor, two beats."""
+EXTENSION = data.StructLayout(
+    {
+        "input_words": ADDRESS_BITS,  # of each bank, that a round of the map takes
+        "shortcut_words": ADDRESS_BITS,
+        "output_words": ADDRESS_BITS,
+        "short": SIDE_BITS,  # the shorter side of the map of neurons, 0: a square
+        "input_short": SIDE_BITS,
+        "shortcut_short": SIDE_BITS,
+        "output_short": SIDE_BITS,
+    }
+)
+"""The third beat of a descriptor, zeros where it is left out."""
+EXTENDED_LAYER = data.StructLayout({**_LAYER, "extension": EXTENSION})
+"""What the event machine knows of a layer."""
+
+
+def layer_layout(config: Config) -> data.StructLayout:
+    """What the machine knows of a layer."""
+    return EXTENDED_LAYER if config.machine == "event" else LAYER
+
+
 FILTER_HEADER = data.StructLayout(
     {
         "length": LENGTH_BITS,  # WSP words that follow, before padding to a beat

@@ -7,7 +7,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.config import Config
-from hw.program import LAYER
+from hw.program import layer_layout
 
 
 class Sequencer(wiring.Component):
@@ -20,13 +20,13 @@ class Sequencer(wiring.Component):
     def __init__(self, config: Config) -> None:
         super().__init__(
             {
-                "i": In(stream.Signature(LAYER)),
+                "i": In(stream.Signature(layer_layout(config))),
                 "first": In(1),
                 "layers": In(8),
                 "input_done": In(1),
                 "all_done": In(1),
                 "results_idle": In(1),
-                "layer": Out(LAYER),
+                "layer": Out(layer_layout(config)),
                 "layer_start": Out(1),
                 "layer_active": Out(1),
                 "counting": Out(1),

@@ -19,6 +19,7 @@ class TileCounter(wiring.Component):
     """
 
     def __init__(self, config: Config) -> None:
+        self.config = config
         super().__init__(
             {
                 "geometry": In(geometry_layout(config)),
@@ -32,7 +33,9 @@ class TileCounter(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        blocks = self.geometry.blocks
+        blocks = down = self.geometry.blocks
+        if self.config.machine == "event":
+            down = self.geometry.blocks_down
         mask = Signal(BLOCK_BITS)
         more_x, more_y = Signal(), Signal()  # tiles of the word to come in this row, in this column
         end_x, end_y = Signal(), Signal()  # of the map
@@ -60,9 +63,9 @@ class TileCounter(wiring.Component):
                 m.d.sync += [
                     self.y.eq(y),
                     self.x.eq(x),
-                    end_y.eq(y == blocks),
+                    end_y.eq(y == down),
                     end_x.eq(x == blocks),
-                    more_y.eq(((y & mask) != mask) & (y != blocks)),
+                    more_y.eq(((y & mask) != mask) & (y != down)),
                     more_x.eq(((x & mask) != mask) & (x != blocks)),
                 ]
         return m

@@ -121,6 +121,8 @@ class Tiling:
     """Tiles have half a side: the window of a stride of 2 is twice as wide."""
     pool: bool
     """2x2."""
+    each: bool = False
+    """Each tile is handed over for itself, as layers of several rounds of ticks do."""
 
     @property
     def side(self) -> int:
@@ -164,4 +166,4 @@ class Tiling:
                         last = y == rows[-1] and x == columns[-1]
                         height = min(self.side, self.height - y * self.side)
                         width = min(self.side, self.width - x * self.side)
-                        yield Tile(y, x, height, width, last and inside)
+                        yield Tile(y, x, height, width, (last or self.each) and inside)

@@ -14,6 +14,8 @@ BLOCK_BITS = 6
 """Of a tile's coordinates: up to 32 tiles along a side, and where the one behind the last would be."""
 WORD_COORDINATE_BITS = 4
 """Of a word's coordinates in an output map, where they are compared: up to 16 words along a side."""
+ROUND_BITS = 6
+"""Of a round of ticks, as many as there are lanes: up to 64 rounds."""
 KERNEL = 9
 """Positions of a 3x3 kernel, in row order."""
 POSITION_BITS = 4

@@ -9,8 +9,11 @@ from amaranth.lib.wiring import In, Out
 from hw.config import Config
 from hw.control import tile_layout
 from hw.geometry import geometry_layout
-from hw.program import LAYER
-from hw.widths import BLOCK_BITS, CHANNEL_BITS
+from hw.program import layer_layout
+from hw.widths import ADDRESS_BITS, BLOCK_BITS, CHANNEL_BITS
+
+PART = {"base": ADDRESS_BITS, "part": 1, "down": 1, "right": 1}
+"""Of a word of the event machine: where its map begins; whether one quarter of it alone is written, and which."""
 
 
 def output_layout(config: Config) -> data.StructLayout:
@@ -22,6 +25,7 @@ def output_layout(config: Config) -> data.StructLayout:
             "filter": CHANNEL_BITS,
             "word_y": BLOCK_BITS,
             "word_x": BLOCK_BITS,
+            **(PART if config.machine == "event" else {}),
         }
     )
 
@@ -32,16 +36,19 @@ class WordOut(wiring.Component):
     gathered: a pulse, all of its spikes are in `word` from the next cycle on; sums: its last neuron's.
     row, column: where the tile starts in its word. output: a word that is complete, or sums; a word that
     the map does not have is dropped. clear: the word is taken or dropped.
+    Of the event machine: base: of the map; part: each tile is handed over for itself.
     left: a pulse: the tile is gathered, and its word, if it completes one, is taken or dropped.
     """
 
     def __init__(self, config: Config) -> None:
         self.config = config
         bits = config.tile_side.bit_length() - 1
+        more = {"base": In(ADDRESS_BITS), "part": In(1)}
         super().__init__(
             {
+                **(more if config.machine == "event" else {}),
                 "index": In(range(max(config.n_pe, 2))),
-                "layer": In(LAYER),
+                "layer": In(layer_layout(config)),
                 "geometry": In(geometry_layout(config)),
                 "leaving": In(tile_layout(config)),
                 "gathered": In(1),
@@ -59,6 +66,7 @@ class WordOut(wiring.Component):
         m = Module()
         leaving, geometry, output = self.leaving, self.geometry, self.output.payload
         taken, stored = Signal(), Signal()
+        down = geometry.words_down if self.config.machine == "event" else geometry.words
         dropped = Signal()  # of a missing filter, or outside after pooling
         m.d.comb += [
             self.row.eq((leaving.block_y & geometry.sub_mask) << geometry.pooled_shift),
@@ -71,7 +79,7 @@ class WordOut(wiring.Component):
             stored.eq(
                 leaving.word_last
                 & (output.filter < self.layer.filters)
-                & (output.word_y <= geometry.words)
+                & (output.word_y <= down)
                 & (output.word_x <= geometry.words)
             ),
             dropped.eq(self.gathered & leaving.word_last & ~stored),
@@ -79,6 +87,13 @@ class WordOut(wiring.Component):
             self.clear.eq(taken | dropped),
             self.left.eq(taken | (self.gathered & ~stored)),
         ]
+        if self.config.machine == "event":
+            m.d.comb += [
+                output.base.eq(self.base),
+                output.part.eq(self.part & (geometry.sub_shift != 0)),
+                output.down.eq(leaving.block_y[0]),
+                output.right.eq(leaving.block_x[0]),
+            ]
         with m.If(self.gathered):
             m.d.sync += self.output.valid.eq(stored)
         with m.If(taken):

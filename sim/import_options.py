@@ -53,6 +53,10 @@ def import_options(function: Callable) -> Callable:
             help="What a neuron does after firing, where the file cannot say it.",
         ),
         click.option(
+            "--start", type=click.Choice(["zero", "half"]), default="zero", show_default=True,
+            help="Potentials before the first tick: 0, or half the threshold.",
+        ),
+        click.option(
             "--encoding", type=click.Choice(ENCODINGS),
             help="The input: pixels, or spikes for each tick. [default: as --images, else image]",
         ),
@@ -75,6 +79,7 @@ def opened(
     ticks: int,
     dt: float | None,
     reset: str | None,
+    start: str,
     encoding: str | None,
     mean: tuple[float, ...] | None,
     std: tuple[float, ...] | None,
@@ -101,6 +106,7 @@ def opened(
         ticks=ticks,
         dt=dt,
         reset=reset,
+        start=start,
         spikes=spikes,
         round_leak=round_leak,
     )

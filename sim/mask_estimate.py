@@ -128,7 +128,6 @@ def _alone(mask: MaskLayer, side: int, config: Config, *, after: int | None) -> 
         host=None,
         array=(integer,),
         ticks=config.ticks,
-        neuron=config.neuron,
     )
     orders = None if mask.order is None else {mask.name: mask.order}
     return compile_network(network, config, orders=orders)

@@ -203,7 +203,7 @@ class Study:
         output = layer.compiled.output
         if output is None or layer.cycles is None:
             return 0
-        return output.channels * output.side**2 * self.config.ticks
+        return output.channels * output.height * output.width * self.config.ticks
 
 
 def study(deployment: Deployment, images: int = 1) -> Study:

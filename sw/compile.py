@@ -13,9 +13,9 @@ import numpy as np
 
 from hw.config import STREAM_WORDS, Config
 from hw.program import (
+    EXTENDED_LAYER,
     FILTER_HEADER,
     INPUT_HEADER,
-    LAYER,
     MAGIC,
     PROGRAM_HEADER,
     VERSION,
@@ -79,8 +79,13 @@ class CompiledLayer:
 
     @property
     def side(self) -> int:
-        """Of the map of neurons, before pooling or averaging."""
+        """Of the map of neurons, before pooling or averaging; the longer one."""
         return self.descriptor.side
+
+    @property
+    def positions(self) -> int:
+        """Of that map."""
+        return self.descriptor.positions
 
     def tiling(self, config: Config) -> Tiling:
         """Of the map of neurons."""
@@ -115,13 +120,22 @@ class Program:
 
         Raises ValueError for spikes of another shape.
         """
-        return np.concatenate([self.head_beats(spikes, VERSION), self.layer_beats])
+        return np.concatenate([self.head_beats(self.stored(spikes), VERSION), self.layer_beats])
 
-    def head_beats(self, spikes: np.ndarray, version: int) -> np.ndarray:
-        """Headers and input, uint64. Raises ValueError for spikes of another shape."""
-        shape = (self.config.ticks, self.input.channels, self.input.side, self.input.side)
+    @property
+    def ticks(self) -> int:
+        """Of the network."""
+        return self.config.ticks
+
+    def stored(self, spikes: np.ndarray) -> np.ndarray:
+        """The input as it is sent. Raises ValueError for spikes of another shape."""
+        shape = (self.ticks, self.input.channels, self.input.height, self.input.width)
         if spikes.shape != shape:
             raise ValueError(f"input spikes are {spikes.shape}, the program needs {shape}")
+        return spikes
+
+    def head_beats(self, spikes: np.ndarray, version: int) -> np.ndarray:
+        """Headers and input, uint64."""
         head = [
             pack(
                 PROGRAM_HEADER,
@@ -136,7 +150,7 @@ class Program:
                 INPUT_HEADER,
                 base=self.input.base,
                 side=self.input.side,
-                channels=self.input.channels,
+                channels=spikes.shape[1],
             ),
         ]
         activations = [_channel_beats(spikes[:, c]) for c in range(spikes.shape[1])]
@@ -214,9 +228,10 @@ def compile_network(
 
 
 def descriptor_beats(descriptor: Descriptor) -> np.ndarray:
-    """A layer's descriptor, two beats, uint64."""
-    bits = pack(LAYER, **vars(descriptor))
-    return np.array([bits & (1 << 64) - 1, bits >> 64], np.uint64)
+    """A layer's descriptor, two beats, uint64, or three."""
+    bits = pack(EXTENDED_LAYER, **vars(descriptor), extended=bool(descriptor.extension))
+    beats = [bits >> at & (1 << 64) - 1 for at in (0, 64, 128)]
+    return np.array(beats if descriptor.extension else beats[:2], np.uint64)
 
 
 def _segment_beats(

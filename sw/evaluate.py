@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 from threadpoolctl import threadpool_limits
 
 from sim.models import golden
@@ -43,7 +42,18 @@ class LayerNumbers:
     learned: tuple[Numbers, ...]
     identities: tuple[tuple[Source, np.ndarray], ...]  # (K,): what a spike of each adds
     bias: np.ndarray  # (K,)
-    threshold: np.ndarray | None  # (K,); None: its sums are its result
+    neurons: NeuronNumbers | None  # None: its sums are its result
+
+
+@dataclass(frozen=True)
+class NeuronNumbers:
+    """The neurons of a layer in one arithmetic. threshold, level, start: (K,), see `sparse.fire`."""
+
+    threshold: np.ndarray
+    level: np.ndarray
+    start: np.ndarray
+    leak: Leak
+    reset: Reset
 
 
 @dataclass(frozen=True)
@@ -52,37 +62,53 @@ class Arithmetic:
 
     first_map: str
     layers: tuple[LayerNumbers, ...]
-    leak: Leak
-    reset: Reset
 
 
 def integers(network: IntegerNetwork) -> Arithmetic:
     """What the array computes; no sum leaves 24 bits (quantize.py)."""
-    return Arithmetic(
-        network.first_map,
-        tuple(_layer(i, np.int32, "weight", i.bias, i.threshold) for i in network.array),
-        sparse.integer_leak(network.neuron),
-        sparse.reset(network.neuron),
+    layers = tuple(
+        _layer(i, np.int32, "weight", i.bias, _integer_neurons(i)) for i in network.array
     )
+    return Arithmetic(network.first_map, layers)
 
 
 def floats(network: IntegerNetwork) -> Arithmetic:
     """The network before it was rounded: it fires at v >= 1, or above 1."""
-    return Arithmetic(
-        network.first_map,
-        tuple(
-            _layer(i, np.float32, "float_weight", i.float_bias, _float_level(i.layer))
-            for i in network.array
-        ),
-        sparse.float_leak(network.neuron),
-        sparse.reset(network.neuron),
+    layers = tuple(
+        _layer(i, np.float32, "float_weight", i.float_bias, _float_neurons(i))
+        for i in network.array
+    )
+    return Arithmetic(network.first_map, layers)
+
+
+def _integer_neurons(integer: IntegerLayer) -> NeuronNumbers | None:
+    if integer.threshold is None:
+        return None
+    neuron, threshold = integer.neuron, integer.threshold.astype(np.int32)
+    return NeuronNumbers(
+        threshold=threshold,
+        level=threshold - np.int32(neuron.above),
+        start=np.zeros_like(threshold) + neuron.initial(threshold),
+        leak=sparse.integer_leak(neuron),
+        reset=sparse.reset(neuron.reset_to),
     )
 
 
-def _float_level(layer: Layer) -> np.float32:
-    """The least float32 potential that fires."""
-    above = layer.neuron is not None and layer.neuron.fires == "above"
-    return np.nextafter(np.float32(1), np.float32(2)) if above else np.float32(1)
+def _float_neurons(integer: IntegerLayer) -> NeuronNumbers | None:
+    if integer.threshold is None:
+        return None
+    neuron, one = integer.neuron, np.float32(1)
+    trained = integer.layer.neuron
+    above = trained is not None and trained.fires == "above"
+    fires = np.nextafter(one, np.float32(2)) if above else one  # the least potential that does
+    level = np.full(integer.layer.filters, one)
+    return NeuronNumbers(
+        threshold=level * fires,
+        level=level,
+        start=level * np.float32(0.5 if neuron.start == "half" else 0),
+        leak=sparse.float_leak(neuron.factor),
+        reset=sparse.reset(neuron.reset_to),
+    )
 
 
 def accuracies(
@@ -139,12 +165,13 @@ def first_layer(network: IntegerNetwork, images: np.ndarray) -> np.ndarray:
         return np.moveaxis(golden.first_layer_spikes(network, images), 0, -1).astype(np.int8)
     currents = np.stack(list(golden.first_layer_currents(network, images)), axis=-1)
     spikes = np.empty((network.ticks, *currents.shape), np.int8)
-    neuron = network.host.layer.neuron
+    neuron = network.host.neuron
     sparse.replay(
         currents.ravel(),
-        network.neuron.factor,
-        1.0 if neuron is None else neuron.level,
-        sparse.reset(network.neuron),
+        neuron.leak,
+        neuron.level,
+        neuron.initial,
+        sparse.reset(neuron.reset),
         spikes.reshape(network.ticks, -1),
     )
     if network.host.layer.pool is Pool.MAX2:
@@ -163,10 +190,10 @@ def outputs(network: Arithmetic, spikes: np.ndarray) -> np.ndarray:
     maps: dict[str, np.ndarray] = {network.first_map: image}
     for numbers in network.layers:
         sums = _layer_sums(numbers, maps)
-        if numbers.threshold is None:
+        if numbers.neurons is None:
             result = sums
         else:
-            maps[numbers.layer.name] = fired = _fired(numbers, sums, network, ticks)
+            maps[numbers.layer.name] = fired = _fired(numbers.layer, numbers.neurons, sums, ticks)
             result = fired[:, BORDER:-BORDER, BORDER:-BORDER].astype(np.int32)
     return result.sum(axis=(1, 2), dtype=result.dtype).reshape(-1, ticks, batch).transpose(2, 1, 0)
 
@@ -176,9 +203,9 @@ def _layer(
     dtype: type[np.number],
     field: str,
     bias: np.ndarray,
-    threshold: ArrayLike | None,
+    neurons: NeuronNumbers | None,
 ) -> LayerNumbers:
-    """field: which weights. threshold: (K,) or one for all, of a layer that has neurons."""
+    """field: which weights."""
     filters = integer.layer.filters
 
     def each(value: Any) -> np.ndarray:
@@ -193,7 +220,7 @@ def _layer(
         ),
         identities=tuple((part.source, each(getattr(part, field))) for part in integer.identities),
         bias=each(bias),
-        threshold=None if integer.threshold is None else each(threshold),
+        neurons=neurons,
     )
 
 
@@ -252,10 +279,11 @@ def _add(numbers: Numbers, x: np.ndarray, sums: np.ndarray) -> None:
     )
 
 
-def _fired(numbers: LayerNumbers, sums: np.ndarray, network: Arithmetic, ticks: int) -> np.ndarray:
+def _fired(layer: Layer, neurons: NeuronNumbers, sums: np.ndarray, ticks: int) -> np.ndarray:
     """The map of spikes, pooled, of neurons that get `sums`."""
     filters, height, width, lanes = sums.shape
-    pool = 2 if numbers.layer.pool is Pool.MAX2 else 1
+    pool = 2 if layer.pool is Pool.MAX2 else 1
     result = sparse.empty_map(filters, height // pool, width // pool, lanes)
-    sparse.fire(sums, numbers.threshold, network.leak, network.reset, ticks, pool, result)
+    n = neurons
+    sparse.fire(sums, n.threshold, n.level, n.start, n.leak, n.reset, ticks, pool, result)
     return result

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hw.neuron import Neuron
-from sw.layers import IMAGE, Encoding, Input, Layer, Network, Shape, Source
+from hw.neuron import PAPER, Neuron
+from sw.layers import IMAGE, LIF, Encoding, Input, Layer, Network, Shape, Source, TrainedNeuron
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,8 @@ class IntegerLayer:
     threshold: np.ndarray | None  # int64 (K,); None: the sums are the result
     scale: np.ndarray  # float64 (K,), integers per unit of the threshold
     float_bias: np.ndarray  # float64 (K,), folded
+    neuron: Neuron = PAPER
+    """Of a layer with a threshold."""
 
     @property
     def name(self) -> str:
@@ -79,6 +81,11 @@ class HostLayer:
     weight: np.ndarray  # float64 (K, C, kh, kw), folded
     bias: np.ndarray  # float64 (K,), folded
 
+    @property
+    def neuron(self) -> TrainedNeuron:
+        """The layer's, whose gain and threshold are folded."""
+        return self.layer.neuron or LIF
+
 
 @dataclass(frozen=True)
 class IntegerNetwork:
@@ -88,7 +95,6 @@ class IntegerNetwork:
     host: HostLayer | None  # None: spikes come in
     array: tuple[IntegerLayer, ...]
     ticks: int
-    neuron: Neuron
 
     @property
     def layers(self) -> tuple[Layer, ...]:

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Annotated, ClassVar, NoReturn
+from typing import Annotated, Any, ClassVar, NoReturn
 
 from pydantic import ConfigDict, Field
 
@@ -97,11 +97,22 @@ class TrainedNeuron:
     reset: Annotated[str, Field(pattern="^(zero|subtract)$", description="zero, subtract")] = "zero"
     fires: Annotated[str, Field(pattern="^(at|above)$", description="at, above")] = "at"
     """`at` the threshold, v >= threshold, or only `above` it, v > threshold."""
+    start: Annotated[str, Field(pattern="^(zero|half)$", description="zero, half")] = "zero"
+    """v before the first tick: 0, or `half` the threshold."""
 
     @property
     def hardware(self) -> hardware.Neuron | None:
         """The neuron of hw/neuron.py that does the same on integers; None where there is none."""
-        return hardware.trained(self.leak, self.reset)
+        return hardware.trained(self.leak, self.reset, self.start, above=self.fires == "above")
+
+    @property
+    def initial(self) -> float:
+        """V before the first tick."""
+        return self.threshold / 2 if self.start == "half" else 0.0
+
+    def after(self, v: Any) -> Any:
+        """V after firing."""
+        return v - self.threshold if self.reset == "subtract" else 0 * v
 
     @property
     def level(self) -> float:

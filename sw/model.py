@@ -91,9 +91,10 @@ class SpikingNetwork(nn.Module):
 
     def _fire(self, layer: Layer, output: Output) -> Fire:
         neuron = layer.neuron.hardware if layer.neuron else None
-        if neuron is None:
+        if neuron is None or neuron.start != "zero":
             raise ValueError(
                 f"layer {layer.name}: {layer.neuron} is not trained; allowed: those of hw/neuron.py"
+                " that start at zero"
             )
         return Fire(output, pool=layer.pool is Pool.MAX2, neuron=neuron, fused=self.fused)
 

@@ -58,4 +58,7 @@ def _loaded(part: IntegerSource, order: np.ndarray, before: np.ndarray | None) -
     weight, mask = part.weight[order], part.mask[order]
     if before is None:
         return replace(part, weight=weight, mask=mask)
+    if part.source.kernel is None:  # a weight for each position of each channel
+        each = part.source.channels // len(before)
+        before = (each * before[:, None] + np.arange(each)).ravel()
     return replace(part, weight=weight[:, before], mask=mask[:, before])

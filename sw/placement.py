@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hw.config import BANKS, MAX_SIDE, Config
 from hw.tiling import Storage, Tiling
+from hw.widths import CHANNEL_BITS, ROUND_BITS
 from sw.integers import IntegerNetwork
 from sw.layers import Layer, Pool, Shape, Source
 from sw.order import Ordered
 
 MAX_CHANNELS = 1024
 MAX_LAYERS = 255
+BLOCK = 3
+"""Positions along a side of what the event machine reads of a kernel at once."""
+MAX_BLOCKS = 3
+"""Log2 of the blocks along a side of a kernel: linear layers on maps of up to 24."""
+INDEX_BITS = 12
+"""Of a beat in the event machine's lists, hw.event.program.LIST_ENTRY."""
 
 
 class DoesNotFit(ValueError):  # noqa: N818 - reads as what it says
@@ -25,8 +32,21 @@ class Region:
 
     base: int
     words: int
-    side: int
+    height: int
+    width: int
     channels: int
+    rounds: int = 1
+    """Of ticks: the words of each lie one behind the other."""
+
+    @property
+    def side(self) -> int:
+        """The longer one: a map is stored as in a square of it."""
+        return max(self.height, self.width)
+
+    @property
+    def round_words(self) -> int:
+        """Words of each bank that a round takes."""
+        return self.words // self.rounds
 
 
 @dataclass(frozen=True)
@@ -47,17 +67,44 @@ class Descriptor:
     average: int
     input: dict[str, int]  # base, side, strided of the first source
     shortcut: dict[str, int]  # of the second
+    neuron: dict[str, int] = field(default_factory=dict)  # hw.program.NEURON, where it is told
+    blocks: int = 0  # log2 of the 3x3 blocks along a side of the first source's kernel
+    tall: int = 0  # maps that are no squares are higher than wide
+    more_rounds: int = 0
+    last_tick: int = 0
+    extension: dict[str, int] = field(default_factory=dict)  # hw.program.EXTENSION, if there is one
+
+    @property
+    def rounds(self) -> int:
+        """Of ticks."""
+        return self.more_rounds + 1
+
+    @property
+    def positions(self) -> int:
+        """Of the map of neurons."""
+        height, width = self._sides(self.side, "short")
+        return height * width
+
+    def source_sides(self, number: int) -> tuple[int, int]:
+        """Height and width of a source's map."""
+        name = ("input", "shortcut")[number]
+        return self._sides((self.input, self.shortcut)[number]["side"], f"{name}_short")
+
+    def _sides(self, long: int, name: str) -> tuple[int, int]:
+        short = self.extension.get(name, 0) or long
+        return (long, short) if self.tall else (short, long)
 
     def tiling(self, config: Config) -> Tiling:
         """Of the map of neurons."""
-        output = Storage(config, self.output_side, self.output_side)
+        height, width = self._sides(self.side, "short")
         return Tiling(
             config=config,
-            height=self.side,
-            width=self.side,
-            output=output,
+            height=height,
+            width=width,
+            output=Storage(config, *self._sides(self.output_side, "output_short")),
             half=bool(self.half),
             pool=bool(self.pool),
+            each=self.more_rounds > 0,
         )
 
 
@@ -72,15 +119,15 @@ class Placed:
 def place(ordered: Ordered, config: Config) -> Placed:
     """Maps find their regions in the spike buffer. Raises DoesNotFit for what the hardware cannot run."""
     network = ordered.network
-    if network.ticks != config.ticks:
-        raise DoesNotFit(f"the network has {network.ticks} ticks, the hardware {config.ticks}")
+    rounds = rounds_of(network.ticks, config)
     if len(network.array) > MAX_LAYERS:
         raise DoesNotFit(f"the network has {len(network.array)} layers; allowed: {MAX_LAYERS}")
     shapes = network.description.shapes()
-    _check_map("the input", shapes[network.first_map])
+    _check_map("the input", shapes[network.first_map], config)
     for integer in network.array:
         check_layer(integer.layer, shapes, config)
-    regions = _allocate(network, config, shapes)
+    regions = _allocate(network, config, shapes, rounds)
+    _check_input(regions[network.first_map], config)
     descriptors = {i.name: _descriptor(i.layer, regions, shapes, config) for i in network.array}
     return Placed(regions, descriptors)
 
@@ -94,13 +141,14 @@ def _descriptor(
     second = len(inputs) - 1  # without a shortcut its fields say what the input's do
     return Descriptor(
         filters=layer.filters,
-        channels=own.channels,
-        side=layer.neurons(shapes).height,
+        channels=shapes[own.map].channels,
+        side=max(layer.neurons(shapes).height, layer.neurons(shapes).width),
         half=int(any(strided)),
         pool=int(layer.pool is Pool.MAX2),
         raw=int(output is None),
         fast=int(max(region.side for region in inputs) <= config.small_side),
-        padded=int(own.padding == 1 or own.kernel in (None, (1, 1))),
+        padded=int(own.padding > 0 or max(kernel_sides(own, shapes)) == 1),
+        blocks=kernel_blocks(own, shapes),
         output_base=output.base if output else 0,
         output_side=output.side if output else 1,
         identity=len(layer.identities),
@@ -110,13 +158,24 @@ def _descriptor(
     )
 
 
+def kernel_sides(source: Source, shapes: dict[str, Shape]) -> tuple[int, int]:
+    """Height and width of a kernel; of a linear source those of its map."""
+    given = shapes[source.map]
+    return source.kernel or (given.height, given.width)
+
+
+def kernel_blocks(source: Source, shapes: dict[str, Shape]) -> int:
+    """Log2 of the blocks of 3x3 along a side, as many as a power of two, that a kernel takes."""
+    return (-(-max(kernel_sides(source, shapes)) // BLOCK) - 1).bit_length()
+
+
 def _source(region: Region, strided: bool) -> dict[str, int]:
     return {"base": region.base, "side": region.side, "strided": int(strided)}
 
 
-def _check_map(where: str, shape: Shape) -> None:
+def _check_map(where: str, shape: Shape, config: Config) -> None:
     side = max(shape.height, shape.width)
-    if shape.height != shape.width:
+    if shape.height != shape.width and config.machine == "sweep":
         raise DoesNotFit(f"{where}: a map of {shape.height}x{shape.width}; the array has squares")
     if not 1 <= side <= MAX_SIDE:
         raise DoesNotFit(f"{where}: a map of side {side}; the array has 1 to {MAX_SIDE}")
@@ -133,41 +192,58 @@ def check_layer(layer: Layer, shapes: dict[str, Shape], config: Config) -> None:
             raise DoesNotFit(f"{name}: {what}")
 
     sums, output = layer.neurons(shapes), layer.output(shapes)
-    _check_map(name, sums)
-    need(output.height >= 1, f"pools a map of side {sums.height} to nothing")
+    _check_map(name, sums, config)
+    short = min(sums.height, sums.width)
+    need(min(output.height, output.width) >= 1, f"pools a map of side {short} to nothing")
     need(len(layer.sources) <= 2, f"{len(layer.sources)} sources; the array has up to 2")
     for source in layer.sources:
-        _check_source(layer, source, shapes[source.map], need)
-    total = sum(source.channels for source in layer.sources)
+        _check_source(layer, source, shapes, config, need)
+    total = sum(shapes[source.map].channels for source in layer.sources)
     need(
         total <= MAX_CHANNELS,
         f"{total} channels with those of its shortcut; the array has up to {MAX_CHANNELS}",
     )
+    side = max(sums.height, sums.width)
     if layer.reduce is not None:
         tile = config.tile_side // layer.own.stride
-        text = f"an average over a map of side {sums.height}; the array has up to {tile}"
-        need(sums.height <= tile, text)
+        text = f"an average over a map of side {side}; the array has up to {tile}"
+        need(side <= tile, text)
         text = "an average and a shortcut; the array has one or the other"
         need(len(layer.sources) == 1, text)
         need(layer.pool is None, "an average and a pool; the array has one or the other")
     if layer.neuron is None:
-        text = f"raw results of a map of side {sums.height}; the array has them of side 1"
-        need(sums.height == 1 and layer.pool is None, text)
+        text = f"raw results of a map of side {side}; the array has them of side 1"
+        need(side == 1 and layer.pool is None, text)
 
 
 def _check_source(
-    layer: Layer, source: Source, given: Shape, need: Callable[[bool, str], None]
+    layer: Layer,
+    source: Source,
+    shapes: dict[str, Shape],
+    config: Config,
+    need: Callable[[bool, str], None],
 ) -> None:
+    event, given = config.machine == "event", shapes[source.map]
+    blocks = kernel_blocks(source, shapes)
+    most = 1 << INDEX_BITS - 2 * blocks
     if source.kernel is None:
-        side = max(given.height, given.width)
-        need(side == 1, f"a linear layer on a map of side {side}; the array needs side 1")
-        return
-    tall, wide = source.kernel
-    need(tall == wide, f"a kernel of {tall}x{wide}; the array has squares")
-    need(tall in (1, 3), f"a kernel of {tall}; the array has 1 and 3")
-    need(source.stride in (1, 2), f"a stride of {source.stride}; the array has 1 and 2")
-    pads = (0, 1) if tall == 3 else (0,)
-    need(source.padding in pads, f"a padding of {source.padding}; allowed here: {pads}")
+        side, largest = max(given.height, given.width), BLOCK << MAX_BLOCKS if event else 1
+        text = f"a linear layer on a map of side {side}; the array needs side {largest}"
+        need(side <= largest, text + " or less" * event)
+        need(len(layer.sources) == 1, "a linear layer with a shortcut")
+    else:
+        tall, wide = source.kernel
+        sizes = (1, 3, 5, 7) if event else (1, 3)
+        need(tall == wide, f"a kernel of {tall}x{wide}; the array has squares")
+        known = ", ".join(map(str, sizes[:-1])) + f" and {sizes[-1]}"
+        need(tall in sizes, f"a kernel of {tall}; the array has {known}")
+        need(source.stride in (1, 2), f"a stride of {source.stride}; the array has 1 and 2")
+        text = f"a stride of {source.stride} of a kernel of {tall}; the array has 1"
+        need(source.stride == 1 or not blocks, text)
+        pads = (0, tall // 2) if tall > 1 else (0,)
+        need(source.padding in pads, f"a padding of {source.padding}; allowed here: {pads}")
+    text = f"{given.channels} channels of such a kernel; the array has up to {most}"
+    need(not blocks or given.channels <= most, text)
     if source is not layer.own:
         need(tall == 1, f"a shortcut with a kernel of {tall}; the array has 1")
         text = f"an identity with a stride of {source.stride}; the array has 1"
@@ -175,8 +251,30 @@ def _check_source(
         need(layer.own.kernel is not None, "a linear layer with a shortcut")
 
 
+def _check_input(region: Region, config: Config) -> None:
+    """Raises DoesNotFit for an input whose rounds are more channels than its header can say."""
+    channels = region.channels
+    if region.rounds > 1 and Storage(config, region.side, region.side).single:
+        channels += -channels % BANKS
+    if region.rounds * channels >= 1 << CHANNEL_BITS:
+        raise DoesNotFit(
+            f"the input has {channels} channels in {region.rounds} rounds of ticks, "
+            f"{region.rounds * channels} in all; the array has up to {(1 << CHANNEL_BITS) - 1}"
+        )
+
+
+def rounds_of(ticks: int, config: Config) -> int:
+    """Rounds of as many ticks as there are lanes. Raises DoesNotFit for ticks that the machine does not have."""
+    if config.machine == "sweep" and ticks != config.ticks:
+        raise DoesNotFit(f"the network has {ticks} ticks, the hardware {config.ticks}")
+    most = config.ticks << ROUND_BITS
+    if not 1 <= ticks <= most:
+        raise DoesNotFit(f"the network has {ticks} ticks, the hardware up to {most}")
+    return -(-ticks // config.ticks)
+
+
 def _allocate(
-    network: IntegerNetwork, config: Config, shapes: dict[str, Shape]
+    network: IntegerNetwork, config: Config, shapes: dict[str, Shape], rounds: int
 ) -> dict[str, Region]:
     """A region for every map, none overlapping another that lives at the same time.
 
@@ -192,7 +290,8 @@ def _allocate(
     regions: dict[str, Region] = {}
     for number, (name, birth) in enumerate(born.items()):
         shape = shapes[name]
-        words = Storage(config, shape.height, shape.width).bank_words(shape.channels)
+        side = max(shape.height, shape.width)
+        words = rounds * Storage(config, side, side).bank_words(shape.channels)
         alive = sorted(
             (regions[other] for other in regions if dies.get(other, born[other]) >= birth),
             key=lambda region: region.base,
@@ -204,10 +303,11 @@ def _allocate(
             bits = BANKS * config.word_bits
             used = sum(region.words for region in alive)
             raise DoesNotFit(
-                f"layer {name}: its map of {shape.channels} channels of {shape.height}x{shape.width} "
+                f"layer {name}: its map of {shape.channels} channels of {shape.height}x{shape.width}"
+                f"{f' in {rounds} rounds of ticks' if rounds > 1 else ''} "
                 f"needs {words * bits} bits of the spike buffer beside {used * bits} in use; "
                 f"there are {config.buffer_depth * bits}"
             )
         base = fitting[-1][1] - words if number % 2 else fitting[0][0]
-        regions[name] = Region(base, words, shape.height, shape.channels)
+        regions[name] = Region(base, words, shape.height, shape.width, shape.channels, rounds)
     return regions

@@ -11,8 +11,9 @@ rounded (`numpy.rint`, half to even):
 
 The scale is the largest float64 for which
   (a) every |weight_int| <= 2^(weight_bits - 1) - 1;
-  (b) with A = P * sum |weight_int| + |bias_int| (P = 1 without an average), hi = leak(hi) + A and lo = leak(lo) - A, from 0, stay
-      inside accumulator_bits for all ticks: no input whatever overflows;
+  (b) with A = P * sum |weight_int| + |bias_int| (P = 1 without an average), hi = leak(hi) + A and lo = leak(lo) - A, from 0 (hi
+      from (rint(s) + 1) >> 1 where a neuron starts at half its threshold), stay inside accumulator_bits for all ticks:
+      no input whatever overflows;
   (c) threshold_int < 2^(accumulator_bits - 1).
 Each of these can only break, never heal, as a scale grows (rounding, sums and leaks are monotonic),
 so the largest is well defined, and bisection over the float64 numbers finds it exactly: its
@@ -26,13 +27,15 @@ only above its threshold has floor(s) + 1.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
-from hw.config import Config
-from hw.neuron import Neuron, trained
+from hw.config import LANES, Config
+from hw.neuron import PAPER, Neuron
 from sw.floats import FLOAT_PASSES, FloatLayer, FloatNetwork, FloatSource, read
 from sw.integers import HostLayer, IntegerLayer, IntegerNetwork, IntegerSource, part
-from sw.layers import Encoding, Network
+from sw.layers import Encoding, Layer, Network
 from sw.lowering import Steps, finish, name
 from sw.ticket import Ticket
 
@@ -53,44 +56,53 @@ __all__ = [
 
 
 def ticket_config(ticket: Ticket) -> Config:
-    """The hardware that a ticket is meant for: its ticks, weight bits and leak.
+    """The hardware that a ticket is meant for: its machine, ticks, weight bits and leak.
 
-    Raises ValueError for a leak that no shift makes, or values that the hardware does not have.
+    The sweep machine where it has the ticket's ticks, and its neurons, all of one kind; else the event machine.
+    Raises ValueError for a neuron that neither has, or values that the hardware does not have.
     """
-    neuron = _neuron(ticket.network)
-    return Config(
-        leak_mode=neuron.name,
-        leak_shift=neuron.shift,
-        ticks=ticket.metadata["ticks"],
-        weight_bits=ticket.metadata["weight_bits"],
-    )
+    kinds = {neuron for _, neuron in _neurons(ticket.network)}
+    ticks, bits = ticket.metadata["ticks"], ticket.metadata["weight_bits"]
+    if ticks > LANES or len(kinds) > 1 or not all(neuron.swept for neuron in kinds):
+        return Config(machine="event", ticks=min(ticks, LANES), weight_bits=bits)
+    neuron = kinds.pop() if kinds else PAPER
+    return Config(leak_mode=neuron.name, leak_shift=neuron.amount, ticks=ticks, weight_bits=bits)
 
 
-def _neuron(network: Network) -> Neuron:
-    """The one neuron of all layers. Raises ValueError where they differ or there is no such neuron."""
-    kinds = {(n.leak, n.reset): n for layer in network.layers if (n := layer.neuron) is not None}
-    if len(kinds) > 1:
-        found = ", ".join(f"leak {leak} and reset to {reset}" for leak, reset in kinds)
-        raise ValueError(f"the ticket's layers have different neurons ({found}); allowed: one kind")
-    for neuron in kinds.values():
-        if neuron.hardware is not None:
-            return neuron.hardware
-        if trained(neuron.leak) is not None:
-            raise ValueError(f"the ticket's reset = {neuron.reset!r}, allowed: 'zero'")
-        raise ValueError(
-            f"the ticket's leak = {neuron.leak}, allowed: 1, 2^-k and 1 - 2^-k, k = 1 to 8"
-        )
-    return Config().neuron  # none has neurons
+def _neurons(network: Network) -> Iterator[tuple[str, Neuron]]:
+    """Of each layer that has some: its name and its neuron. Raises ValueError where the hardware has none such."""
+    for layer in network.layers:
+        if layer.neuron is None:
+            continue
+        if layer.neuron.hardware is None:
+            raise ValueError(
+                f"layer {layer.name}: leak = {layer.neuron.leak}, allowed: k / 256, k = 1 to 256"
+            )
+        yield layer.name, layer.neuron.hardware
 
 
 def check_neuron(network: Network, config: Config) -> None:
     """Raises ValueError where a network was trained with other neurons than the hardware has."""
-    wanted, neuron = _neuron(network), config.neuron
-    if (wanted.factor, wanted.reset_to) != (neuron.factor, neuron.reset_to):
+    for where, wanted in _neurons(network):
+        neuron = config.neuron
+        if config.machine == "event" or (wanted.swept and wanted.factor == neuron.factor):
+            continue
+        if not wanted.swept:
+            raise ValueError(
+                f"layer {where}: {described(wanted)}; machine sweep has {SWEPT}; machine event has it"
+            )
         raise ValueError(
-            f"the ticket was trained with leak = {wanted.factor}, the hardware has {neuron.factor} "
+            f"layer {where} was trained with leak = {wanted.factor}, the hardware has {neuron.factor} "
             f"(leak_mode = {config.leak_mode!r}, leak_shift = {config.leak_shift})"
         )
+
+
+SWEPT = "leaks of 1, 2^-k and 1 - 2^-k, a reset to zero, a start at zero"
+
+
+def described(neuron: Neuron) -> str:
+    """A neuron in words."""
+    return f"leak {neuron.factor:g}, reset to {neuron.reset_to}, start at {neuron.start}"
 
 
 def quantizing(ticket: Ticket, config: Config) -> Steps[IntegerNetwork]:
@@ -104,7 +116,8 @@ def quantizing(ticket: Ticket, config: Config) -> Steps[IntegerNetwork]:
         yield name(one)
         network = one(network)
     yield f"quantize to {config.weight_bits} bits"
-    return quantize_network(network, config, grid=ticket.metadata.get("scale") == "grid")
+    grid = ticket.metadata.get("scale") == "grid"
+    return quantize_network(network, config, grid=grid, ticks=ticket.metadata["ticks"])
 
 
 def quantize(ticket: Ticket, config: Config) -> IntegerNetwork:
@@ -113,11 +126,11 @@ def quantize(ticket: Ticket, config: Config) -> IntegerNetwork:
 
 
 def quantize_network(
-    network: FloatNetwork, config: Config, *, grid: bool = False
+    network: FloatNetwork, config: Config, *, grid: bool = False, ticks: int | None = None
 ) -> IntegerNetwork:
     """The integers of a network without norms and groups, with a gain and a threshold of 1.
 
-    grid: numbers that are multiples of a power of two stay exact.
+    grid: numbers that are multiples of a power of two stay exact. ticks: by default as many as the hardware has lanes.
     Raises ValueError where no scale avoids overflow.
     """
     layers, host = network.layers, None
@@ -127,18 +140,21 @@ def quantize_network(
     return IntegerNetwork(
         input=network.input,
         host=host,
-        array=tuple(quantize_layer(layer, config, grid=grid) for layer in layers),
-        ticks=config.ticks,
-        neuron=config.neuron,
+        array=tuple(quantize_layer(layer, config, grid=grid, ticks=ticks) for layer in layers),
+        ticks=ticks or config.ticks,
     )
 
 
-def quantize_layer(one: FloatLayer, config: Config, *, grid: bool = False) -> IntegerLayer:
+def quantize_layer(
+    one: FloatLayer, config: Config, *, grid: bool = False, ticks: int | None = None
+) -> IntegerLayer:
     """Integers of a layer, all of whose sources share one scale a filter.
 
     Without neurons it is read out raw every tick: no threshold, no leak, one scale for all its rows.
+    ticks: of the network, by default as many as the hardware has lanes.
     """
     raw, filters = one.layer.neuron is None, one.layer.filters
+    neuron = _hardware(one.layer, config)
     bias = np.sum([part.bias for part in one.sources], axis=0)
     learned = [part for part in one.sources if not part.source.identity]
     identities = [part for part in one.sources if part.source.identity]
@@ -154,6 +170,8 @@ def quantize_layer(one: FloatLayer, config: Config, *, grid: bool = False) -> In
         ends,
         bias,
         config,
+        neuron=neuron,
+        ticks=ticks,
         classifier=raw,
         positions=one.sources[0].positions,
         name=one.layer.name,
@@ -173,7 +191,17 @@ def quantize_layer(one: FloatLayer, config: Config, *, grid: bool = False) -> In
         threshold=None if one.layer.neuron is None else _thresholds(scale, one, config, exact),
         scale=scale,
         float_bias=bias,
+        neuron=neuron,
     )
+
+
+def _hardware(layer: Layer, config: Config) -> Neuron:
+    """The neuron that runs a layer: the sweep machine has one for all."""
+    if config.machine == "sweep" or layer.neuron is None:
+        return config.neuron
+    if layer.neuron.hardware is None:
+        raise ValueError(f"layer {layer.name}: no hardware has its neuron, {layer.neuron}")
+    return layer.neuron.hardware
 
 
 GRID = 1e-6  # how far from an integer a multiple of the grid may be: rounding of float64 alone
@@ -226,6 +254,8 @@ def largest_scale(
     bias: np.ndarray,
     config: Config,
     *,
+    neuron: Neuron | None = None,
+    ticks: int | None = None,
     classifier: bool,
     positions: int = 1,
     name: str,
@@ -233,8 +263,8 @@ def largest_scale(
     """The largest scale of each filter, float64 (K,).
 
     values: float64, the folded weights in the mask, filter after filter; whatever else a neuron adds
-    up (a shortcut) are more values of its filter. ends (K,): where each filter's stop. positions: an
-    average adds up as many sums.
+    up (a shortcut) are more values of its filter. ends (K,): where each filter's stop. neuron, ticks: of the layer, by default
+    the configuration's. positions: an average adds up as many sums.
     Raises ValueError where even the smallest integers (+-1) can overflow.
     """
     # Positive float64 numbers sort like their bit patterns: bisect those.
@@ -249,7 +279,8 @@ def largest_scale(
             ends,
             bias,
             config,
-            classifier=classifier,
+            neuron=config.neuron if neuron is None else neuron,
+            ticks=1 if classifier else ticks or config.ticks,
             positions=positions,
         )
         return np.full(count, ok.all()) if classifier else ok
@@ -274,7 +305,8 @@ def _fits(
     bias: np.ndarray,
     config: Config,
     *,
-    classifier: bool,
+    neuron: Neuron,
+    ticks: int,
     positions: int,
 ) -> np.ndarray:
     """Whether each filter's scale satisfies (a), (b) and (c): boolean (K,), in int64 arithmetic."""
@@ -286,8 +318,11 @@ def _fits(
     extent = np.minimum(np.rint(np.abs(bias) * scale), bound).astype(np.int64)
     extent += positions * _per_filter(magnitude, ends)
     a = _per_filter(magnitude > limit, ends) == 0
-    b = config.neuron.stays_inside(
-        extent, bits=config.accumulator_bits, ticks=1 if classifier else config.ticks
+    b = neuron.stays_inside(
+        extent,
+        bits=config.accumulator_bits,
+        ticks=ticks,
+        threshold=np.minimum(np.rint(scale), bound).astype(np.int64) + 1,
     )
     return a & b & (np.rint(scale) < bound)
 

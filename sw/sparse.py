@@ -18,7 +18,7 @@ from hw.neuron import Neuron
 
 BORDER = 1  # positions around a map
 Leak = Callable[[Any], Any]  # compiled: what is left of a potential after a tick
-Reset = Callable[[Any, Any], Any]  # compiled: the potential after firing, of it and the threshold
+Reset = Callable[[Any, Any], Any]  # compiled: the potential after firing, of it and the level
 compiled = numba.njit(nogil=True)
 
 
@@ -30,21 +30,23 @@ def empty_map(channels: int, height: int, width: int, lanes: int) -> np.ndarray:
 @functools.cache
 def integer_leak(neuron: Neuron) -> Leak:
     """`neuron.leak`, compiled."""
-    kept, shift = compiled(neuron.kept), neuron.shift
-    return compiled(lambda u: kept(u, shift))
+    kept, amount = compiled(neuron.kept), neuron.amount
+    return compiled(lambda u: kept(u, amount))
 
 
 @functools.cache
-def float_leak(neuron: Neuron) -> Leak:
+def float_leak(factor: float) -> Leak:
     """The factor of a neuron, in float32."""
-    factor = np.float32(neuron.factor)
-    return compiled(lambda u: factor * u)
+    share = np.float32(factor)
+    return compiled(lambda u: share * u)
 
 
 @functools.cache
-def reset(neuron: Neuron) -> Reset:
-    """`neuron.reset`, compiled."""
-    return compiled(neuron.reset)
+def reset(reset_to: str) -> Reset:
+    """The potential after firing, of it and the level that a subtraction takes away."""
+    if reset_to == "subtract":
+        return compiled(lambda u, level: u - level)
+    return compiled(lambda u, level: u - u)
 
 
 @compiled
@@ -86,10 +88,10 @@ def _add(sums, x, step, offset, weight):  # noqa: ANN001, ANN202
 
 
 @compiled
-def fire(sums, threshold, leak, reset, ticks, pool, spikes):  # noqa: ANN001, ANN201
-    """U = leak(u) + sum, u >= threshold (K,) fires, u = reset(u, threshold), into the map `spikes`.
+def fire(sums, threshold, level, start, leak, reset, ticks, pool, spikes):  # noqa: ANN001, ANN201
+    """U = leak(u) + sum, u >= threshold (K,) fires, u = reset(u, level (K,)), into the map `spikes`.
 
-    pool: 2 for 2x2 OR-pooling, an odd last row or column dropped; else 1.
+    start (K,): u before the first tick. pool: 2 for 2x2 OR-pooling, an odd last row or column dropped; else 1.
     """
     filters, height, width, lanes = sums.shape
     batch = lanes // ticks
@@ -97,23 +99,23 @@ def fire(sums, threshold, leak, reset, ticks, pool, spikes):  # noqa: ANN001, AN
     for k in range(filters):
         for y in range(height // pool * pool):
             for x in range(width // pool * pool):
-                left[:] = 0
+                left[:] = start[k]
                 row = sums[k, y, x].reshape((ticks, batch))
                 out = spikes[k, y // pool + BORDER, x // pool + BORDER].reshape((ticks, batch))
                 for t in range(ticks):
                     for b in range(batch):
                         u = leak(left[b]) + row[t, b]
                         out[t, b] |= u >= threshold[k]
-                        left[b] = reset(u, threshold[k]) if u >= threshold[k] else u
+                        left[b] = reset(u, level[k]) if u >= threshold[k] else u
 
 
 @compiled
-def replay(current, factor, level, reset, spikes):  # noqa: ANN001, ANN201
+def replay(current, factor, level, start, reset, spikes):  # noqa: ANN001, ANN201
     """The first layer's neurons in float64: the same `current` (neurons,) every tick, spikes (T, neurons).
 
-    level: the least potential that fires, 1 or what comes after it.
+    level: the least potential that fires, 1 or what comes after it. start: the potential before the first tick.
     """
-    v = np.zeros_like(current)
+    v = np.full_like(current, start)
     for t in range(len(spikes)):
         for i in range(len(current)):
             u = factor * v[i] + current[i]

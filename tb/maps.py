@@ -23,20 +23,27 @@ def place(
     return {2 * (tile_y % 2) + tile_x % 2}, address, None
 
 
-def tiles(config: Config, *, side: int, half: bool, pool: bool) -> list[tuple[int, int, bool]]:
-    """(y, x, completes a word) of a layer's tiles in the order in which output words complete."""
+def tiles(
+    config: Config, *, side: int, half: bool, pool: bool, width: int | None = None
+) -> list[tuple[int, int, bool]]:
+    """(y, x, completes a word) of a layer's tiles in the order in which output words complete.
+
+    side: of the map, its height where it has another width.
+    """
+    width = side if width is None else width
     tile = config.tile_side // 2 if half else config.tile_side
     pooled = tile // 2 if pool else tile
-    output = side // 2 if pool else side
+    output = max(side, width) // 2 if pool else max(side, width)
     word = config.small_side if output <= config.small_side else config.tile_side
-    n, along = -(-side // tile), max(1, word // pooled)
+    along = max(1, word // pooled)
+    down, across = (-(-n // tile) for n in (side, width))
     order = []
-    for top in range(0, n, along):
-        for left in range(0, n, along):
+    for top in range(0, down, along):
+        for left in range(0, across, along):
             group = [
                 (y, x)
-                for y in range(top, min(top + along, n))
-                for x in range(left, min(left + along, n))
+                for y in range(top, min(top + along, down))
+                for x in range(left, min(left + along, across))
             ]
             order += [(y, x, (y, x) == group[-1]) for y, x in group]
     return order

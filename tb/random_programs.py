@@ -9,12 +9,12 @@ import numpy as np
 from hw.config import Config
 from sw.compile import DoesNotFit, Program
 from sw.floats import FloatLayer, FloatSource, identity_source
-from sw.layers import Encoding, Input, Pool, Reduce, Source, conv, linear
+from sw.layers import LIF, Encoding, Input, Pool, Reduce, Source, TrainedNeuron, conv, linear
 from sw.layers import Shape as Map
 from sw.lowering import finish
 from sw.machines import compiling_for
 from sw.quantize import IntegerLayer, IntegerNetwork, part, quantize_layer
-from tests.random_networks import random_spikes
+from tests.random_networks import random_neuron, random_spikes
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ class Shape:
     density: float = 0.3
     empty: tuple[int, ...] = ()  # filters without weights
     shortcut: tuple[str, int] | None = None  # kind, and how many layers back its input is, from 1
+    neuron: TrainedNeuron = LIF  # of the event machine; the sweep machine has its own
 
     def __str__(self) -> str:
         pool = {None: "", "max2": "p", "avg": "a"}[self.pool]
@@ -51,19 +52,22 @@ def build(
     config: Config,
     shapes: tuple[Shape, ...],
     *,
-    side: int,
+    side: int | tuple[int, int],
     channels: int,
     classes: int = 0,
     seed: int = 0,
     rate: float = 0.2,
+    ticks: int | None = None,
 ) -> Case:
     """A case: `shapes` in a row on a map of `channels` and `side`, a classifier behind if `classes`.
 
+    side: or height and width. ticks: of the network, by default as many as there are lanes.
     Raises DoesNotFit where the array cannot hold it.
     """
-    rng = np.random.default_rng(seed)
+    rng, ticks = np.random.default_rng(seed), ticks or config.ticks
+    first = side if isinstance(side, tuple) else (side, side)
     array: list[IntegerLayer] = []
-    maps = [("first", channels, side)]  # name, channels and side of every map so far
+    maps = [("first", channels, first)]  # name, channels and sides of every map so far
 
     def folded(source: Source, shape: Shape, positions: int = 1) -> FloatSource:
         mask = rng.random(source.weight_shape(shape.filters)) < shape.density
@@ -75,7 +79,7 @@ def build(
         return FloatSource(source, weight, mask, bias, positions=positions)
 
     for k, shape in enumerate(shapes):
-        before, width, map_side = maps[-1]
+        before, width, given = maps[-1]
         layer = conv(
             f"layer{k}",
             (width, shape.filters),
@@ -85,17 +89,18 @@ def build(
             padding=shape.padding,
             pool=Pool.MAX2 if shape.pool == "max2" else None,
             reduce=Reduce.MEAN if shape.pool == "avg" else None,
+            neuron=shape.neuron,
         )
-        out = layer.own.output(map_side, map_side)[0]
-        if out < 1:
+        out = layer.own.output(*given)
+        if min(out) < 1:
             raise DoesNotFit(f"{layer.name}: no output")
         more: list[FloatSource] = []
         if shape.shortcut is not None:
             kind, back = shape.shortcut
             if back > len(maps):
                 raise DoesNotFit(f"{layer.name}: no map {back} layers back")
-            source, source_channels, source_side = maps[-back]
-            stride = 1 if source_side == out or kind == "identity" else 2
+            source, source_channels, source_sides = maps[-back]
+            stride = 1 if source_sides == out or kind == "identity" else 2
             added = Source(
                 name=f"shortcut{k}",
                 map=source,
@@ -104,48 +109,70 @@ def build(
                 stride=stride,
                 identity=kind == "identity",
             )
-            if added.output(source_side, source_side) != (out, out) or (
+            if added.output(*source_sides) != out or (
                 added.identity and source_channels != shape.filters
             ):
                 raise DoesNotFit(f"{layer.name}: a shortcut of another shape")
             layer = replace(layer, sources=(*layer.sources, added))
             more = [identity_source(added, 0.75) if added.identity else folded(added, shape)]
-        positions = out * out if shape.pool == "avg" else 1
+        positions = out[0] * out[1] if shape.pool == "avg" else 1
         own = folded(layer.own, shape, positions)
-        array.append(quantize_layer(FloatLayer(layer, (own, *more)), config))
-        scale = {None: out, "max2": out // 2, "avg": 1}[shape.pool]
-        if scale < 1:
+        array.append(quantize_layer(FloatLayer(layer, (own, *more)), config, ticks=ticks))
+        halves = out[0] // 2, out[1] // 2
+        scaled = {None: out, "max2": halves, "avg": (1, 1)}[shape.pool]
+        if min(scaled) < 1:
             raise DoesNotFit(f"{layer.name}: pools to nothing")
-        maps.append((layer.name, shape.filters, scale))
+        maps.append((layer.name, shape.filters, scaled))
     before, width, _ = maps[-1]
     if classes:
-        fc = linear("fc", (width, classes), before)
+        height, across = maps[-1][2]
+        fc = linear("fc", (width * height * across, classes), before)
         mask = rng.random(fc.own.weight_shape(classes)) < 0.5
         weight, bias = rng.normal(0, 1, mask.shape) * mask, rng.normal(0, 1, classes)
         own = FloatSource(fc.own, weight, mask, bias)
-        array.append(quantize_layer(FloatLayer(fc, (own,)), config))
+        array.append(quantize_layer(FloatLayer(fc, (own,)), config, ticks=ticks))
     whole = IntegerNetwork(
-        input=Input(shape=(channels, side, side), encoding=Encoding.SPIKES),
+        input=Input(shape=(channels, *first), encoding=Encoding.SPIKES),
         host=None,
         array=tuple(array),
-        ticks=config.ticks,
-        neuron=config.neuron,
+        ticks=ticks,
     )
-    network = part(whole, [integer.name for integer in array], Map(channels, side, side))
+    network = part(whole, [integer.name for integer in array], Map(channels, *first))
     program = finish(compiling_for(network, config))
-    spikes = random_spikes(rng, (config.ticks, channels, side, side), rate)
-    name = f"{channels}c{side}-" + "-".join(map(str, shapes)) + (f"-fc{classes}" if classes else "")
+    spikes = random_spikes(rng, (ticks, channels, *first), rate)
+    name = f"{ticks}t-" if ticks != config.ticks else ""
+    name += (
+        f"{channels}c{first[0]}x{first[1]}-"
+        + "-".join(map(str, shapes))
+        + (f"-fc{classes}" if classes else "")
+    )
     return Case(name, network, program, spikes)
 
 
 SHORTCUTS = (None, None, None, *((kind, k) for kind in ("conv", "identity") for k in (1, 2, 3)))
 
 
-def random_case(config: Config, seed: int, *, max_side: int = 64, max_layers: int = 4) -> Case:
-    """A random case that fits, all from the seed."""
+def random_case(
+    config: Config,
+    seed: int,
+    *,
+    max_side: int = 64,
+    max_layers: int = 4,
+    ticks: int | None = None,
+    rectangle: bool = False,
+    large: bool = False,
+) -> Case:
+    """A random case that fits, all from the seed. ticks: as of `build`. rectangle: its map is no square.
+
+    large: kernels of 5x5 and 7x7, too, and a classifier on whatever map is the last.
+    """
     rng = np.random.default_rng(seed)
     while True:
         side = int(rng.choice([rng.integers(1, 9), rng.integers(1, max_side + 1)]))
+        sides = (side, side)
+        if rectangle:
+            other = 1 + (side + int(rng.integers(max_side - 1))) % max_side
+            sides = (side, other) if rng.random() < 0.5 else (other, side)
         channels = int(rng.integers(1, 2 * config.n_pe + 3))
         shapes: list[Shape] = []
         widths = [channels]
@@ -156,27 +183,33 @@ def random_case(config: Config, seed: int, *, max_side: int = 64, max_layers: in
                 filters = widths[-shortcut[1]]
             widths.append(filters)
             kernel = int(rng.choice([1, 3], p=[0.3, 0.7]))
+            if large and rng.random() < 0.5:
+                kernel = int(rng.choice([5, 7]))
+            padding = int(rng.integers(0, 2)) * (kernel // 2) if kernel > 1 else 0
             shapes.append(
                 Shape(
                     filters=filters,
                     kernel=kernel,
-                    stride=int(rng.choice([1, 2], p=[0.7, 0.3])),
-                    padding=int(rng.integers(0, 2)) if kernel == 3 else 0,
+                    stride=int(rng.choice([1, 2], p=[0.7, 0.3])) if kernel < 5 else 1,
+                    padding=padding,
                     pool=str(rng.choice(["max2", "avg", ""], p=[0.25, 0.1, 0.65])) or None,
                     density=float(rng.choice([0.0, 0.02, 0.1, 0.4, 1.0])),
                     empty=tuple(np.flatnonzero(rng.random(filters) < 0.1).tolist()),
                     shortcut=shortcut,
+                    neuron=random_neuron(rng) if config.machine == "event" else LIF,
                 )
             )
+        ends = large or (not rectangle and _ends_in_one(side, shapes))
         try:
             return build(
                 config,
                 tuple(shapes),
-                side=side,
+                side=sides if rectangle else side,
                 channels=channels,
-                classes=int(rng.integers(1, 2 * config.n_pe)) if _ends_in_one(side, shapes) else 0,
+                classes=int(rng.integers(1, 2 * config.n_pe)) if ends else 0,
                 seed=int(rng.integers(1 << 31)),
                 rate=float(rng.choice([0.0, 0.1, 0.3, 1.0], p=[0.1, 0.4, 0.4, 0.1])),
+                ticks=ticks,
             )
         except DoesNotFit:
             continue

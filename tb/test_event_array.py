@@ -16,6 +16,7 @@ from sim.models.event_cycles import EventModel
 from sim.rtl.harness import Rtl, RtlError, Stalls
 from tb.random_programs import Shape, build, random_case
 from tb.test_array import CASES, STALLS
+from tests.random_networks import random_neuron
 
 SMALL = Config(
     machine="event",
@@ -126,6 +127,40 @@ def test_random_layers(name):
             case = random_case(CONFIGS[name], seed)
             check(model, case)
             check(model, case, replace(STALLS, seed=seed, program=0.9 if seed % 3 else 0.1))
+        for seed in range(100, 120):
+            ticks = CONFIGS[name].ticks * (1 + seed % 4) + seed % 3
+            kinds = {"rectangle": seed % 3 > 0, "large": seed % 2 > 0}
+            case = random_case(CONFIGS[name], seed, max_side=20, ticks=ticks, **kinds)
+            check(model, case)
+            check(model, case, replace(STALLS, seed=seed))
+
+
+ROUNDS = {  # ticks, which the buffer has room for; side, channels, shapes, classes
+    "words of several pooled tiles": (
+        (3, 7, 25), 15, 1, (Shape(filters=5, pool="max2"), Shape(filters=3)), 0,
+    ),
+    "small words": (
+        (3, 7, 25), 4, 6, (Shape(filters=9, pool="max2"), Shape(filters=5, kernel=1, padding=0)), 0,
+    ),
+    "an average, and a classifier with a group that is not full": (
+        (3, 7, 25), 3, 5, (Shape(filters=7, pool="avg", kernel=1, padding=0),), 6,
+    ),
+    "strides and a shortcut": (
+        (3, 4), 9, 5, (Shape(filters=6), Shape(filters=6, stride=2, shortcut=("conv", 2))), 0,
+    ),
+    "parts of a group": ((3, 4), 5, 40, (Shape(filters=6, density=1.0),), 0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ROUNDS)
+def test_rounds_of_ticks(rtl, name):
+    several, side, channels, shapes, classes = ROUNDS[name]
+    for ticks in several:
+        neuron = random_neuron(np.random.default_rng(ticks))
+        soft = tuple(replace(shape, neuron=neuron) for shape in shapes)
+        case = build(rtl.config, soft, side=side, channels=channels, classes=classes, ticks=ticks)
+        check(rtl, case)
+        check(rtl, case, replace(STALLS, seed=ticks))
 
 
 def test_reset_in_the_middle(rtl):

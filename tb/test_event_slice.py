@@ -12,7 +12,7 @@ from hw.config import BANKS, Config
 from hw.event.planes import slice_side
 from hw.event.program import LIST_ENTRY
 from hw.event.slice import SliceReader
-from hw.program import LAYER
+from hw.program import EXTENDED_LAYER
 from hw.widths import ADDRESS_BITS
 from tb import maps
 from tb.helpers import bits, fields, parameters, run
@@ -32,10 +32,14 @@ SHAPES = {  # side of the input, its stride, padding; side of the shortcut's sou
     "phases": (4, 2, 1, (3, 2)),
     "small, unpadded": (2, 1, 0, None),
     "to small, strided": (3, 2, 0, None),
+    "5x5": (11, 1, 2, (11, 1)),
+    "7x7": (14, 1, 3, None),
+    "linear": (10, 1, 0, None),
 }
+BLOCKS = {"5x5": (1, 5), "7x7": (2, 7), "linear": (2, 10)}  # log2 of blocks, and the kernel's side
 
 
-def expected(spikes, *, strided, inset, packed, index, shortcut, tile):
+def expected(spikes, *, strided, pad, blocks, packed, index, shortcut, tile):
     """The slice (side + 2, side + 2, ticks), from the definition: maps are (C, H, W, T)."""
     config, wide = CONFIG, slice_side(CONFIG)
     result = np.zeros((wide, wide, config.ticks), np.uint8)
@@ -56,10 +60,14 @@ def expected(spikes, *, strided, inset, packed, index, shortcut, tile):
                     place = step * y + phase // 2, step * x + phase % 2
                     result[at] = cell(channel, *place)
         return result
-    channel, phase = divmod(index, 4) if strided else (index, 0)
+    channel, phase = divmod(index, 4) if strided else (index >> 2 * blocks, 0)
+    block = divmod(index % (1 << 2 * blocks), 1 << blocks)
     for r in range(wide):
         for c in range(wide):
-            y, x = (t * config.tile_side + k - 1 + inset for t, k in zip(tile, (r, c), strict=True))
+            y, x = (
+                t * config.tile_side + k + 3 * along - pad
+                for t, k, along in zip(tile, (r, c), block, strict=True)
+            )
             if strided:
                 y, x = 2 * y + phase // 2, 2 * x + phase % 2
             result[r, c] = cell(channel, y, x)
@@ -93,25 +101,29 @@ async def slices(dut):
         spikes = (numbers.random((channels, of, of, CONFIG.ticks)) < 0.5).astype(np.uint8)
         maps.store(CONFIG, banks, spikes, base)
         content.append(spikes)
-    out = (side + 2 * padding - 3) // stride + 1
+    blocks, kernel = BLOCKS.get(case["shape"], (0, 3))
+    out = (side + 2 * padding - kernel) // stride + 1
     flags = [(of <= CONFIG.tile_side, s == 2, of <= CONFIG.small_side) for _, of, s in sources]
     packed = all(single if strided else small and padding for single, strided, small in flags)
     layer = {
         "side": out,
         "channels": channels,
-        "padded": padding,
+        "padded": padding > 0,
+        "blocks": blocks,
         "fast": packed,
         "input": {"base": 0, "side": side, "strided": stride == 2},
         "shortcut": {"base": 256, "side": sources[-1][1], "strided": sources[-1][2] == 2},
     }
-    dut.layer.value = bits(LAYER, layer)
+    dut.layer.value = bits(EXTENDED_LAYER, layer)
+    dut.input_base.value, dut.shortcut_base.value = 0, 256
     await start(dut)
     seen = set()
     for number, (_, _, step) in enumerate(sources):
         strided = step == 2
         four = packed and (not strided or number)
         count = -(-channels // 4) if four else channels * (4 if strided and not packed else 1)
-        for index in range(count):
+        log = 0 if number else blocks
+        for index in range(count << 2 * log):
             for tile in np.ndindex(*(-(-out // CONFIG.tile_side),) * 2):
                 entry = {"index": index, "shortcut": number}
                 found = np.zeros((slice_side(CONFIG), slice_side(CONFIG), CONFIG.ticks), np.uint8)
@@ -138,11 +150,11 @@ async def slices(dut):
                     cells = np.array([raw >> k & 1 for k in range(found.size)]).reshape(found.shape)
                     found |= cells.astype(np.uint8)
                     await FallingEdge(dut.clk)
-                inset = not padding and not strided
                 wanted = expected(
                     content[number],
                     strided=strided,
-                    inset=inset,
+                    pad=1 if strided or (number and padding) else padding,
+                    blocks=log,
                     packed=packed,
                     index=index,
                     shortcut=number,
@@ -150,10 +162,11 @@ async def slices(dut):
                 )
                 window = (slice(None),) * 2
                 if not packed:
-                    window = used(strided, padding, index, number)
+                    window = used(strided, padding > 0, index, number)
                 where = f"source {number}, index {index}, tile {tile}"
                 assert np.array_equal(found[window], wanted[window]), where
-    assert (3 in seen) == (case["shape"] in ("tiles", "strided", "strided, unpadded"))
+    both = "tiles", "strided", "strided, unpadded", "7x7", "linear"
+    assert (3 in seen) == (case["shape"] in both)
 
 
 @pytest.mark.parametrize("shape", SHAPES)

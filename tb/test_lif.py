@@ -7,7 +7,9 @@ import pytest
 
 from hw.config import PRESETS
 from hw.lif import Lif
-from hw.neuron import NEURONS
+from hw.neuron import NEURONS, RESETS, STARTS, kinds
+from hw.program import NEURON
+from tb.helpers import bits as bits_of
 from tb.helpers import lockstep, parameters, run, signed_random
 
 
@@ -21,6 +23,8 @@ class Neurons:
         self.potentials = [0] * config.ticks
         self.spikes = 0
         self.threshold, self.rate = 1, 1.0
+        self.neuron = config.neuron
+        self.carried, self.before = False, 0
 
     def inputs(self, rng):
         bits, ticks = self.config.accumulator_bits, self.config.ticks
@@ -29,13 +33,26 @@ class Neurons:
         self.valid = rng.random() < self.rate
         if not any(self.inside) and rng.random() < 0.2:  # held while its neurons pass
             self.threshold = rng.choice([rng.randint(1, 1 << 12), rng.randint(1, 1 << 21)])
+            if self.config.machine == "event":
+                kind = rng.choice(kinds())
+                more = rng.choice(RESETS), rng.choice(STARTS), rng.random() < 0.5
+                self.neuron = kind(rng.choice(kind.amounts), *more)
         limit = min(1 << (bits - 3), 4 * self.threshold)
         self.sums = [signed_random(rng, limit.bit_length()) for _ in range(ticks)]
         if rng.random() < 0.2:
             self.sums[0] = self.threshold - rng.randint(0, 1)  # fires, or only just does not
         mask = (1 << bits) - 1
         packed = sum((v & mask) << (k * bits) for k, v in enumerate(self.sums))
-        return {"valid": self.valid, "sums": packed, "threshold": self.threshold}
+        told = {}
+        if self.config.machine == "event":
+            self.carried = rng.random() < 0.5
+            self.before = signed_random(rng, limit.bit_length())
+            told = {
+                "neuron": bits_of(NEURON, self.neuron.code),
+                "carried": self.carried,
+                "before": self.before & mask,
+            }
+        return told | {"valid": self.valid, "sums": packed, "threshold": self.threshold}
 
     def outputs(self, i):
         bits = self.config.accumulator_bits
@@ -43,9 +60,11 @@ class Neurons:
         return {"spikes": self.spikes, "potentials": sum(parts)}
 
     def edge(self, i):
-        u, spikes, potentials = 0, 0, []
+        u, spikes, potentials = self.neuron.initial(self.threshold), 0, []
+        if self.carried:
+            u = self.before
         for t, total in enumerate(self.sums):
-            fires, u = self.config.neuron.step(u, total, self.threshold)
+            fires, u = self.neuron.step(u, total, self.threshold)
             spikes |= fires << t
             potentials.append(u)
         entering = (spikes, potentials) if self.valid else None
@@ -57,6 +76,7 @@ class Neurons:
             self.spikes = last[0]
 
 
+EVENT = replace(PRESETS["paper"], machine="event")
 LEAKS = [(name, 2 + number) for number, name in enumerate(NEURONS)]
 
 
@@ -72,3 +92,12 @@ def test_lif(leak):
     mode, shift = leak
     config = replace(PRESETS["paper"], leak_mode=mode, leak_shift=shift)
     run(Lif(config), "lif", "neurons", mode, leak=leak)
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms")
+async def told(dut):
+    await lockstep(dut, Neurons(EVENT), 4000)
+
+
+def test_lif_whose_neuron_is_told():
+    run(Lif(EVENT), "lif", "told", "event")

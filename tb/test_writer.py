@@ -1,6 +1,7 @@
 """The write port against what each write must change in the banks."""
 
 import cocotb
+import numpy as np
 import pytest
 
 from hw.config import BANKS, MAX_SIDE
@@ -34,6 +35,9 @@ class Changes:
             "word_y": rng.randrange(-(-side // tile)),
             "word_x": rng.randrange(-(-side // tile)),
             "word": rng.getrandbits(config.word_bits),
+            "part": rng.random() < 0.5,
+            "down": rng.getrandbits(1),
+            "right": rng.getrandbits(1),
         }
         self.next = {}
         if kind == "row":
@@ -79,6 +83,14 @@ class Changes:
             )
             at = quarter * config.small_side * width
             mask, value = ((1 << config.small_side * width) - 1) << at, value << at
+        elif word["part"]:
+            quarter, half = (
+                np.zeros((config.tile_side, config.tile_side, config.ticks), int),
+                config.small_side,
+            )
+            quarter[half * word["down"] :, half * word["right"] :][:half, :half] = 1
+            mask = maps.number(quarter)
+            value &= mask
         return {(bank, address): (mask, value) for bank in banks}
 
     def outputs(self, i):

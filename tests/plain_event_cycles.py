@@ -14,7 +14,7 @@ import numpy as np
 from hw.config import Config
 from hw.counters import BEATS, EVENT_CYCLES
 from hw.event.program import FILTER_HEADER, LIST_ENTRY, LIST_WORDS, SEGMENT_HEADER
-from hw.program import LAYER, unpack
+from hw.program import EXTENSION, LAYER, unpack
 from hw.results import beats_a_result
 from sim.models.cycles import LayerCycles
 from tb import maps as plain_maps
@@ -48,7 +48,17 @@ class _Reader:
 
     def layer(self) -> dict:
         low = self.narrow()
-        return unpack(LAYER, low | self.narrow() << 64)
+        fields = unpack(LAYER, low | self.narrow() << 64)
+        more = unpack(EXTENSION, self.narrow() if fields["extended"] else 0)
+        for name, long in (
+            ("", fields["side"]),
+            ("input_", fields["input"] >> 12 & 127),
+            ("shortcut_", fields["shortcut"] >> 12 & 127),
+            ("output_", fields["output_side"]),
+        ):
+            sides = long, more[f"{name}short"] or long
+            fields[f"{name}height"], fields[f"{name}width"] = sides[:: 1 if fields["tall"] else -1]
+        return fields
 
     def segment(self) -> _Segment:
         head = unpack(SEGMENT_HEADER, self.narrow())
@@ -77,17 +87,23 @@ class _Reader:
 
 
 class _Map:
-    """A layer's source: what its list entries see."""
+    """A layer's source: what its list entries see, in each round of ticks."""
 
-    def __init__(self, active: np.ndarray, fields: dict, config: Config, *, second: bool) -> None:
-        self.active, self.fields, self.config = active, fields, config
-        source = fields["shortcut" if second else "input"]
-        self.side, self.strided = source >> 12 & 127, source >> 19 & 1
+    def __init__(self, spikes: np.ndarray, fields: dict, config: Config, *, second: bool) -> None:
+        ticks = config.ticks
+        self.rounds = [spikes[t : t + ticks].any(axis=0) for t in range(0, len(spikes), ticks)]
+        self.fields, self.config = fields, config
+        name = "shortcut" if second else "input"
+        self.strided = fields[name] >> 19 & 1
+        self.height, self.width = fields[f"{name}_height"], fields[f"{name}_width"]
         self.second = second
-        self.inset = int(not self.strided and not fields["padded"])
+        self.log = 0 if second else fields["blocks"]
+        self.pad = (1, 2, 3)[self.log] if fields["padded"] else 0
+        if self.strided:
+            self.pad = 1
 
-    def sees(self, index: int, sub: int, tap: int, y: int, x: int) -> bool:
-        """Whether position (y, x) of the layer has an active input at a tap of a beat's channel."""
+    def sees(self, number: int, index: int, sub: int, tap: int, y: int, x: int) -> bool:
+        """Whether position (y, x) of the layer has an active input at a tap of a beat's channel, in a round."""
         phase = 0
         if self.fields["fast"]:
             phases = self.strided and not self.second
@@ -95,26 +111,37 @@ class _Map:
         elif self.strided:
             channel, phase = index // 4, index % 4
         else:
-            channel = index
-        y, x = y + tap // 3 - 1 + self.inset, x + tap % 3 - 1 + self.inset
+            channel = index >> 2 * self.log
+        down, across = (0, 0) if self.fields["fast"] else self.block(index)
+        y, x = y + tap // 3 + 3 * down - self.pad, x + tap % 3 + 3 * across - self.pad
         if self.strided:
             y, x = 2 * y + phase // 2, 2 * x + phase % 2
-        height, width = self.active.shape[1:]
-        return 0 <= y < height and 0 <= x < width and bool(self.active[channel, y, x])
+        active = self.rounds[number]
+        height, width = active.shape[1:]
+        return 0 <= y < height and 0 <= x < width and bool(active[channel, y, x])
+
+    def block(self, index: int) -> tuple[int, int]:
+        """Of a kernel larger than 3x3, which part of it a list entry is, down and across."""
+        along = 1 << self.log
+        return index // along % along, index % along
 
     def passes(self, index: int, tile_y: int, tile_x: int) -> int:
         """Reads of a slice: tiles before and behind it lie in the same bank."""
         size, padded = self.config.tile_side, self.fields["padded"]
         result = 1
-        for tile, phase in ((tile_y, index // 2 % 2), (tile_x, index % 2)):
+        blocks = self.block(index)
+        down = tile_y, index // 2 % 2, blocks[0], self.height
+        across = tile_x, index % 2, blocks[1], self.width
+        for tile, phase, block, side in (down, across):
             if self.fields["fast"] or self.second:
                 continue
-            before, after = tile > 0, self.side > (tile + 1) * size
             if self.strided:
-                after = self.side > 2 * (tile + 1) * size
+                before, after = tile > 0, side > 2 * (tile + 1) * size
                 result *= 1 + (before if phase and padded else after and not phase and not padded)
-            else:
-                result *= 1 + (before and after and bool(padded))
+            else:  # tiles of the slice's first and last position, if the map has both, in one bank
+                first = tile * size + 3 * block - self.pad
+                last = first + size + 1
+                result *= 1 + (first >= 0 and last < side and last // size - first // size == 2)
         return result
 
 
@@ -201,12 +228,21 @@ class _Machine:
         config = self.config
         n_pe, size = config.n_pe, config.tile_side
         high = max(self.load + 1, self.descriptor_free)
-        self.load = high + 1
-        taken = max(self.ended + 1, high + 1)
+        self.load = high + fields["extended"] + 1
+        taken = max(self.ended + 1, self.load)
         self.descriptor_free = taken + 1
         start = taken + 2
-        tiles = plain_maps.tiles(config, side=fields["side"], half=False, pool=bool(fields["pool"]))
-        words = -(-fields["output_side"] // _word_side(config, fields["output_side"]))
+        sides = fields["height"], fields["width"]
+        pool = bool(fields["pool"])
+        tiles = plain_maps.tiles(config, side=sides[0], width=sides[1], half=False, pool=pool)
+        rounds = fields["more_rounds"] + 1
+        tiles = [
+            (y, x, completes or rounds > 1, number)
+            for y, x, completes in tiles
+            for number in range(rounds)
+        ]
+        word_side = _word_side(config, fields["output_side"])
+        down, across = (-(-fields[f"output_{name}"] // word_side) for name in ("height", "width"))
         per_word = max(
             1, _word_side(config, fields["output_side"]) // (size // (1 + fields["pool"]))
         )
@@ -227,8 +263,8 @@ class _Machine:
             ready = opened + 2
             final = len(tiles) - 1 if segment.all_tiles else tile
             while tile <= final:
-                y, x, completes = tiles[tile]
-                height, width = (min(size, fields["side"] - at * size) for at in (y, x))
+                y, x, completes, number = tiles[tile]
+                height, width = min(size, sides[0] - y * size), min(size, sides[1] - x * size)
                 for place, word in enumerate(segment.places):
                     entry = unpack(LIST_ENTRY, word)
                     source = sources[entry["shortcut"]]
@@ -244,13 +280,14 @@ class _Machine:
                     for pe in users:
                         pe.coming.pop(0)
                         pe.follow(at)
-                        self._slice(pe, at, entry, source, (y, x, height, width), pe.needs[place])
+                        shown = (y, x, height, width, number)
+                        self._slice(pe, at, entry, source, shown, pe.needs[place])
                 begins = max(ready, self.casts[-2])
                 ready, turned = begins + 2, begins
                 at = max(begins + 2, self.casts[-1] + 1)
                 at = max(at, *(_freed(pe.items_freed, 2 * config.fifo_depth) for pe in self.pes))
                 self.casts = [self.casts[-1], at]
-                stored = completes and y // per_word < words and x // per_word < words
+                stored = completes and y // per_word < down and x // per_word < across
                 neurons = height * -(-width // config.lifs)
                 for i, pe in enumerate(self.pes):
                     pe.coming = sorted(pe.needs)
@@ -291,7 +328,7 @@ class _Machine:
     def _slice(self, pe: _Pe, at: int, entry: dict, source: _Map, tile: tuple, needs: list) -> None:
         config = self.config
         by, bx = BANK_SHAPES[config.banks]
-        tile_y, tile_x, height, width = tile
+        tile_y, tile_x, height, width, number = tile
         begin = max(at + 1, pe.last)
         pe.gaps += range(pe.last + 1, begin + 1)
         pe.items_freed.append(begin + 1)
@@ -303,7 +340,7 @@ class _Machine:
                 for y in range(height):
                     for x in range(width):
                         top, left = tile_y * config.tile_side, tile_x * config.tile_side
-                        seen = source.sees(entry["index"], sub, tap, top + y, left + x)
+                        seen = source.sees(number, entry["index"], sub, tap, top + y, left + x)
                         counts[y % by, x % bx] += seen
                 took, full = max(1, counts.max()), max(1, counts.min())
                 pe.last += int(took)
@@ -345,10 +382,7 @@ def predict(beats: np.ndarray, inputs: list[list[np.ndarray]], config: Config) -
     result = []
     for read in inputs:
         fields = reader.layer()
-        sources = [
-            _Map(spikes.any(axis=0), fields, config, second=bool(k))
-            for k, spikes in enumerate(read)
-        ]
+        sources = [_Map(spikes, fields, config, second=bool(k)) for k, spikes in enumerate(read)]
         segments = [reader.segment()]
         while not segments[-1].end:
             segments.append(reader.segment())

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from hw.config import Config
+from hw.neuron import RESETS, STARTS
 from sw import networks
 from sw.balance import balance, filter_nnz
 from sw.floats import FloatLayer, FloatSource
@@ -122,6 +123,28 @@ def random_vgg16_ticket(seed: int = 0, *, density: float = 0.019, **options) -> 
 def random_vgg16(seed: int = 0, config: Config | None = None, **options) -> IntegerNetwork:
     """The integer network of `random_vgg16_ticket`."""
     return quantize(random_vgg16_ticket(seed, **options), config or Config())
+
+
+def random_neuron(rng: np.random.Generator) -> TrainedNeuron:
+    """One of those that the event machine has; its gain and threshold are 1, as if they were folded."""
+    share, shift = int(rng.integers(1, 257)), int(rng.integers(1, 9))
+    return TrainedNeuron(
+        leak=float(rng.choice([1, 2.0**-shift, 1 - 2.0**-shift, share / 256])),
+        gain=1.0,
+        reset=str(rng.choice(RESETS)),
+        start=str(rng.choice(STARTS)),
+        fires=str(rng.choice(["at", "above"])),
+    )
+
+
+def with_neurons(ticket: Ticket, seed: int = 0) -> Ticket:
+    """The same weights with another neuron in each layer, for the event machine."""
+    rng = np.random.default_rng(seed)
+    layers = tuple(
+        replace(layer, neuron=random_neuron(rng)) if layer.neuron else layer
+        for layer in ticket.network.layers
+    )
+    return replace(ticket, network=replace(ticket.network, layers=layers))
 
 
 def random_layer(

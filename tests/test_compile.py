@@ -30,7 +30,6 @@ def network(layers, *, side, config=TINY, density=0.2):
         host=HostLayer(first, np.zeros((filters, 3, 3, 3)), np.zeros(filters)),
         array=tuple(random_layer(rng, x, density=density, config=config) for x in layers[1:]),
         ticks=config.ticks,
-        neuron=config.neuron,
     )
 
 

@@ -2,7 +2,6 @@
 
 import re
 import textwrap
-from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -64,17 +63,15 @@ def test_a_board(tmp_path, monkeypatch):
 def test_a_neuron(monkeypatch):
     names = dict(vars(neuron))
     exec(example("A neuron"), names)  # noqa: S102 - our own page
-    kind = names["Subtract"]
+    kind = names["Round"]
     monkeypatch.setitem(neuron.NEURONS, kind.name, kind)
-    config = Config(leak_mode="subtract", leak_shift=2)
-    assert config.neuron.step(8, 9, 10) == (True, 1)  # 2 + 9 reaches 10, which is taken away
-    assert neuron.trained(0.25, "subtract") == kind(2)
-    ticket = random_ticket(3)
-    layers = tuple(
-        replace(one, neuron=replace(one.neuron, reset="subtract")) if one.neuron else one
-        for one in ticket.network.layers
-    )
-    network = quantize(replace(ticket, network=replace(ticket.network, layers=layers)), config)
+    config = Config(leak_mode="round", leak_shift=2)
+    assert config.neuron.step(7, 9, 10) == (True, 0)  # 2 + 9, where `Shift` has 1 + 9
+    assert config.neuron.step(7, 7, 10) == (False, 9)
+    code = config.neuron.code
+    assert [code["share"] * u + code["carry"] >> 8 for u in (7, -2, -3)] == [2, 0, -1]
+    network = quantize(random_ticket(3), config)
+    assert network.array[0].neuron == kind(2)
     spikes = golden.first_layer_spikes(network, np.full((1, 3, 32, 32), 90, np.uint8))
     found = golden.run(network, spikes[0])
     batch = evaluate.first_layer(network, np.full((1, 3, 32, 32), 90, np.uint8))

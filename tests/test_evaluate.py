@@ -12,7 +12,7 @@ from sw import datasets, evaluate, ticket
 from sw.layers import IMAGE, Pool, conv, linear
 from sw.model import SpikingNetwork
 from sw.quantize import quantize
-from tests.random_networks import RESIDUAL, SMALL, random_ticket
+from tests.random_networks import RESIDUAL, SMALL, random_ticket, with_neurons
 
 UNEVEN = (
     conv("conv1", (3, 5), IMAGE, pool=Pool.MAX2),
@@ -65,6 +65,21 @@ def test_integers_are_the_golden_models(layers, leak_mode, ticks, count):
     assert np.array_equal(np.moveaxis(batch, -1, 0), spikes)
     found = evaluate.outputs(evaluate.integers(network), batch)
     assert found.dtype == np.int32
+    expected = np.stack([golden.run(network, s)[network.layers[-1].name].output for s in spikes])
+    assert np.ptp(expected) > 0
+    assert np.array_equal(found, expected)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_integers_are_the_golden_models_with_a_neuron_a_layer(seed):
+    config = Config(machine="event", ticks=3)
+    network = quantize(with_neurons(random_ticket(seed, layers=RESIDUAL), seed), config)
+    assert len({integer.neuron for integer in network.array}) > 2
+    images = pixels(3)
+    spikes = golden.first_layer_spikes(network, images)
+    batch = evaluate.first_layer(network, images)
+    assert np.array_equal(np.moveaxis(batch, -1, 0), spikes)
+    found = evaluate.outputs(evaluate.integers(network), batch)
     expected = np.stack([golden.run(network, s)[network.layers[-1].name].output for s in spikes])
     assert np.ptp(expected) > 0
     assert np.array_equal(found, expected)

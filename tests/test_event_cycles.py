@@ -81,3 +81,25 @@ def test_silence_takes_no_work():
         assert (positions == 0) == (rate == 0.0)
     assert totals == sorted(totals)
     assert totals[-1] > 2 * totals[0]
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: f"{config.banks}-banks")
+def test_rounds_of_ticks(config):
+    """More ticks than lanes, whole rounds or not."""
+    for seed in range(8):
+        ticks = config.ticks * (2 + seed % 3) + seed % 2 - (seed == 7)
+        check(random_case(config, seed, max_side=12, max_layers=3, ticks=ticks))
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: f"{config.banks}-banks")
+def test_maps_that_are_no_squares(config):
+    for seed in range(8):
+        ticks = config.ticks * 2 if seed % 4 == 3 else None
+        check(random_case(config, seed, max_side=20, max_layers=3, rectangle=True, ticks=ticks))
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: f"{config.banks}-banks")
+def test_kernels_of_several_blocks(config):
+    """5x5 and 7x7, and linear layers on maps."""
+    for seed in range(10):
+        check(random_case(config, seed, max_side=20, max_layers=3, large=True, rectangle=seed > 6))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from hw.config import Config
-from hw.neuron import NEURONS, Lossless, Shift
+from hw.neuron import NEURONS
 from sim.models import golden
 from sw import datasets
 from sw.layers import IMAGE, LIF, Layer, Pool, conv, linear
@@ -86,7 +86,7 @@ def reference(integer, spikes: np.ndarray, config: Config) -> torch.Tensor:
 @settings(deadline=None, max_examples=times(100))
 def test_layer_equals_torch(case):
     integer, spikes, config = case
-    result = golden.run_layer(integer, [spikes], config.neuron)
+    result = golden.run_layer(integer, [spikes])
     expected = reference(integer, spikes, config).numpy()
     assert result.output.dtype == (np.int32 if integer.threshold is None else np.uint8)
     assert np.array_equal(result.output, expected)
@@ -98,7 +98,7 @@ def test_accumulates_are_counted_one_by_one(case):
     """Against the definition: a step counts where its weight's input spike is 1, padding never."""
     integer, spikes, _ = case
     own = integer.own.source
-    result = golden.run_layer(integer, [spikes], Lossless())
+    result = golden.run_layer(integer, [spikes])
     mask = torch.from_numpy(integer.own.mask).double()
     x = torch.from_numpy(spikes).double()
     if own.kernel is None:
@@ -120,7 +120,7 @@ def test_a_spike_in_the_corner_by_hand():
     )
     spikes = np.zeros((2, 1, 4, 4), np.uint8)
     spikes[0, 0, 0, 0] = 1
-    result = golden.run_layer(integer, [spikes], Shift(2))
+    result = golden.run_layer(integer, [spikes])
     assert result.accumulates == 4
     expected = np.zeros((2, 1, 4, 4))
     expected[0, 0, :2, :2] = 1  # u = 1 + 1 reaches 2; elsewhere 1, then 0 + 1
@@ -139,9 +139,9 @@ def test_negative_potentials_floor():
     )
     # u = -4, then (-4 >> 2) + 1 = 0 fires; with u = -5: (-5 >> 2) + 1 = -1 does not (floor, not 0)
     spikes = np.array([1, 0], np.uint8).reshape(2, 1, 1, 1)
-    assert golden.run_layer(integer, [spikes], Shift(2)).output.ravel().tolist() == [0, 1]
+    assert golden.run_layer(integer, [spikes]).output.ravel().tolist() == [0, 1]
     lower = with_own(integer, weight=np.array([[-6]], np.int32))
-    assert golden.run_layer(lower, [spikes], Shift(2)).output.ravel().tolist() == [0, 0]
+    assert golden.run_layer(lower, [spikes]).output.ravel().tolist() == [0, 0]
 
 
 def test_sums_beyond_float32_are_exact():
@@ -154,7 +154,7 @@ def test_sums_beyond_float32_are_exact():
         bias=np.array([0]),
     )
     spikes = np.ones((1, 2, 1, 1), np.uint8)
-    assert golden.run_layer(integer, [spikes], Lossless()).output.tolist() == [[2**25 + 1]]
+    assert golden.run_layer(integer, [spikes]).output.tolist() == [[2**25 + 1]]
 
 
 def test_first_layer_equals_torch_and_not_the_batch():

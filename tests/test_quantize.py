@@ -11,14 +11,14 @@ from hw.config import Config
 from hw.neuron import NEURONS
 from sim.models import golden
 from sw.floats import FloatLayer, FloatSource
-from sw.layers import IMAGE, LIF, conv, linear
+from sw.layers import IMAGE, LIF, TrainedNeuron, conv, linear
 from sw.quantize import (
     IntegerLayer,
     quantize,
     quantize_layer,
     ticket_config,
 )
-from tests.random_networks import RESIDUAL, random_ticket, with_own
+from tests.random_networks import RESIDUAL, random_ticket, with_neurons, with_own
 from tests.soak import times
 
 configs = st.builds(
@@ -185,6 +185,40 @@ def test_the_bound_is_met_to_the_last_bit(mode, ticks):
         assert integer.bias[0] == largest, config
 
 
+@pytest.mark.parametrize("share", [1, 100, 230, 256])
+@pytest.mark.parametrize("ticks", [1, 4, 25])
+def test_the_bound_counts_where_a_neuron_starts(share, ticks):
+    """Half of a threshold of 1 beside a bias of 1: the largest scale, by brute force."""
+    trained = TrainedNeuron(leak=share / 256, gain=1.0, reset="subtract", start="half")
+    layer = conv("bias", (1, 1), "image", neuron=trained)
+    config = Config(machine="event", accumulator_bits=16)
+
+    def inside(scale: int) -> bool:
+        hi, lo = (scale + 1) >> 1, 0
+        for _ in range(ticks):
+            hi, lo = (hi * share >> 8) + scale, (lo * share >> 8) - scale
+            if not -32768 <= lo <= hi <= 32767:
+                return False
+        return True
+
+    largest = next(a for a in range(32767, 0, -1) if inside(a))
+    weight = np.zeros(layer.own.weight_shape(1))
+    own = FloatSource(layer.own, weight, weight != 0, np.ones(1))
+    integer = quantize_layer(FloatLayer(layer, (own,)), config, ticks=ticks)
+    assert integer.bias[0] == integer.threshold[0] == largest
+
+
+def test_neurons_that_the_sweep_machine_has_not_are_refused_by_name():
+    made = with_neurons(random_ticket(3), 1)
+    config = ticket_config(made)
+    assert config.machine == "event"
+    assert quantize(made, config).array
+    with pytest.raises(
+        ValueError, match=r"^layer conv\d: leak .*; machine sweep has leaks of 1, 2"
+    ):
+        quantize(made, replace(config, machine="sweep"))
+
+
 def test_too_many_weights_for_the_accumulator_is_an_error():
     layer = conv("wide", (3641, 1), "image")
     mask = np.ones(layer.own.weight_shape(1), bool)
@@ -210,13 +244,13 @@ def test_integer_network_follows_the_float_network():
     rng = np.random.default_rng(1)
     spikes = golden.first_layer_spikes(network, rng.integers(0, 256, (1, 3, 32, 32), np.uint8))[0]
     for integer in network.array[:-1]:
-        result = golden.run_layer(integer, [spikes], network.neuron)
+        result = golden.run_layer(integer, [spikes])
         finer = replace(
             with_own(integer, weight=np.rint(integer.own.float_weight * 2**28).astype(np.int64)),
             bias=np.rint(integer.float_bias * 2**28).astype(np.int64),
             threshold=np.full(len(integer.bias), 2**28),
         )
-        exact = golden.run_layer(finer, [spikes], network.neuron)
+        exact = golden.run_layer(finer, [spikes])
         assert 0.02 < exact.output.mean() < 0.98
         assert (result.output != exact.output).mean() < 1e-3
         spikes = result.output
@@ -236,7 +270,7 @@ def test_ticket_config_matches_the_leak(mode):
 def test_another_leak_is_refused():
     with pytest.raises(ValueError, match=r"leak = 0.25, the hardware has 0.5"):
         quantize(random_ticket(), Config(leak_shift=1))
-    with pytest.raises(ValueError, match=r"leak = 0.3, allowed"):
+    with pytest.raises(ValueError, match=r"leak = 0.3, allowed: k / 256"):
         ticket_config(random_ticket(leak=0.3))
 
 

@@ -7,7 +7,6 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from hw.config import Config
 from sim.errors import BadInput
 from sim.models import golden
 from sim.models.event_cycles import EventModel
@@ -123,7 +122,7 @@ def spiking(seed, stride=1, kernel=3, side=7, rate=0.3):
 def test_loas_counts_what_the_golden_model_counts(stride, kernel, side):
     integer, one = spiking(1, stride, kernel, side)
     awake = np.repeat(one.operands[0].spikes.any(axis=0)[None], 4, axis=0).astype(np.uint8)
-    counted = golden.run_layer(integer, [awake], Config().neuron).filter_accumulates["l"] // 4
+    counted = golden.run_layer(integer, [awake]).filter_accumulates["l"] // 4
     groups = np.append(counted, [0]).reshape(3, 4)
     assert figures(rivals()["LoAS"].load(one, 4))[:2] == (counted.sum(), groups.max(axis=1).sum())
     assert GoSPA().load(one, 4).busy == counted.sum()

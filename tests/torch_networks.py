@@ -132,3 +132,26 @@ def torch_mlp():
         nn.Flatten(), nn.Linear(128, 24), snntorch.Leaky(**leaky), nn.Linear(24, 5),
         snntorch.Leaky(**leaky, output=True),
     )  # fmt: skip
+
+
+def jelly_soft():
+    """Soft resets: IF, and LIF with two leaks."""
+    return nn.Sequential(
+        nn.Conv2d(2, 6, 3, padding=1), neuron.IFNode(v_reset=None),
+        nn.Conv2d(6, 8, 3, padding=1), neuron.LIFNode(tau=2.0, v_reset=None),
+        nn.Conv2d(8, 4, 3, stride=2), neuron.LIFNode(tau=8.0, v_reset=None, decay_input=False),
+    )  # fmt: skip
+
+
+def torch_subtract():
+    """Resets by subtraction in the tick of the spike, leaks of 5/8."""
+    leaky = {
+        "beta": 0.625,
+        "init_hidden": True,
+        "reset_mechanism": "subtract",
+        "reset_delay": False,
+    }
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(128, 24), snntorch.Leaky(**leaky), nn.Linear(24, 5),
+        snntorch.Leaky(**leaky, output=True),
+    )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth import Module, Mux, ResetInserter, Signal, Value
+from amaranth import Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out, connect, flipped
@@ -13,10 +13,10 @@ from hw.event.pe import cast_layout
 from hw.event.planes import slice_bits
 from hw.event.program import LIST_ENTRY, LIST_WORDS, POSITION_BITS, SEGMENT_HEADER
 from hw.event.ring import WordRing
+from hw.event.rounds import RoundBase, Visits
 from hw.event.slice import SliceReader
 from hw.geometry import geometry_layout
-from hw.program import LAYER
-from hw.tile_counter import TileCounter
+from hw.program import layer_layout
 from hw.widths import ADDRESS_BITS
 
 QUEUE = 2
@@ -43,7 +43,7 @@ class Caster(wiring.Component):
                 "list": In(stream.Signature(config.stream_bits)),
                 "segment": In(stream.Signature(SEGMENT_HEADER)),
                 "loaded": In(1),
-                "layer": In(LAYER),
+                "layer": In(layer_layout(config)),
                 "geometry": In(geometry_layout(config)),
                 "layer_start": In(1),
                 "done": Out(1),
@@ -66,14 +66,15 @@ class Caster(wiring.Component):
         m.submodules.segments = queue = SyncFIFOBuffered(
             width=SEGMENT_HEADER.size, depth=config.queue_depth
         )
-        tiles = TileCounter(config)
-        m.submodules.tiles = ResetInserter(self.layer_start)(tiles)
+        m.submodules.visits = visits = Visits(config)
         connect(m, flipped(self.list), ring.i)
         m.d.comb += [
             queue.w_data.eq(self.segment.payload),
             queue.w_en.eq(self.segment.valid & self.segment.ready),
             self.segment.ready.eq(queue.w_rdy),
-            tiles.geometry.eq(self.geometry),
+            visits.geometry.eq(self.geometry),
+            visits.layer_start.eq(self.layer_start),
+            visits.more_rounds.eq(self.layer.more_rounds),
         ]
 
         open_segment, end_segment = Signal(), Signal()
@@ -89,9 +90,9 @@ class Caster(wiring.Component):
         m.d.comb += [
             over.eq(index == segment.length),
             end.eq(begin + list_rows),
-            last_pass.eq(~segment.all_tiles | tiles.last),
+            last_pass.eq(~segment.all_tiles | visits.last),
             pass_end.eq(item_done & item.is_end),
-            tiles.step.eq(pass_end & segment.close),
+            visits.step.eq(pass_end & segment.close),
             ring.tail.eq(begin),
             ring.advance.eq(hand & ~over),
             ring.jump.eq(pass_end),
@@ -119,7 +120,8 @@ class Caster(wiring.Component):
         # --- their slices ---
         fire = Signal()
         m.submodules.reader = reader = SliceReader(config)
-        reads = self._read(m, reader, tiles, item, item_valid, item_done, fire)
+        self._bases(m, reader, visits)
+        reads = self._read(m, reader, visits, item, item_valid, item_done, fire)
         ends = {
             "is_end": item.is_end,
             "close": segment.close,
@@ -188,11 +190,25 @@ class Caster(wiring.Component):
                     with m.If(open_segment):
                         m.next = "CAST"
 
+    def _bases(self, m: Module, reader: SliceReader, visits: Visits) -> None:
+        """Where this round's parts of the layer's maps begin."""
+        for name in ("input", "shortcut"):
+            base = RoundBase(ADDRESS_BITS)
+            m.submodules[f"{name}_base"] = base
+            m.d.comb += [
+                base.layer_start.eq(self.layer_start),
+                base.step.eq(visits.step),
+                base.last_round.eq(visits.last_round),
+                base.base.eq(self.layer[name].base),
+                base.words.eq(self.layer.extension[f"{name}_words"]),
+                getattr(reader, f"{name}_base").eq(base.at),
+            ]
+
     def _read(
         self,
         m: Module,
         reader: SliceReader,
-        tiles: TileCounter,
+        visits: Visits,
         item: data.View,
         item_valid: Signal,
         item_done: Signal,
@@ -205,8 +221,8 @@ class Caster(wiring.Component):
         m.d.comb += [
             reader.layer.eq(self.layer),
             reader.entry.eq(item.entry),
-            reader.tile_y.eq(tiles.y),
-            reader.tile_x.eq(tiles.x),
+            reader.tile_y.eq(visits.y),
+            reader.tile_x.eq(visits.x),
             reader.second.eq(second),
             reader.words.eq(self.words),
             self.address.eq(reader.address),

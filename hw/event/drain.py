@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from amaranth import Module, Mux, Signal, signed
+from amaranth import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
+from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from hw.average import LATENCY, Average
 from hw.config import Config
 from hw.lif import Lif
 from hw.pool import OutputWord
+from hw.program import NEURON
+from hw.sram import UNUSED_COLLISIONS
 from hw.unreset import data_register
 
 SUMMED = 1 + LATENCY
@@ -22,7 +25,8 @@ class Drain(wiring.Component):
     """`lifs` neurons a cycle, side by side in a row of the tile.
 
     start: a tile is drained from the next cycle on. height, width, threshold, row, column: of it, held until
-    `done`; row, column: where it starts in its word. running: `y`, `x` and those right of it, `lanes`, are
+    `done`, as `neuron` of its layer;
+    carried: potentials go on from the drain before; last_tick: spikes behind it are dropped; row, column: where it starts in its word. running: `y`, `x` and those right of it, `lanes`, are
     read from the banks in the next cycle, and `sums` are theirs then. last: with the last of them.
     done: the tile's spikes are in `word` in the next cycle. results: sums of the last neuron.
     """
@@ -43,6 +47,9 @@ class Drain(wiring.Component):
                 "lanes": Out(config.lifs),
                 "sums": In(data.ArrayLayout(sums, config.lifs)),
                 "threshold": In(signed(config.accumulator_bits)),
+                "neuron": In(NEURON),
+                "carried": In(1),
+                "last_tick": In(2),
                 "average": In(1),
                 "pool": In(1),
                 "row": In(side_bits - 1),
@@ -89,6 +96,8 @@ class Drain(wiring.Component):
         for before, after in pairwise(passing):
             m.d.sync += after.eq(before)
         read, given, out = passing[1], passing[SUMMED], passing[-1]
+        seen = Signal(config.ticks)
+        m.d.comb += seen.eq((1 << (self.last_tick + 1)) - 1)
 
         m.submodules.word = word = OutputWord(config, neurons=lifs)
         for k in range(lifs):
@@ -100,7 +109,10 @@ class Drain(wiring.Component):
                 lif.valid.eq(given.lanes[k]),
                 lif.sums.eq(averaged.o),
                 lif.threshold.eq(self.threshold),
-                word.spikes.word_select(k, config.ticks).eq(lif.spikes),
+                lif.neuron.eq(self.neuron),
+                lif.carried.eq(self.carried),
+                lif.before.eq(self._potentials(m, k, lif, passing)),
+                word.spikes.word_select(k, config.ticks).eq(lif.spikes & seen),
             ]
             if k == 0:  # the first adds up a whole map, the others' sums with its own
                 m.d.comb += [
@@ -129,3 +141,24 @@ class Drain(wiring.Component):
             self.done.eq(out.last),
         ]
         return m
+
+    def _potentials(self, m: Module, k: int, lif: Lif, passing: list[data.View]) -> Value:
+        """What lane k's neurons kept of the ticks before: read a cycle ahead of `lif`, written behind it."""
+        bits, lifs = self.config.accumulator_bits, self.config.lifs
+        log = lifs.bit_length() - 1
+        memory = Memory(
+            shape=signed(bits),
+            depth=self.config.positions // lifs,
+            init=[],
+            attrs={**UNUSED_COLLISIONS, "ram_style": "distributed"},
+        )
+        m.submodules[f"potentials_{k}"] = memory
+        read, write = memory.read_port(), memory.write_port()
+        ahead, out = passing[SUMMED - 1], passing[-1]
+        m.d.comb += [
+            read.addr.eq(Cat(ahead.x[log:], ahead.y)),
+            write.addr.eq(Cat(out.x[log:], out.y)),
+            write.data.eq(lif.potentials[self.config.ticks - 1]),
+            write.en.eq(out.lanes[k]),
+        ]
+        return read.data

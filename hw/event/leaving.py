@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth import Module, Signal, signed
+from amaranth import Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -10,13 +10,15 @@ from hw.config import Config
 from hw.control import tile_layout
 from hw.event.drain import Drain
 from hw.geometry import geometry_layout
-from hw.program import LAYER
+from hw.program import layer_layout
+from hw.widths import ADDRESS_BITS
 from hw.word_out import WordOut, output_layout
 
 
 class Leaving(wiring.Component):
     """index: of the PE. close: the tile is complete, and leaves from the next cycle on; only while not `busy`.
 
+    With `tile`: base, of the map that its spikes go to; carried: potentials go on from the tile's last round; last_round.
     running, last: it is read from the accumulators, and this is its last cycle. y, x, lanes, sums: see Drain.
     busy: it is not yet gathered, or its word, if it completed one, is not yet taken. output: see WordOut.
     """
@@ -28,9 +30,12 @@ class Leaving(wiring.Component):
         super().__init__(
             {
                 "index": In(range(max(config.n_pe, 2))),
-                "layer": In(LAYER),
+                "layer": In(layer_layout(config)),
                 "geometry": In(geometry_layout(config)),
                 "tile": In(tile_layout(config)),
+                "base": In(ADDRESS_BITS),
+                "carried": In(1),
+                "last_round": In(1),
                 "close": In(1),
                 "running": Out(1),
                 "last": Out(1),
@@ -45,16 +50,23 @@ class Leaving(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        layer = self.layer
+        layer, config = self.layer, self.config
         m.submodules.drain = drain = Drain(self.config)
         m.submodules.word_out = out = WordOut(self.config)
         connect(m, out.output, flipped(self.output))
         tile = Signal.like(self.tile, name="leaving", reset_less=True)
+        base = Signal(ADDRESS_BITS, reset_less=True)
+        carried, last_round = Signal(reset_less=True), Signal(reset_less=True)
         m.d.comb += [
             drain.start.eq(self.close),
             drain.height.eq(tile.height),
             drain.width.eq(tile.width),
             drain.threshold.eq(tile.threshold),
+            drain.neuron.eq(layer.neuron),
+            drain.carried.eq(carried),
+            drain.last_tick.eq(Mux(last_round, layer.last_tick, config.ticks - 1)),
+            out.base.eq(base),
+            out.part.eq(layer.more_rounds != 0),
             drain.average.eq(layer.average),
             drain.pool.eq(layer.pool),
             drain.row.eq(out.row),
@@ -77,5 +89,11 @@ class Leaving(wiring.Component):
         with m.If(out.left):
             m.d.sync += self.busy.eq(0)
         with m.If(self.close):
-            m.d.sync += [tile.eq(self.tile), self.busy.eq(1)]
+            m.d.sync += [
+                tile.eq(self.tile),
+                base.eq(self.base),
+                carried.eq(self.carried),
+                last_round.eq(self.last_round),
+                self.busy.eq(1),
+            ]
         return m

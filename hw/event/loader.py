@@ -18,7 +18,7 @@ from hw.event.program import (
     version,
 )
 from hw.loader import Beat, Error, ProgramReader, another_program, bad_descriptor
-from hw.program import INPUT_HEADER, LAYER, PROGRAM_HEADER
+from hw.program import EXTENDED_LAYER, INPUT_HEADER, PROGRAM_HEADER, layer_layout
 
 ROWS = data.StructLayout({"header_rows": 8, "value_rows": 8})
 """Rows of the program that a PE takes after its filter header."""
@@ -49,7 +49,7 @@ class Loader(ProgramReader):
                 "input_header": Out(INPUT_HEADER),
                 "activations": Out(stream.Signature(STREAM_BITS)),
                 "input_done": In(1),
-                "layer": Out(stream.Signature(LAYER)),
+                "layer": Out(stream.Signature(layer_layout(config))),
                 "layers": Out(8),
                 "list": Out(stream.Signature(config.stream_bits)),
                 "segment": Out(stream.Signature(SEGMENT_HEADER)),
@@ -74,7 +74,7 @@ class Loader(ProgramReader):
         low_beat = Signal(STREAM_BITS)
         valid, ready = Signal(), Signal()  # nothing is taken after an error
         accepted, final = Signal(), Signal()  # final: this beat ends the program
-        layers_left, low, descriptor = Signal(8), Signal(STREAM_BITS), Signal(LAYER)
+        layers_left, low, descriptor = Signal(8), Signal(STREAM_BITS), Signal(EXTENDED_LAYER)
         program, segment = Signal(PROGRAM_HEADER), Signal(SEGMENT_HEADER)
         held = Signal(SEGMENT_HEADER)
         team, row = Signal(range(max(teams, 2))), Signal(9)
@@ -121,7 +121,9 @@ class Loader(ProgramReader):
             wrong = another_program(program, config, version(config))
             self._input_states(m, shown, program, wrong, layers_left)
             bad = bad_descriptor(descriptor, descriptor.half)
-            self._layer_states(m, shown, low, descriptor, bad, then="SEGMENT")
+            self._layer_states(
+                m, shown, low, descriptor, bad, then="SEGMENT", extended=descriptor.extended
+            )
             self._list_states(m, shown, segment, held, list_rows, row)
             self._pe_states(m, shown, here, most, left, team, row, next_team)
             with m.State("RUNNING"):

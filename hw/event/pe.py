@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth import Module, Mux, ResetInserter, Signal, Value
+from amaranth import Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out, connect, flipped
@@ -19,10 +19,11 @@ from hw.event.leaving import Leaving
 from hw.event.planes import slice_bits
 from hw.event.program import FILTER_HEADER, POSITION_BITS, ring_rows
 from hw.event.ring import WordRing
+from hw.event.rounds import RoundBase, Visits
 from hw.event.values import Values
 from hw.geometry import extent, geometry_layout
-from hw.program import LAYER
-from hw.tile_counter import TileCounter
+from hw.program import layer_layout
+from hw.widths import ADDRESS_BITS
 from hw.word_out import output_layout
 
 
@@ -55,7 +56,7 @@ class PE(wiring.Component):
                 "header": In(stream.Signature(FILTER_HEADER)),
                 "headers": In(stream.Signature(STREAM_BITS)),
                 "values": In(stream.Signature(STREAM_BITS)),
-                "layer": In(LAYER),
+                "layer": In(layer_layout(config)),
                 "geometry": In(geometry_layout(config)),
                 "layer_start": In(1),
                 "layer_active": In(1),
@@ -86,7 +87,7 @@ class PE(wiring.Component):
         connect(m, leaving.output, flipped(self.output))
         connect(m, issue.step, accumulators.step)
         self._front(m, values, fifo)
-        tile = self._tile(m, values, issue, fifo.next_what)
+        tile = self._tile(m, values, issue, fifo.next_what, leaving)
         coming = fifo.next_what
         m.d.comb += [
             issue.coming_valid.eq(fifo.next_valid),
@@ -187,24 +188,38 @@ class PE(wiring.Component):
             fifo.entry.taps.eq(unit.taps),
         ]
 
-    def _tile(self, m: Module, values: Values, issue: Issue, coming: data.View) -> data.View:
+    def _tile(
+        self, m: Module, values: Values, issue: Issue, coming: data.View, leaving: Leaving
+    ) -> data.View:
         """The tile at work, and its filter's group."""
         tile = Signal(tile_layout(self.config))
-        tiles = TileCounter(self.config)
-        m.submodules.tiles = ResetInserter(self.layer_start)(tiles)
+        layer = self.layer
+        m.submodules.visits = visits = Visits(self.config)
+        m.submodules.output_base = base = RoundBase(ADDRESS_BITS)
+        whole = layer.more_rounds == 0  # a word is handed over at once; else tile by tile
         m.d.comb += [
-            tiles.geometry.eq(self.geometry),
-            tiles.step.eq(issue.end & coming.close),
-            tile.block_y.eq(tiles.y),
-            tile.block_x.eq(tiles.x),
-            tile.height.eq(extent(self.layer.side, self.geometry, tiles.y)),
-            tile.width.eq(extent(self.layer.side, self.geometry, tiles.x)),
-            tile.word_last.eq(tiles.word_last),
+            visits.geometry.eq(self.geometry),
+            visits.layer_start.eq(self.layer_start),
+            visits.more_rounds.eq(layer.more_rounds),
+            visits.step.eq(issue.end & coming.close),
+            base.layer_start.eq(self.layer_start),
+            base.step.eq(visits.step),
+            base.last_round.eq(visits.last_round),
+            base.base.eq(layer.output_base),
+            base.words.eq(layer.extension.output_words),
+            tile.block_y.eq(visits.y),
+            tile.block_x.eq(visits.x),
+            tile.height.eq(extent(self.geometry.height, self.geometry, visits.y)),
+            tile.width.eq(extent(self.geometry.width, self.geometry, visits.x)),
+            tile.word_last.eq(visits.word_last | ~whole),
             tile.threshold.eq(values.filter.threshold),
+            leaving.base.eq(base.at),
+            leaving.carried.eq(~visits.first_round),
+            leaving.last_round.eq(visits.last_round),
         ]
         group = Signal.like(tile.group, name="group")
         m.d.comb += tile.group.eq(group)
-        with m.If(issue.end & coming.segment_end & coming.close & tiles.last):
+        with m.If(issue.end & coming.segment_end & coming.close & visits.last):
             m.d.sync += group.eq(group + 1)
         with m.If(self.layer_start):
             m.d.sync += group.eq(0)

@@ -38,6 +38,7 @@ def unpacked(network: IntegerNetwork) -> dict[str, np.ndarray]:
 
     import numpy as np
 
+    from hw.program import NEURON
     from sw.ticket_v1 import rows_of
 
     arrays: dict[str, np.ndarray] = {}
@@ -53,6 +54,8 @@ def unpacked(network: IntegerNetwork) -> dict[str, np.ndarray]:
             arrays[f"{name}.bias_int"] = layer.bias if own else np.zeros_like(layer.bias)
             if own and layer.threshold is not None:
                 arrays[f"{name}.threshold_int"] = layer.threshold
+                code = layer.neuron.code
+                arrays[f"{name}.neuron_int"] = np.array([code[key] for key, _ in NEURON], np.int64)
             arrays[f"{name}.scale"] = layer.scale
         for identity in layer.identities:
             arrays[f"{layer.name}.shortcut_int"] = identity.weight

@@ -10,7 +10,6 @@ import zlib
 
 import numpy as np
 
-from hw.neuron import Shift
 from sw.balance import balance
 from sw.layers import Layer
 from sw.networks import build, images
@@ -51,7 +50,6 @@ def synthetic_network(
         host=host,
         array=tuple(_integer(layer, masks) for layer in layers[1:]),
         ticks=ticks,
-        neuron=Shift(2),
     )
 
 

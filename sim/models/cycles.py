@@ -78,6 +78,7 @@ def predict(program: Program) -> list[LayerCycles]:
 def input_cycles(program: Program, spikes: np.ndarray) -> int:
     """Cycles from the first beat until the input, uint8 (T, C, H, W), is in the spike buffer."""
     side = program.input.side
+    spikes = program.stored(spikes)
     active = spikes.any(axis=0).sum(axis=2)  # (C, H) activations a row
     ends = np.cumsum(active, axis=1)
     starts = ends - active

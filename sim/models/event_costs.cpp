@@ -10,9 +10,9 @@
 
 namespace {
 
-using Row = unsigned __int128;  // bit c + 1 is column c: taps begin one to the left of a map
+using Row = unsigned __int128;  // bit c + MARGIN is column c: taps begin up to so many to the left of a map
 
-constexpr int KERNEL = 9, CELLS = 8;
+constexpr int KERNEL = 9, CELLS = 8, MARGIN = 3, BLOCK = 3;
 
 // What the taps see of channel `channel`: rows of it, active in any tick, every `step`th from (down, right) on.
 void read_rows(const Source& source, const uint8_t* map, int64_t channel, int64_t step, int64_t down, int64_t right,
@@ -23,24 +23,24 @@ void read_rows(const Source& source, const uint8_t* map, int64_t channel, int64_
         Row row = 0;
         for (int64_t t = 0; t < source.ticks; ++t) {
             const uint8_t* cells = map + (t * source.channels + channel) * plane + y * source.width;
-            for (int64_t x = right, bit = 1; x < source.width; x += step, ++bit)
+            for (int64_t x = right, bit = MARGIN; x < source.width; x += step, ++bit)
                 row |= static_cast<Row>(cells[x] != 0) << bit;
         }
         rows.push_back(row);
     }
 }
 
-// Of one channel: `most`, `least` and `sums` are the first of its nine rows.
-void count(const Source& source, const std::vector<Row>& rows, const Tile* tiles, const uint64_t* banks, uint8_t* most,
-           uint8_t* least, uint8_t* sums) {
+// Of one channel, taps from (down, right) of the kernel on: `most`, `least` and `sums` are the first of their nine rows.
+void count(const Source& source, const std::vector<Row>& rows, int64_t down, int64_t right, const Tile* tiles,
+           const uint64_t* banks, uint8_t* most, uint8_t* least, uint8_t* sums) {
     const int64_t height = static_cast<int64_t>(rows.size());
     const unsigned wide = (1u << (source.tile_side + 2)) - 1;
     for (int64_t k = 0; k < source.tiles; ++k) {
         const Tile& tile = tiles[k];
         unsigned seen[CELLS + 2];  // rows that the taps see of the tile
         for (int64_t i = 0; i < tile.height + 2; ++i) {
-            const int64_t y = tile.y * source.tile_side - source.padding + i;
-            const int64_t left = tile.x * source.tile_side + 1 - source.padding;
+            const int64_t y = tile.y * source.tile_side + down - source.padding + i;
+            const int64_t left = tile.x * source.tile_side + right + MARGIN - source.padding;
             seen[i] = y < 0 || y >= height ? 0 : static_cast<unsigned>(rows[y] >> left) & wide;
         }
         const uint64_t inside = (1ull << tile.width) - 1;
@@ -75,10 +75,13 @@ void uticket_event_costs(const Source* source, const uint8_t* map, const Tile* t
     for (int64_t channel = 0; channel < source->channels; ++channel)
         for (int64_t phase = 0; phase < source->phases; ++phase) {
             read_rows(*source, map, channel, source->step, phase >> 1, phase & 1, rows);
-            count(*source, rows, tiles, banks, most, least, sums);
-            most += size;
-            least += size;
-            sums += size;
+            for (int64_t block = 0; block < source->blocks * source->blocks; ++block) {
+                const int64_t down = BLOCK * (block / source->blocks), right = BLOCK * (block % source->blocks);
+                count(*source, rows, down, right, tiles, banks, most, least, sums);
+                most += size;
+                least += size;
+                sums += size;
+            }
         }
 }
 }

@@ -12,6 +12,7 @@ import numpy as np
 
 from hw.config import Config
 from hw.event.planes import position
+from hw.event.slice import PADS
 from hw.tiling import Tile as TilePlace
 from sim import c_text
 from sim.native import library
@@ -24,12 +25,15 @@ CELLS = 8
 
 
 class Source(ctypes.Structure):
-    """A map, and how a layer reads it. padding: rows before a tile that its taps see."""
+    """A map, and how a layer reads it. padding: rows before a tile that its taps see.
+
+    blocks: of 3x3, along a side of the kernel.
+    """
 
     _fields_ = [
         (name, ctypes.c_int64)
         for name in (
-            *("ticks", "channels", "height", "width", "step", "phases", "padding"),
+            *("ticks", "channels", "height", "width", "step", "phases", "blocks", "padding"),
             *("tiles", "tile_side", "banks"),
         )
     ]
@@ -46,7 +50,7 @@ SHARED = c_text.structs(Source, Tile)
 
 @dataclass(frozen=True)
 class Costs:
-    """Positions of the bank that has most, and least, and of all banks: uint8 (beats, channels a beat, 9, tiles)."""
+    """Positions of the bank that has most, and least, and of all banks: uint8 (beats, channels a beat, 9, visits)."""
 
     most: np.ndarray
     least: np.ndarray
@@ -58,8 +62,28 @@ def costs(
 ) -> Costs:
     """Of a layer's taps, the beats of its input, then those of its shortcut.
 
-    maps: spikes of every map by the name of the layer that made it, uint8 (T, C, H, W). parts: the tiles.
+    maps: spikes of every map by the name of the layer that made it, uint8 (T, C, H, W). parts: the tiles. Each is
+    visited once a round of ticks, these one behind the other.
     """
+    lanes, rounds = config.ticks, layer.descriptor.rounds
+    found = []
+    for first in range(0, rounds * lanes, lanes):
+        names = {part.source.map for part in layer.integer.sources}
+        seen = {name: maps[name][first : first + lanes] for name in names}
+        found.append(_round_costs(layer, seen, parts, config))
+    counted = np.stack(found, axis=-1)  # kinds, beats, channels a beat, taps, tiles, rounds
+    return Costs(*counted.reshape(*counted.shape[:-2], -1))
+
+
+def pad_of(layer: EventLayer) -> int:
+    """Positions that a slice of a layer's first source starts before its tile."""
+    return PADS[layer.descriptor.blocks] if layer.descriptor.padded else 0
+
+
+def _round_costs(
+    layer: EventLayer, maps: Mapping[str, np.ndarray], parts: Sequence[TilePlace], config: Config
+) -> np.ndarray:
+    """As `costs`, of one round of ticks: uint8 (3, beats, channels a beat, 9, tiles)."""
     tiles = np.array([(t.y, t.x, t.height, t.width) for t in parts], np.int64)
     banks = np.array([cells(config, bank) for bank in range(config.banks)], np.uint64)
     sources = (layer.descriptor.input, layer.descriptor.shortcut)
@@ -72,7 +96,9 @@ def costs(
         phases = (
             4 if strided and not (layer.packed and number) else 1
         )  # phase 0 alone of a shortcut
-        beats = -(-channels * phases // PACKED) if layer.packed else channels * phases
+        blocks = 1 if number else 1 << layer.descriptor.blocks
+        beats = channels * phases * blocks**2
+        beats = -(-beats // PACKED) if layer.packed else beats
         shape = (3, beats, PACKED if layer.packed else 1, KERNEL, len(parts))
         counted = np.zeros(shape, np.uint8)
         described = Source(
@@ -82,7 +108,8 @@ def costs(
             width=width,
             step=1 + strided,
             phases=phases,
-            padding=int(strided or layer.descriptor.padded),
+            blocks=blocks,
+            padding=1 if strided or (number and layer.descriptor.padded) else pad_of(layer),
             tiles=len(parts),
             tile_side=config.tile_side,
             banks=config.banks,
@@ -92,7 +119,7 @@ def costs(
             ctypes.byref(described), *(ctypes.c_void_p(array.ctypes.data) for array in arrays)
         )
         found.append(counted)
-    return Costs(*np.concatenate(found, axis=1))
+    return np.concatenate(found, axis=1)
 
 
 @cache

@@ -151,8 +151,8 @@ void uticket_event_cycles(const Hardware* hardware, int64_t layers, int64_t kind
     for (int64_t l = 0; l < layers; ++l) {
         const LayerShape& layer = shapes[l];
         const Time high = std::max(machine.load + 1, machine.descriptor_free);
-        machine.load = high + 1;
-        const Time taken = std::max(machine.ended + 1, high + 1);  // by the sequencer
+        machine.load = high + layer.more_beats + 1;
+        const Time taken = std::max(machine.ended + 1, machine.load);  // by the sequencer
         machine.descriptor_free = taken + 1;
         const Time start = taken + 2;
         machine.waits.clear();

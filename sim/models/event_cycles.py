@@ -22,15 +22,15 @@ from hw.results import beats_a_result
 from hw.tiling import Tile
 from sim import c_text
 from sim.models.cycles import LayerCycles
-from sim.models.event_costs import costs
+from sim.models.event_costs import costs, pad_of
 from sim.native import library
 from sw.event.compile import EventLayer, EventProgram
 from sw.event.encode import SHORTCUT, Part
 
 SOURCE = Path(__file__).with_suffix(".cpp")
-KINDS = 5
+KINDS = 65
 """Kinds of list entries, by the passes that they take: the four phases of the input (a source of stride 1 has the first
-only), and the shortcut."""
+only) or the blocks of its kernel, and the shortcut."""
 
 
 def _struct(
@@ -48,8 +48,10 @@ Hardware = _struct(
     ),
 )
 LayerShape = _struct(
-    "LayerShape", ("filters", "raw", "tiles", "segments", "subs", "rows", "identity_from")
+    "LayerShape",
+    ("filters", "raw", "tiles", "segments", "subs", "rows", "identity_from", "more_beats"),
 )
+"""tiles: visits, each tile as often as there are rounds of ticks. more_beats: of its descriptor, beside two."""
 SegmentShape = _struct("SegmentShape", ("close", "all_tiles", "places"))
 TileShape = _struct("TileShape", ("neurons", "stored"))
 """Cycles of its drain; whether it completes a word that is stored."""
@@ -89,14 +91,18 @@ class EventModel:
             result_beats=beats_a_result(config),
         )
         self._tilings = [list(layer.tiling(config).tiles()) for layer in program.layers]
+        self._visits = [
+            [tile for tile in tiling for _ in range(layer.descriptor.rounds)]
+            for layer, tiling in zip(program.layers, self._tilings, strict=True)
+        ]
         segments = [segment for layer in program.layers for segment in layer.segments]
         parts = [segment.part for segment in segments]
         tiles = [
             (tile.height * -(-tile.width // config.lifs), tile.stored)
-            for tiling in self._tilings
+            for tiling in self._visits
             for tile in tiling
         ]
-        layers = zip(program.layers, self._tilings, strict=True)
+        layers = zip(program.layers, self._visits, strict=True)
         self._tiles = np.array(tiles, np.int64)
         self._reads = np.concatenate([passes(*pair, config).ravel() for pair in layers])
         self._segments = np.array(
@@ -126,11 +132,12 @@ class EventModel:
                 (
                     layer.descriptor.filters,
                     layer.output is None,
-                    len(tiling),
+                    len(tiling) * layer.descriptor.rounds,
                     len(layer.segments),
                     subs,
                     beats * subs * taps,
                     own_beats(layer) if layer.descriptor.identity else beats,
+                    bool(layer.descriptor.extension),
                 )
             )
         cycles = np.zeros(len(layers), np.int64)
@@ -166,7 +173,7 @@ def own_beats(layer: EventLayer) -> int:
     strided = layer.descriptor.input["strided"]
     if layer.packed:
         return channels if strided else -(-channels // 4)
-    return 4 * channels if strided else channels
+    return 4 * channels if strided else channels << 2 * layer.descriptor.blocks
 
 
 def _places(part: Part, layer: EventLayer) -> np.ndarray:
@@ -174,6 +181,7 @@ def _places(part: Part, layer: EventLayer) -> np.ndarray:
     shortcut = part.places >> SHORTCUT & 1
     index = (part.places & ((1 << SHORTCUT) - 1)).astype(np.int32)
     phase = index % 4 if layer.descriptor.input["strided"] and not layer.packed else 0
+    phase += index % (1 << 2 * layer.descriptor.blocks)
     beats = np.where(shortcut, index + own_beats(layer), index)
     return np.stack([beats, np.where(shortcut, KINDS - 1, phase)], 1).astype(np.int32)
 
@@ -181,23 +189,24 @@ def _places(part: Part, layer: EventLayer) -> np.ndarray:
 def passes(layer: EventLayer, parts: list[Tile], config: Config) -> np.ndarray:
     """How often the banks are read for a slice, uint8 (KINDS, tiles): once, or twice along an axis."""
     source, size = layer.descriptor.input, config.tile_side
+    height, width = layer.descriptor.source_sides(0)
     strided = source["strided"] and not layer.packed
     result = np.ones((KINDS, len(parts)), np.uint8)
     if layer.packed:
         return result
+    padded, log = layer.descriptor.padded, layer.descriptor.blocks
 
-    def twice(tile: int, phase: int) -> bool:
-        before = tile > 0
+    def twice(tile: int, part: int, side: int) -> bool:
+        """part: phase, or block of the kernel, along the axis."""
         if strided:
-            after = source["side"] > 2 * size * (tile + 1)
-            return (
-                before
-                if phase and layer.descriptor.padded
-                else after and not phase and not layer.descriptor.padded
-            )
-        return bool(before and layer.descriptor.padded and source["side"] > size * (tile + 1))
+            after = side > 2 * size * (tile + 1)
+            return bool(tile > 0 if part and padded else after and not part and not padded)
+        start = tile * size + 3 * part - pad_of(layer)
+        return start >= 0 and start % size == size - 1 and start + size + 1 < side
 
-    for kind in range(4 if strided else 1):
+    for kind in range(4 if strided else 1 << 2 * log):
+        along_y, along_x = divmod(kind, 2 if strided else 1 << log)
         for k, tile in enumerate(parts):
-            result[kind, k] = (1 + twice(tile.y, kind >> 1)) * (1 + twice(tile.x, kind & 1))
+            down, across = twice(tile.y, along_y, height), twice(tile.x, along_x, width)
+            result[kind, k] = (1 + down) * (1 + across)
     return result

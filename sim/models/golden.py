@@ -53,16 +53,15 @@ def first_layer_spikes(network: IntegerNetwork, images: np.ndarray) -> np.ndarra
                 f"spikes are {images.dtype} {images.shape}, need uint8 (N, {shape}), 0 or 1"
             )
         return images
-    layer, neuron = network.host.layer, network.neuron
-    level = 1.0 if layer.neuron is None else layer.neuron.level
+    layer, neuron = network.host.layer, network.host.neuron
     spikes = []
     for current in first_layer_currents(network, images):
-        v = np.zeros_like(current)
+        v = np.full_like(current, neuron.initial)
         ticks = np.empty((network.ticks, *current.shape), np.uint8)
         for t in range(network.ticks):
-            v = neuron.factor * v + current
-            ticks[t] = v >= level
-            v = np.where(v >= level, neuron.reset(v, 1.0), v)
+            v = neuron.leak * v + current
+            ticks[t] = v >= neuron.level
+            v = np.where(v >= neuron.level, neuron.after(v), v)
         spikes.append(_pool(ticks, layer))
     return np.stack(spikes)
 
@@ -90,15 +89,15 @@ def run(network: IntegerNetwork, spikes: np.ndarray) -> dict[str, LayerResult]:
     results = {}
     for integer in network.array:
         given = [maps[part.source.map] for part in integer.sources]
-        results[integer.name] = result = run_layer(integer, given, network.neuron)
+        results[integer.name] = result = run_layer(integer, given)
         maps[integer.name] = result.output
     return results
 
 
-def run_layer(integer: IntegerLayer, maps: Sequence[np.ndarray], neuron: Neuron) -> LayerResult:
+def run_layer(integer: IntegerLayer, maps: Sequence[np.ndarray]) -> LayerResult:
     """One layer. maps: of each source, (T, C, H, W) of 0 and 1; a linear source flattens it.
 
-    neuron: as `IntegerNetwork.neuron`. Raises ValueError for spikes of another shape.
+    Raises ValueError for spikes of another shape.
     """
     layer, filters = integer.layer, integer.layer.filters
     extent = np.zeros(filters, np.int64)
@@ -131,7 +130,7 @@ def run_layer(integer: IntegerLayer, maps: Sequence[np.ndarray], neuron: Neuron)
         if output.shape[2:] == (1, 1):
             output = output.reshape(len(output), filters)
     else:
-        output = _pool(_fire(acc, integer.threshold, neuron), layer)
+        output = _pool(_fire(acc, integer.threshold, integer.neuron), layer)
     inputs = {part.name: spikes for part, spikes in zip(integer.sources, maps, strict=True)}
     return LayerResult(inputs, output, accumulates, added)
 
@@ -176,10 +175,11 @@ def patches(
 
 def _fire(acc: np.ndarray, threshold: np.ndarray, neuron: Neuron) -> np.ndarray:
     """A tick after the other: int64 (T, K, H, W) -> uint8."""
-    u = np.zeros_like(acc[0])
+    threshold = threshold[:, None, None]
+    u = np.broadcast_to(neuron.initial(threshold), acc.shape[1:])
     spikes = np.empty(acc.shape, np.uint8)
     for t, current in enumerate(acc):
-        spikes[t], u = neuron.step(u, current, threshold[:, None, None], np.where)
+        spikes[t], u = neuron.step(u, current, threshold, np.where)
     return spikes
 
 

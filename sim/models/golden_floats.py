@@ -31,13 +31,12 @@ def run_layer(one: FloatLayer, given: list[np.ndarray]) -> np.ndarray:
     )
     if layer.neuron is None:
         return np.asarray(sums)
-    left = np.zeros(np.shape(sums)[1:])
+    left = np.full(np.shape(sums)[1:], layer.neuron.initial)
     fired = np.empty(np.shape(sums), np.uint8)
     for t, x in enumerate(np.asarray(sums)):
         v = layer.neuron.leak * left + layer.neuron.gain * x
         fired[t] = v >= layer.neuron.level
-        after = v - layer.neuron.threshold if layer.neuron.reset == "subtract" else 0
-        left = np.where(fired[t], after, v)
+        left = np.where(fired[t], layer.neuron.after(v), v)
     return max_pool(fired) if layer.pool is Pool.MAX2 else fired
 
 

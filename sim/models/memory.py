@@ -164,7 +164,7 @@ def lif_updates(layer: CompiledLayer, config: Config) -> int:
     """(neuron, tick) pairs of a layer; none of a classifier, which is read out raw."""
     if layer.integer.threshold is None:
         return 0
-    return len(layer.order) * layer.side**2 * config.ticks
+    return len(layer.order) * layer.positions * config.ticks * layer.descriptor.rounds
 
 
 def rtl_counts(layer: CompiledLayer, counters: Mapping[str, np.ndarray], config: Config) -> Counts:
@@ -195,7 +195,7 @@ def expected_counts(
     layer: CompiledLayer, cycles: LayerCycles, config: Config, *, spike_sparsity: float
 ) -> Counts:
     """`rtl_counts` of a layer whose spikes nobody has: a share of its steps, without one, is given."""
-    steps = config.ticks * layer.side**2
+    steps = config.ticks * layer.positions
     active = steps * (1 - spike_sparsity)
     weights = int(layer.integer.filter_nnz.sum())
     identities = layer.descriptor.filters * layer.descriptor.identity

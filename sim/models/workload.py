@@ -178,8 +178,8 @@ def of_program(program: Program) -> list[Workload]:
             )
             for part in layer.integer.learned
         ]
-        positions = layer.side**2
-        rows += part_workloads(parts, positions=positions, ticks=config.ticks, n_pe=config.n_pe)
+        positions = layer.positions
+        rows += part_workloads(parts, positions=positions, ticks=program.ticks, n_pe=config.n_pe)
     return rows
 
 

@@ -80,7 +80,7 @@ def expected_steps(
 
     The event machine counts positions instead of steps, which its cycle model predicts.
     """
-    n_pe, steps = program.config.n_pe, program.config.ticks * layer.side**2
+    n_pe, steps = program.config.n_pe, program.config.ticks * layer.positions
     result_of = golden[layer.name]
     filters = {
         "steps": steps * layer.integer.filter_nnz,

@@ -185,7 +185,8 @@ class Rtl:
         expected = 1 + len(program.layers) * self.config.n_pe * BEATS
         for layer in program.layers:
             if layer.output is None:
-                expected += layer.descriptor.filters * beats_a_result(self.config)
+                rounds = layer.descriptor.rounds
+                expected += rounds * layer.descriptor.filters * beats_a_result(self.config)
         results, buffers, _ = self.run_beats(
             beats,
             len(beats) - 1,
@@ -265,14 +266,12 @@ class Rtl:
         layers = []
         for number, layer in enumerate(program.layers):
             if layer.output is None:
-                filters = layer.descriptor.filters
-                size = beats_a_result(config)
-                raw = results[at : at + filters * size].view("<i4").reshape(filters, -1)
-                at += filters * size
-                output = _unsort(raw[:, : config.ticks].T, layer)
+                size = layer.descriptor.filters * layer.descriptor.rounds * beats_a_result(config)
+                output = _unsort(read_sums(results[at : at + size], layer, config), layer)
+                at += size
             else:
-                words = read_map(buffers[number + 1], layer.output, config)
-                output = _unsort(words, layer)
+                output = _unsort(read_map(buffers[number + 1], layer.output, config), layer)
+            output = output[: program.ticks]
             block = results[at : at + BEATS * config.n_pe]
             at += BEATS * config.n_pe
             event = config.machine == "event"
@@ -289,7 +288,7 @@ class Rtl:
                 )
             layers.append(LayerRun(output, counters, int(cycles[0])))
         return RtlRun(
-            input=read_map(buffers[0], program.input, config),
+            input=read_map(buffers[0], program.input, config)[: program.ticks],
             input_spikes=int(results[0] & 0xFFFFFFFF),
             input_cycles=int(results[0] >> 32),
             layers=tuple(layers),
@@ -297,7 +296,25 @@ class Rtl:
 
 
 def read_map(buffer: np.ndarray, region: Region, config: Config) -> np.ndarray:
-    """A map out of a spike buffer's content (banks, depth, bytes): uint8 (T, C, H, W)."""
+    """A map out of a spike buffer's content (banks, depth, bytes): uint8 (T, C, H, W), all ticks of all rounds."""
+    rounds = [_read_round(buffer, region, k, config) for k in range(region.rounds)]
+    return np.concatenate(rounds)
+
+
+def read_sums(beats: np.ndarray, layer: CompiledLayer, config: Config) -> np.ndarray:
+    """A classifier's results, int32 (T, K): group after group, in each the rounds, filter after filter."""
+    filters, rounds = layer.descriptor.filters, layer.descriptor.rounds
+    rows = beats.view("<i4").reshape(filters * rounds, -1)[:, : config.ticks]
+    sums = np.zeros((rounds, config.ticks, filters), np.int32)
+    for first in range(0, filters, config.n_pe):
+        count = min(config.n_pe, filters - first)
+        own = rows[first * rounds : (first + count) * rounds].reshape(rounds, count, -1)
+        sums[..., first : first + count] = own.swapaxes(1, 2)
+    return sums.reshape(-1, filters)
+
+
+def _read_round(buffer: np.ndarray, region: Region, number: int, config: Config) -> np.ndarray:
+    base = region.base + number * region.round_words
     storage = Storage(config, region.side, region.side)
     side, channel = storage.word_side, np.arange(region.channels)
     bits = np.unpackbits(buffer, axis=-1, bitorder="little")[..., : config.word_bits]
@@ -305,12 +322,12 @@ def read_map(buffer: np.ndarray, region: Region, config: Config) -> np.ndarray:
     whole = np.zeros((config.ticks, len(channel), down * side, across * side), np.uint8)
     for y, x in np.ndindex(down, across):
         bank, address, quarter = storage.place(channel, y, x)
-        word = bits[bank, region.base + address]
+        word = bits[bank, base + address]
         if quarter is not None:
             word = word.reshape(len(channel), BANKS, -1)[channel, quarter]
         cells = word.reshape(-1, side, side, config.ticks).transpose(3, 0, 1, 2)
         whole[..., y * side : (y + 1) * side, x * side : (x + 1) * side] = cells
-    return whole[..., : region.side, : region.side].copy()
+    return whole[..., : region.height, : region.width].copy()
 
 
 def _unsort(values: np.ndarray, layer: CompiledLayer) -> np.ndarray:

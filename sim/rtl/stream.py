@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hw.config import Config
 from hw.counters import counter_names
 from hw.results import beats_a_result
 from sim.files import atomic_write
@@ -13,6 +14,7 @@ from sim.models import golden
 from sim.models.cycles import input_cycles
 from sim.rtl.checks import expected_steps
 from sim.rtl.runner import Loaded
+from sw.event.compile import in_rounds
 
 
 def expected_results(loaded: Loaded, spikes: np.ndarray) -> np.ndarray:
@@ -26,10 +28,7 @@ def expected_results(loaded: Loaded, spikes: np.ndarray) -> np.ndarray:
     beats = [np.array([int(spikes.sum()) | cycles << 32], np.uint64)]
     for layer, predicted in zip(program.layers, loaded.predict(spikes, expected), strict=True):
         if layer.output is None:
-            sums = expected[layer.name].output[:, layer.order].T  # (K, T), as loaded
-            row = np.zeros((len(sums), 2 * beats_a_result(config)), "<i4")
-            row[:, : config.ticks] = sums
-            beats.append(row.view("<u8").ravel())
+            beats.append(_sums(expected[layer.name].output[:, layer.order], config))
         counts = {**expected_steps(layer, expected, program), **predicted.counters}
         row = np.stack([counts[name] for name in counter_names(config.machine)], axis=1).astype(
             "<u4"
@@ -45,3 +44,15 @@ def write_beats(path: Path, beats: np.ndarray) -> None:
         file.write(
             "".join("".join(f"{lane:016x}" for lane in beat) + "\n" for beat in lanes).encode()
         )
+
+
+def _sums(loaded: np.ndarray, config: Config) -> np.ndarray:
+    """A classifier's results (T, K), filters as loaded: group after group, in each the rounds of ticks."""
+    rounds = in_rounds(loaded, config.ticks)
+    parts = []
+    for first in range(0, loaded.shape[1], config.n_pe):
+        for sums in rounds[..., first : first + config.n_pe]:
+            row = np.zeros((sums.shape[1], 2 * beats_a_result(config)), "<i4")
+            row[:, : config.ticks] = sums.T
+            parts.append(row.view("<u8").ravel())
+    return np.concatenate(parts)

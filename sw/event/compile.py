@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
-from hw.config import STREAM_WORDS, Config
+from hw.config import BANKS, STREAM_WORDS, Config
 from hw.event.program import FILTER_HEADER, SEGMENT_HEADER, ring_rows, stream_lanes, version
 from hw.program import pack
+from hw.tiling import Storage
 from sw.compile import CompiledLayer, Program, descriptor_beats
 from sw.encoding import identity_matrix
 from sw.event.encode import Part, Weights, encode_group, list_word
 from sw.integers import IntegerLayer, IntegerNetwork
+from sw.layers import Shape
 from sw.lowering import Steps, name
 from sw.order import Ordered, order_filters
-from sw.placement import Descriptor, Placed, place
+from sw.placement import BLOCK, Descriptor, Placed, Region, place, rounds_of
 
 CENTRE = 4
 PACKED = 4
@@ -50,6 +54,32 @@ class EventProgram(Program):
     """A compiled network; its beats are rows of `stream_bits` / 64 uint64."""
 
     layers: tuple[EventLayer, ...]
+    network_ticks: int
+
+    @property
+    def ticks(self) -> int:
+        """Of the network, in rounds of `config.ticks`."""
+        return self.network_ticks
+
+    @property
+    def rounds(self) -> int:
+        """Of ticks."""
+        return self.input.rounds
+
+    def stored(self, spikes: np.ndarray) -> np.ndarray:
+        """Rounds as channels one behind the other, each from a new word on, in a square of the longer side.
+
+        uint8 (lanes, rounds * channels, side, side).
+
+        Raises ValueError for spikes of another shape.
+        """
+        spikes = in_rounds(super().stored(spikes), self.config.ticks)
+        side = self.input.side
+        apart = -spikes.shape[2] % BANKS if Storage(self.config, side, side).single else 0
+        below, right = side - self.input.height, side - self.input.width
+        edges = (0, apart if self.rounds > 1 else 0), (0, below), (0, right)
+        spikes = np.pad(spikes, ((0, 0), (0, 0), *edges))
+        return spikes.swapaxes(0, 1).reshape(self.config.ticks, -1, side, side)
 
     @cached_property
     def layer_beats(self) -> np.ndarray:
@@ -69,7 +99,7 @@ class EventProgram(Program):
 
     def beats(self, spikes: np.ndarray) -> np.ndarray:
         """The whole stream, uint64 (beats, lanes), see `Program.beats`."""
-        head = self.head_beats(spikes, version(self.config))
+        head = self.head_beats(self.stored(spikes), version(self.config))
         return np.concatenate([_narrow(head, self.config), self.layer_beats])
 
 
@@ -87,15 +117,26 @@ def compiling_events(
 
 def encode(ordered: Ordered, placed: Placed, config: Config) -> EventProgram:
     """Every layer's lists, slice headers and values."""
-    compiled = []
+    compiled, ticks = [], ordered.network.ticks
+    rounds, shapes = rounds_of(ticks, config), ordered.network.description.shapes()
     for integer, loaded in zip(ordered.network.array, ordered.loaded, strict=True):
         descriptor = placed.descriptors[integer.name]
         packed = all(_packs(source, descriptor, config) for source in _sources(loaded, descriptor))
-        descriptor = replace(descriptor, half=0, fast=int(packed))
+        neuron = {} if integer.threshold is None else integer.neuron.code
+        inputs = [placed.regions[source.map] for source in integer.layer.sources]
+        descriptor = replace(
+            descriptor,
+            half=0,
+            fast=int(packed),
+            neuron=neuron,
+            more_rounds=rounds - 1,
+            last_tick=(ticks - 1) % config.ticks,
+            **_extension(integer.layer.neurons(shapes), inputs, placed.regions.get(integer.name)),
+        )
         segments = layer_segments(
-            layer_weights(loaded, descriptor),
+            layer_weights(loaded, descriptor, inputs),
             descriptor.filters,
-            descriptor.tiling(config).count,
+            descriptor.tiling(config).count * rounds,
             config,
         )
         compiled.append(
@@ -108,7 +149,35 @@ def encode(ordered: Ordered, placed: Placed, config: Config) -> EventProgram:
                 segments,
             )
         )
-    return EventProgram(config, placed.regions[ordered.network.first_map], tuple(compiled))
+    region = placed.regions[ordered.network.first_map]
+    return EventProgram(config, region, tuple(compiled), ticks)
+
+
+def _extension(neurons: Shape, inputs: list[Region], output: Region | None) -> dict[str, Any]:
+    """What the third beat says, if there are several rounds, or maps that are no squares; whether these are tall."""
+    maps = [(one.height, one.width) for one in (neurons, *inputs, output) if one is not None]
+    if inputs[0].rounds == 1 and all(height == width for height, width in maps):
+        return {}
+    first, last = inputs[0], inputs[-1]
+    return {
+        "tall": int(any(height > width for height, width in maps)),
+        "extension": {
+            "input_words": first.round_words,
+            "shortcut_words": last.round_words,
+            "output_words": output.round_words if output else 0,
+            "short": min(neurons.height, neurons.width),
+            "input_short": min(first.height, first.width),
+            "shortcut_short": min(last.height, last.width),
+            "output_short": min(output.height, output.width) if output else 1,
+        },
+    }
+
+
+def in_rounds(spikes: np.ndarray, lanes: int) -> np.ndarray:
+    """(T, ...) as (rounds, lanes, ...), silent behind the last tick."""
+    missing = -len(spikes) % lanes
+    padded = np.concatenate([spikes, np.zeros((missing, *spikes.shape[1:]), spikes.dtype)])
+    return padded.reshape(-1, lanes, *spikes.shape[1:])
 
 
 def _sources(loaded: IntegerLayer, descriptor: Descriptor) -> list[dict[str, int]]:
@@ -125,11 +194,18 @@ def _packs(source: dict[str, int], descriptor: Descriptor, config: Config) -> bo
     """Whether four channels of it fit a slice."""
     if source["strided"]:
         return source["side"] <= config.tile_side
+    if descriptor.blocks:
+        return False
     return source["side"] <= config.small_side and not _inset(source, descriptor)
 
 
-def layer_weights(loaded: IntegerLayer, descriptor: Descriptor) -> Weights:
-    """A layer's weights, filters in their loaded order: which beat, channel of it and tap each one is."""
+def layer_weights(
+    loaded: IntegerLayer, descriptor: Descriptor, inputs: Sequence[Region]
+) -> Weights:
+    """A layer's weights, filters in their loaded order: which beat, channel of it and tap each one is.
+
+    inputs: the map of each source.
+    """
     result = []
     for number, (part, source) in enumerate(
         zip(loaded.sources, _sources(loaded, descriptor), strict=True)
@@ -137,7 +213,9 @@ def layer_weights(loaded: IntegerLayer, descriptor: Descriptor) -> Weights:
         weight, mask = part.weight, part.mask
         if part.source.identity:
             weight, mask = identity_matrix(part)
-        shape = (*weight.shape[:2], *(part.source.kernel or (1, 1)))
+        region = inputs[number]
+        kernel = part.source.kernel or (region.height, region.width)
+        shape = (len(weight), region.channels, *kernel)
         weight, mask = weight.reshape(shape), mask.reshape(shape)
         filters, channel, rows, columns = np.nonzero(mask)
         values = weight[filters, channel, rows, columns].astype(np.int64)
@@ -149,7 +227,9 @@ def layer_weights(loaded: IntegerLayer, descriptor: Descriptor) -> Weights:
             right, column = _phase(columns, descriptor.padded)
             taps, phase = 3 * row + column, 2 * down + right
         else:
-            taps = 3 * rows + columns
+            down, row = np.divmod(rows, BLOCK)
+            right, column = np.divmod(columns, BLOCK)
+            taps = BLOCK * row + column
         subs = np.zeros(len(filters), np.int64)
         if descriptor.fast and strided and not number:  # the phases of one channel
             index, subs = channel, phase
@@ -157,6 +237,8 @@ def layer_weights(loaded: IntegerLayer, descriptor: Descriptor) -> Weights:
             index, subs = channel // PACKED, channel % PACKED
         else:
             index = 4 * channel + phase if strided else channel
+            if descriptor.blocks and not number:
+                index = ((channel << descriptor.blocks) + down << descriptor.blocks) + right
         beats = index + list_word(index=0, shortcut=bool(number))
         result.append(Weights(filters, beats, subs, taps, values))
     columns_of = zip(*(vars(weights).values() for weights in result), strict=True)

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from hw.config import MACHINES, Config
-from hw.neuron import trained
+from hw.config import LANES, MACHINES, Config
+from hw.neuron import NEURONS, trained
+from hw.widths import ROUND_BITS
 from sw.importers.graph import Choice, Options, Refused
 from sw.importers.lowered import Lowered
 from sw.importers.neurons import nearest_leaks
@@ -16,8 +17,6 @@ from sw.integers import HostLayer, IntegerLayer, IntegerNetwork, IntegerSource
 from sw.layers import Layer, Network, Shape, Source
 from sw.order import Ordered
 from sw.placement import DoesNotFit, check_layer, place
-
-TICKS = 4  # the most that a configuration has
 
 
 @dataclass(frozen=True)
@@ -60,10 +59,10 @@ class Report:
 
     @property
     def reason(self) -> str | None:
-        """Why it is refused, one line."""
+        """Why it is refused, one line: by the event machine, which has more."""
         if self.verdict != "refused":
             return None
-        return next(why for fit in self.layers for why in fit.why_not.values() if why)
+        return next(why for fit in self.layers if (why := fit.why_not["event"]))
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON of `uticket check`."""
@@ -101,7 +100,7 @@ def why_not(network: Network, ticks: int) -> dict[str, dict[str, str | None]]:
     found: dict[str, dict[str, str | None]] = {}
     for machine in MACHINES:
         for layer in network.layers:
-            why = _neuron(layer, network) or _ticks(ticks)
+            why = _neuron(layer, network, machine) or _ticks(ticks, machine)
             if why is None and layer is not network.host:
                 why = _shape(layer, shapes, Config(machine=machine))
             found.setdefault(layer.name, {})[machine] = why
@@ -112,32 +111,38 @@ def why_not(network: Network, ticks: int) -> dict[str, dict[str, str | None]]:
     return found
 
 
-def _ticks(ticks: int) -> str | None:
-    if ticks <= TICKS:
+def _ticks(ticks: int, machine: str) -> str | None:
+    most = LANES if machine == "sweep" else LANES << ROUND_BITS
+    if ticks <= most:
         return None
-    return f"{ticks} ticks wanted; the array has up to {TICKS}; nearest: --ticks {TICKS}"
+    return f"{ticks} ticks wanted; the array has up to {most}; nearest: --ticks {most}"
 
 
-def _neuron(layer: Layer, network: Network) -> str | None:
+def _neuron(layer: Layer, network: Network, machine: str) -> str | None:
+    """Why a machine does not have a layer's neuron."""
     neuron = layer.neuron
     if neuron is None:
         return None
-    if trained(neuron.leak) is None:
-        near = " or ".join(f"{leak:g}" for leak in nearest_leaks(neuron.leak))
-        return (
-            f"layer {layer.name}: leak {neuron.leak:.9g} wanted; the array has 1, 2^-k and 1 - 2^-k; "
-            f"nearest: {near} (--round-leak)"
+    swept = machine == "sweep"
+    where, there = f"layer {layer.name}", "1, 2^-k and 1 - 2^-k" if swept else "k / 256"
+    kind = neuron.hardware
+    if trained(neuron.leak) is None or (swept and kind and kind.name not in NEURONS):
+        near = " or ".join(f"{leak:g}" for leak in nearest_leaks(neuron.leak, swept=swept))
+        return f"{where}: leak {neuron.leak:.9g} wanted; the array has {there}; nearest: {near}" + (
+            "" if swept else " (--round-leak)"
         )
-    if trained(neuron.leak, neuron.reset) is None:
-        return (
-            f"layer {layer.name}: reset = {neuron.reset} wanted; the array has zero; nearest: train "
-            "with a reset to zero"
-        )
+    if kind is None:
+        return f"{where}: {neuron} wanted; no machine has it"
+    if not swept:
+        return None
+    for what, value in (("reset", neuron.reset), ("start", neuron.start)):
+        if value != "zero":
+            return f"{where}: {what} = {value} wanted; the array has zero; nearest: machine event"
     first = next(one for one in network.layers if one.neuron)
     if first.neuron and first.neuron.leak != neuron.leak:
         return (
-            f"layer {layer.name}: leak {neuron.leak:g}, and layer {first.name} has {first.neuron.leak:g}; "
-            "the array has one leak for all layers"
+            f"{where}: leak {neuron.leak:g}, and layer {first.name} has {first.neuron.leak:g}; "
+            "the array has one leak for all layers; nearest: machine event"
         )
     return None
 
@@ -152,7 +157,7 @@ def _shape(layer: Layer, shapes: dict[str, Shape], config: Config) -> str | None
 
 def _place(network: Network, ticks: int, machine: str) -> tuple[str, str | None]:
     """Whether all maps find their place: else the layer that does not, and why."""
-    config, none = Config(machine=machine, ticks=ticks), np.zeros(0)
+    config, none = Config(machine=machine, ticks=min(ticks, LANES)), np.zeros(0)
     array = []
     for layer in network.array:
         described = tuple(map(_plain, layer.sources))
@@ -161,7 +166,7 @@ def _place(network: Network, ticks: int, machine: str) -> tuple[str, str | None]
         plain = replace(layer, sources=described)
         array.append(IntegerLayer(plain, parts, none, threshold, none, none))
     host = None if network.host is None else HostLayer(network.host, none, none)
-    outline = IntegerNetwork(network.input, host, tuple(array), ticks, config.neuron)
+    outline = IntegerNetwork(network.input, host, tuple(array), ticks)
     try:
         place(Ordered(outline, {}, outline.array), config)
     except DoesNotFit as error:

@@ -36,6 +36,7 @@ class Options:
     ticks: int
     dt: float | None = None  # seconds, or whatever unit the file's time constants have
     reset: str | None = None
+    start: str = "zero"  # of potentials: hw.neuron.STARTS
     spikes: bool | None = None  # the input: spikes, an image, or not said
     round_leak: bool = False
 
@@ -118,6 +119,7 @@ class Spiking:
     reset: str
     above: bool
     offset: np.ndarray = field(default_factory=lambda: np.zeros(()))
+    start: str = "zero"  # v before the first tick: 0, or half the threshold
     approximate: str | None = None  # what differs from the file
 
 

@@ -296,6 +296,7 @@ class _Lowering:
                 threshold=float(threshold),
                 reset=neuron.reset,
                 fires="above" if neuron.above else "at",
+                start=neuron.start,
             )
         value = value.arranged()
         if not any(term.learned for term in value.terms):

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 
-from hw.neuron import NEURONS, SHIFTS
+from hw.neuron import NEURONS, SHIFTS, UNIT
 from sw.importers.graph import FILE, GIVEN, RESETS, Choice, Options, Spiking, refuse
 
 FLOAT32 = 4e-7  # relative: what float32 makes of a leak that was meant
-LEAKS = sorted({kind(shift).factor for kind in NEURONS.values() for shift in SHIFTS})
+SWEPT = sorted({kind(shift).factor for kind in NEURONS.values() for shift in SHIFTS})
+"""Leaks of the sweep machine."""
+LEAKS = [share / UNIT for share in range(1, UNIT + 1)]
+"""Of the event machine: those of the sweep machine are among them."""
 
 
-def nearest_leaks(leak: float) -> list[float]:
-    """The hardware's leaks around one that it does not have, the nearest first."""
-    return sorted(sorted(LEAKS, key=lambda there: abs(there - leak))[:2])
+def nearest_leaks(leak: float, *, swept: bool) -> list[float]:
+    """The two leaks of a machine that are nearest to one that it does not have."""
+    leaks = SWEPT if swept else LEAKS
+    return sorted(sorted(leaks, key=lambda there: abs(there - leak))[:2])
 
 
 def known_leak(leak: float) -> float:
@@ -49,7 +53,16 @@ def spiking(
     if found not in LEAKS and options.round_leak:
         found = min(LEAKS, key=lambda there: abs(there - leak))
         approximate = f"leak {leak:.6g} rounded to {found:g}, {found / leak - 1:+.2%}"
-    return Spiking(found, gain, threshold, reset, above, offset, approximate)
+    return Spiking(
+        found,
+        gain,
+        threshold,
+        reset,
+        above,
+        offset,
+        start=options.start,
+        approximate=approximate,
+    )
 
 
 def reset_choice(node: str, options: Options, said: str | None, why: str) -> Choice:
@@ -64,6 +77,13 @@ def reset_choice(node: str, options: Options, said: str | None, why: str) -> Cho
     if options.reset is None:
         refuse(node, f"{why}; give --reset {' or --reset '.join(RESETS)}")
     return Choice("reset", options.reset, GIVEN)
+
+
+def start_choice(options: Options, rest: str, source: str) -> Choice:
+    """The potential before the first tick: `rest`, as `source` says, unless --start half is given."""
+    if options.start == "half":
+        return Choice("v at the start", "half the threshold", GIVEN)
+    return Choice("v at the start", rest, source)
 
 
 def shown(values: np.ndarray | float) -> str:

@@ -33,7 +33,7 @@ from sw.importers.graph import (
     ordered,
     refuse,
 )
-from sw.importers.neurons import reset_choice, shown, spiking
+from sw.importers.neurons import reset_choice, shown, spiking, start_choice
 
 KNOWN = (
     "Affine, AvgPool2d, Conv2d, Flatten, IF, Input, LIF, Linear, Output, Scale, SumPool2d"  # sorted
@@ -199,7 +199,7 @@ def _neuron(
         Choice("gain", shown(gain), given),
         Choice("threshold", f"v > {shown(values['v_threshold'])}", FILE),
         reset,
-        Choice("v at the start", "0", ASSUMED),
+        start_choice(options, "0", ASSUMED),
         *([Choice("v_leak", shown(values["v_leak"]), FILE)] if np.any(offset) else []),
     )
     return one, choices

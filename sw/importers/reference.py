@@ -99,7 +99,7 @@ def _fire(neuron: Spiking, x: np.ndarray) -> np.ndarray:
     gain, threshold, offset = (
         _over(np.asarray(a), x) for a in (neuron.gain, neuron.threshold, neuron.offset)
     )
-    v = np.zeros(x.shape[1:])
+    v = np.zeros(x.shape[1:]) + (threshold / 2 if neuron.start == "half" else 0)
     spikes = np.empty(x.shape)
     for t, current in enumerate(x):
         v = neuron.leak * v + gain * current + offset

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from sw.importers.graph import FILE, Choice, Operation, Options, refuse
-from sw.importers.neurons import reset_choice, shown, spiking
+from sw.importers.neurons import reset_choice, shown, spiking, start_choice
 
 Made = tuple[Operation, tuple[Choice, ...]]
 
@@ -50,7 +50,7 @@ def _made(
         Choice("gain", shown(gain), FILE),
         Choice("threshold", f"v {rule} {shown(threshold)}", FILE),
         reset,
-        Choice("v at the start", shown(start), FILE),
+        start_choice(options, shown(start), FILE),
     )
     return one, choices
 
@@ -88,11 +88,11 @@ def snntorch(name: str, module: Any, options: Options) -> Made:
     if reset == "subtract" and module.reset_delay:
         refuse(
             name,
-            "reset_mechanism = 'subtract' with reset_delay subtracts a tick late; the array resets to "
-            "zero; nearest: train with reset_mechanism='zero'",
+            "reset_mechanism = 'subtract' with reset_delay subtracts a tick late; nearest: "
+            "reset_delay=False, or reset_mechanism='zero'",
         )
     if reset == "none":
-        refuse(name, "reset_mechanism = 'none'; allowed: 'zero'")
+        refuse(name, "reset_mechanism = 'none'; allowed: 'zero', 'subtract'")
     leak = min(max(_number(name, "beta", module.beta), 0.0), 1.0)
     threshold = _number(name, "threshold", module.threshold)
     return _made(name, options, reset, leak=leak, gain=1.0, threshold=threshold, above=True)
@@ -111,7 +111,7 @@ def sinabs(name: str, module: Any, options: Options) -> Made:
         type(module.reset_fn).__name__
     )
     if said is None:
-        refuse(name, f"reset_fn = {module.reset_fn}; allowed: MembraneReset")
+        refuse(name, f"reset_fn = {module.reset_fn}; allowed: MembraneReset, MembraneSubtract")
     if getattr(module.reset_fn, "reset_value", 0.0) != 0:
         refuse(name, f"reset_value = {module.reset_fn.reset_value:g}; allowed: 0")
     if getattr(module.reset_fn, "subtract_value", None) is not None:
@@ -130,7 +130,10 @@ def norse(name: str, module: Any, options: Options) -> Made:
         text = f"v_leak = {values['v_leak']:g}, v_reset = {values['v_reset']:g}; allowed: the same"
         refuse(name, text)
     method = getattr(p.reset_method, "__name__", "reset_value")
-    said = "zero" if method == "reset_value" else "subtract"
+    said = {"reset_value": "zero", "reset_subtract": "subtract"}.get(method)
+    if said is None or (said == "subtract" and values["v_reset"]):
+        text = f"reset_method = {method}, v_reset = {values['v_reset']:g}"
+        refuse(name, f"{text}; allowed: reset_value, or reset_subtract where v_reset is 0")
     rate = float(module.dt) * _number(name, "tau_mem_inv", p.tau_mem_inv)
     if not math.isfinite(rate):
         refuse(name, f"dt tau_mem_inv = {rate}; allowed: a number")
