@@ -7,6 +7,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from hw.config import Config
 from sim.errors import BadInput
 from sim.models import golden
 from sim.models.event_cycles import EventModel
