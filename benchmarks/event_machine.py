@@ -88,7 +88,7 @@ def cost_orders(program: EventProgram, by_tap: Mapping[str, np.ndarray]) -> dict
     """Filters of each layer in descending order of their expected cycles."""
     orders = {}
     for layer in program.layers:
-        weights = layer_weights(layer.integer, layer.descriptor)
+        weights = layer_weights(layer.integer, layer.descriptor, layer.inputs)
         each = np.zeros(layer.descriptor.filters)
         np.add.at(each, weights.filters, weight_costs(layer, weights, by_tap[layer.name]))
         orders[layer.name] = np.argsort(-each, kind="stable")
@@ -106,8 +106,8 @@ def moved(
     own = integer.own
     every = replace(own, weight=np.ones_like(own.weight[:1]), mask=np.ones_like(own.mask[:1]))
     alone = replace(integer, sources=(every,))
-    price = weight_costs(layer, layer_weights(alone, layer.descriptor), by_tap)
-    weights = layer_weights(integer, layer.descriptor)
+    price = weight_costs(layer, layer_weights(alone, layer.descriptor, layer.inputs), by_tap)
+    weights = layer_weights(integer, layer.descriptor, layer.inputs)
     total = np.zeros(layer.descriptor.filters)
     np.add.at(total, weights.filters, weight_costs(layer, weights, by_tap))
     mask = own.mask.reshape(len(own.mask), -1).copy()

@@ -26,10 +26,13 @@ def row_layout(config: Config) -> data.StructLayout:
     )
 
 
+QUARTER = {"part": 1, "down": 1, "right": 1}
+
+
 def word_layout(config: Config) -> data.StructLayout:
     """A word of an output map, rows and columns in place even where the map is small.
 
-    part: one quarter of it alone is written, `down` and `right` or not.
+    Of the event machine, part: one quarter of it alone is written, `down` and `right` or not.
     """
     return data.StructLayout(
         {
@@ -39,9 +42,7 @@ def word_layout(config: Config) -> data.StructLayout:
             "word_y": BLOCK_BITS,
             "word_x": BLOCK_BITS,
             "word": config.word_bits,
-            "part": 1,
-            "down": 1,
-            "right": 1,
+            **(QUARTER if config.machine == "event" else {}),
         }
     )
 
@@ -87,9 +88,7 @@ class Writer(wiring.Component):
         line = Signal(log_side, reset_less=True)  # which of its tile the row is
         spikes = Signal.like(self.row.spikes, reset_less=True)
         word = Signal(config.word_bits, reset_less=True)
-        part, down, right = (
-            Signal(name=name, reset_less=True) for name in ("part", "down", "right")
-        )
+        quarter = Signal(data.StructLayout(QUARTER), reset_less=True)
         m.d.sync += [valid.eq(self.row_valid | self.word_valid), is_row.eq(self.row_valid)]
         with m.If(self.row_valid):
             m.d.sync += [
@@ -109,10 +108,9 @@ class Writer(wiring.Component):
                 at.tile_y.eq(self.word.word_y),
                 at.tile_x.eq(self.word.word_x),
                 word.eq(self.word.word),
-                part.eq(self.word.part),
-                down.eq(self.word.down),
-                right.eq(self.word.right),
             ]
+            if config.machine == "event":
+                m.d.sync += [quarter[name].eq(self.word[name]) for name in QUARTER]
 
         small_words = []  # the top left quarter, as it is packed
         for r in range(half):
@@ -146,8 +144,14 @@ class Writer(wiring.Component):
             m.d.comb += write.enable.eq(((1 << half) - 1) << (place.quarter * half))
             m.d.comb += [d.eq(packed.replicate(4)) for d in (write.data[0], write.data[1])]
         with m.Else():
-            across = Cat(~right, right).replicate(half)  # half rows of the upper, or lower, rows
-            rows = Cat(across & (~down).replicate(side), across & down.replicate(side))
-            m.d.comb += write.enable.eq(Mux(part, rows, all_granules))
+            m.d.comb += write.enable.eq(all_granules)
+            if config.machine == "event":
+                right, down = quarter.right, quarter.down
+                across = Cat(~right, right).replicate(
+                    half
+                )  # half rows of the upper, or lower, rows
+                rows = Cat(across & (~down).replicate(side), across & down.replicate(side))
+                with m.If(quarter.part):
+                    m.d.comb += write.enable.eq(rows)
             m.d.comb += [d.eq(word) for d in (write.data[0], write.data[1])]
         return m

@@ -4,11 +4,13 @@ import cocotb
 import numpy as np
 import pytest
 
-from hw.config import BANKS, MAX_SIDE
+from hw.config import BANKS, MAX_SIDE, Config
 from hw.spike_buffer import granules, write_layout
-from hw.writer import Writer, row_layout, word_layout
+from hw.writer import QUARTER, Writer, row_layout, word_layout
 from tb import maps
 from tb.helpers import bits, config_of, fields, lockstep, parameters, run
+
+EVENT = Config(machine="event", tile_side=4, ticks=2)
 
 
 class Changes:
@@ -35,10 +37,9 @@ class Changes:
             "word_y": rng.randrange(-(-side // tile)),
             "word_x": rng.randrange(-(-side // tile)),
             "word": rng.getrandbits(config.word_bits),
-            "part": rng.random() < 0.5,
-            "down": rng.getrandbits(1),
-            "right": rng.getrandbits(1),
         }
+        if config.machine == "event":
+            word |= {name: rng.getrandbits(1) for name in QUARTER}
         self.next = {}
         if kind == "row":
             self.next = self._row(row)
@@ -83,7 +84,7 @@ class Changes:
             )
             at = quarter * config.small_side * width
             mask, value = ((1 << config.small_side * width) - 1) << at, value << at
-        elif word["part"]:
+        elif word.get("part"):
             quarter, half = (
                 np.zeros((config.tile_side, config.tile_side, config.ticks), int),
                 config.small_side,
@@ -116,9 +117,13 @@ class Changes:
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")
 async def changes(dut):
-    await lockstep(dut, Changes(dut, config_of(parameters()["preset"])), 3000)
+    await lockstep(dut, Changes(dut, config(parameters()["preset"])), 3000)
 
 
-@pytest.mark.parametrize("preset", ["tiny", "paper"])
+def config(preset):
+    return EVENT if preset == "event" else config_of(preset)
+
+
+@pytest.mark.parametrize("preset", ["tiny", "paper", "event"])
 def test_writer(preset):
-    run(Writer(config_of(preset)), "writer", "changes", preset, preset=preset)
+    run(Writer(config(preset)), "writer", "changes", preset, preset=preset)
