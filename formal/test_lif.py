@@ -1,8 +1,8 @@
 """The LIF bank against u = leak(u) + sum, fire where u >= threshold, then the reset.
 
 The leak of the first three neurons is not written as a shift: its quotient q of a potential u is any number for which
-q * 2^s <= u < (q + 1) * 2^s. Of the event machine's, whose numbers are told, it is any for which
-256 q <= share u + carry < 256 (q + 1).
+q * 2^s <= u < (q + 1) * 2^s. Of the event machine's, which are told four numbers, it is the class's own formula: a shift
+for the complement, though the circuit multiplies.
 """
 
 from dataclasses import replace
@@ -14,7 +14,7 @@ from formal.bench import Bench
 from formal.prove import fault, prove, refute
 from hw.config import PRESETS, Config
 from hw.lif import Lif
-from hw.neuron import NEURONS, UNIT, Complement, Lossless, Neuron, Share
+from hw.neuron import NEURONS, Complement, Lossless, Neuron, Share
 from hw.program import NEURON
 
 LEAKS = [(name, 2 + number) for number, name in enumerate(NEURONS)]
@@ -94,11 +94,8 @@ def told(neuron: Neuron = TOLD["share"]) -> Bench:
     carried, kept = b.past(b.carried, "carried", ticks), b.past(b.before, "kept", ticks)
     before = Mux(carried, kept, Mux(code.start, level >> 1, 0))
     for t in range(ticks):
-        quotient = b.any(signed(bits), f"quotient_{t}")
-        shared = before * code.share + code.carry
-        b.assume((quotient * UNIT <= shared) & (shared < (quotient + 1) * UNIT))
         u = Signal(signed(bits + 4), name=f"spec_{t}")
-        b.m.d.comb += u.eq(quotient + sums[t])
+        b.m.d.comb += u.eq(neuron.leak(before) + sums[t])
         b.assume(~whole | ((u >= -(1 << (bits - 1))) & (u < 1 << (bits - 1))))
         after = Signal(signed(bits + 4), name=f"spec_{t}_after")
         b.m.d.comb += after.eq(Mux(u >= threshold, Mux(code.subtract, u - level, 0), u))
