@@ -112,7 +112,7 @@ def test_lif_told(name):
 
 @pytest.mark.parametrize("name", TOLD_FAULTS)
 def test_lif_told_fault(name):
-    refute(told(), "lif_told", TOLD_FAULTS[name], depth=5)
+    refute(told(TOLD["complement"]), "lif_told", TOLD_FAULTS[name], depth=5)
 
 
 @pytest.mark.parametrize("leak", LEAKS, ids=lambda leak: leak[0])
