@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from sw.importers.graph import FILE, Choice, Operation, Options, refuse
+from sw.importers.graph import FILE, Choice, Operation, Options, Spiking, refuse
 from sw.importers.neurons import reset_choice, shown, spiking, start_choice
 
 Made = tuple[Operation, tuple[Choice, ...]]
@@ -95,7 +96,23 @@ def snntorch(name: str, module: Any, options: Options) -> Made:
         refuse(name, "reset_mechanism = 'none'; allowed: 'zero', 'subtract'")
     leak = min(max(_number(name, "beta", module.beta), 0.0), 1.0)
     threshold = _number(name, "threshold", module.threshold)
-    return _made(name, options, reset, leak=leak, gain=1.0, threshold=threshold, above=True)
+    made = _made(name, options, reset, leak=leak, gain=1.0, threshold=threshold, above=True)
+    return _differs(made, LATE) if reset == "subtract" else made
+
+
+LATE = (
+    "snnTorch decides without the threshold where a potential was above it after a spike; here every "
+    "potential at its threshold fires"
+)
+
+
+def _differs(made: Made, text: str) -> Made:
+    """A neuron that is not quite the framework's, and how."""
+    one, choices = made
+    if not isinstance(one, Spiking):
+        raise TypeError("no neuron")
+    texts = (one.approximate, text)
+    return replace(one, approximate="; ".join(t for t in texts if t)), choices
 
 
 def sinabs(name: str, module: Any, options: Options) -> Made:
