@@ -14,7 +14,7 @@ from sim.models import golden
 from sw import datasets, ticket
 from sw.networks import vgg16
 from sw.quantize import quantize
-from tests.random_networks import RESIDUAL, SMALL, random_ticket, random_vgg16_ticket
+from tests.random_networks import RESIDUAL, SMALL, random_ticket, random_vgg16_ticket, with_neurons
 
 PARTS = {"weight", "bias", "weight_int", "bias_int", "threshold_int", "scale"}
 
@@ -111,6 +111,15 @@ def test_contents_are_the_contracts(tmp_path):
         back = out[f"{layer.name}.weight_int"] / scale.reshape(-1, *[1] * (w.ndim - 1))
         half = 0.5 / scale.reshape(-1, *[1] * (w.ndim - 1))
         assert np.all(np.abs(back - w) <= half * 1.001 + (np.abs(w) < half) * half)
+
+
+def test_other_neurons_are_told(tmp_path):
+    loaded = with_neurons(random_ticket(3), 5)
+    out = unpack(loaded, tmp_path)
+    network = quantize(loaded, Config(machine="event"))
+    for layer in network.array:
+        if layer.threshold is not None:
+            assert out[f"{layer.name}.neuron_int"].tolist() == list(layer.neuron.code.values())
 
 
 def test_show_prints_and_writes_the_metadata(tmp_path):

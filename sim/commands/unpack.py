@@ -38,6 +38,7 @@ def unpacked(network: IntegerNetwork) -> dict[str, np.ndarray]:
 
     import numpy as np
 
+    from hw.neuron import PAPER
     from hw.program import NEURON
     from sw.ticket_v1 import rows_of
 
@@ -54,8 +55,10 @@ def unpacked(network: IntegerNetwork) -> dict[str, np.ndarray]:
             arrays[f"{name}.bias_int"] = layer.bias if own else np.zeros_like(layer.bias)
             if own and layer.threshold is not None:
                 arrays[f"{name}.threshold_int"] = layer.threshold
-                code = layer.neuron.code
-                arrays[f"{name}.neuron_int"] = np.array([code[key] for key, _ in NEURON], np.int64)
+                if layer.neuron != PAPER:
+                    code = layer.neuron.code
+                    told = [code[key] for key, _ in NEURON]
+                    arrays[f"{name}.neuron_int"] = np.array(told, np.int64)
             arrays[f"{name}.scale"] = layer.scale
         for identity in layer.identities:
             arrays[f"{layer.name}.shortcut_int"] = identity.weight
