@@ -12,15 +12,16 @@ CONFIG = Config(machine="event", tile_side=4, ticks=2, banks=4)
 
 
 class Order:
-    """Layer after layer: maps of any sides, each tile once a round."""
+    """Layer after layer: maps of any sides, each tile once a round. What is said of a tile is right two cycles after the start."""
 
     def __init__(self):
         self.order = []
-        self.starts = self.settled = False
+        self.age = 0  # cycles since the layer's start
 
     def inputs(self, rng):
-        self.settled = bool(self.order)
+        self.age += 1
         if not self.order:
+            self.age = 0
             height, width = rng.randint(1, 20), rng.randint(1, 20)
             pool = min(height, width) > 1 and rng.random() < 0.5
             self.more = rng.choice([0, 1, 5])
@@ -29,17 +30,17 @@ class Order:
             largest = maps.geometry(CONFIG, side=max(height, width), half=False, pool=pool)
             sides = {"blocks_down": -(-height // 4) - 1, "blocks": -(-width // 4) - 1}
             self.geometry = bits(geometry_layout(CONFIG), largest | sides)
-        step = self.settled and rng.random() < 0.8
+        step = self.age > 1 and rng.random() < 0.8
         return {
             "geometry": self.geometry,
             "more_rounds": self.more,
-            "layer_start": not self.settled,
+            "layer_start": self.age == 0,
             "step": step,
         }
 
     def outputs(self, i):
         y, x, word_last, number = self.order[0]
-        if not self.settled:
+        if self.age < 2:
             return {}
         return {
             "y": y,
