@@ -1,8 +1,7 @@
 """The LIF bank against u = leak(u) + sum, fire where u >= threshold, then the reset.
 
 The leak of the first three neurons is not written as a shift: its quotient q of a potential u is any number for which
-q * 2^s <= u < (q + 1) * 2^s. Of the event machine's, which are told four numbers, it is the class's own formula: a shift
-for the complement, though the circuit multiplies.
+q * 2^s <= u < (q + 1) * 2^s.
 """
 
 from dataclasses import replace
@@ -14,8 +13,7 @@ from formal.bench import Bench
 from formal.prove import fault, prove, refute
 from hw.config import PRESETS, Config
 from hw.lif import Lif
-from hw.neuron import NEURONS, Complement, Lossless, Neuron, Share
-from hw.program import NEURON
+from hw.neuron import NEURONS
 
 LEAKS = [(name, 2 + number) for number, name in enumerate(NEURONS)]
 FAULTS = {
@@ -63,56 +61,6 @@ def config_of(leak):
     mode, shift = leak
     ticks = 2 if mode == "complement" else 4  # of a slow one, a tick after another, not all
     return replace(PRESETS["paper"], ticks=ticks, leak_mode=mode, leak_shift=shift)
-
-
-EVENT = replace(PRESETS["paper"], machine="event", ticks=2, accumulator_bits=16)
-TOLD_FAULTS = {
-    "firing subtracts whatever it is told": fault("neuron[17] ? {w} : 18'h00000", "{1}", count=2),
-    "rounds down whatever it is told": fault("{ 1'h0, neuron[16:9] }", "9'h000", count=2),
-}
-
-
-TOLD = {
-    "share": Share(230, "subtract", "half", above=True),
-    "complement": Complement(3, "subtract"),
-    "none": Lossless(2, "zero", "half"),
-}
-
-
-def told(neuron: Neuron = TOLD["share"]) -> Bench:
-    """A neuron that the event machine is told; each starts anew, or goes on."""
-    config = EVENT
-    b = Bench(Lif(config))
-    ticks, bits = config.ticks, config.accumulator_bits
-    threshold = b.constant(signed(bits), "fixed_threshold")
-    code = NEURON.const(neuron.code)
-    b.assume((b.threshold == threshold) & (threshold > -(1 << (bits - 1))))
-    b.assume(b.neuron.as_value() == code.as_value())
-    sums = b.past(b.sums, "sums", Lif.latency(config))
-    whole = b.started(ticks) & b.past(b.valid, "valid", ticks)
-    level = threshold - code.above
-    carried, kept = b.past(b.carried, "carried", ticks), b.past(b.before, "kept", ticks)
-    before = Mux(carried, kept, Mux(code.start, level >> 1, 0))
-    for t in range(ticks):
-        u = Signal(signed(bits + 4), name=f"spec_{t}")
-        b.m.d.comb += u.eq(neuron.leak(before) + sums[t])
-        b.assume(~whole | ((u >= -(1 << (bits - 1))) & (u < 1 << (bits - 1))))
-        after = Signal(signed(bits + 4), name=f"spec_{t}_after")
-        b.m.d.comb += after.eq(Mux(u >= threshold, Mux(code.subtract, u - level, 0), u))
-        b.assume(~whole | ((after >= -(1 << (bits - 1))) & (after < 1 << (bits - 1))))
-        b.check(b.spikes[t] == (u >= threshold), whole)
-        before = after
-    return b
-
-
-@pytest.mark.parametrize("name", TOLD)
-def test_lif_told(name):
-    prove(told(TOLD[name]), f"lif_told_{name}", depth=5, induction=4)
-
-
-@pytest.mark.parametrize("name", TOLD_FAULTS)
-def test_lif_told_fault(name):
-    refute(told(TOLD["complement"]), "lif_told", TOLD_FAULTS[name], depth=5)
 
 
 @pytest.mark.parametrize("leak", LEAKS, ids=lambda leak: leak[0])

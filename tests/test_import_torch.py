@@ -104,15 +104,13 @@ def test_snntorchs_subtraction_at_once_is_approximate():
     assert "above it after a spike" in network.report.layers[0].approximate[0]
     spikes = images(shape, 4, 8)
     theirs = framework_spikes(module, network, spikes)
-    assert (
-        0.9 < compare(network, network.ticket(), Sample(spikes, None), theirs)["spikes_equal"] < 1
-    )
-    assert compare(network, network.ticket(), Sample(spikes, None))["spikes_equal"] == 1
+    assert 0.9 < compare(network, network.ticket(), spikes, known=theirs)["spikes_equal"] < 1
+    assert compare(network, network.ticket(), spikes)["spikes_equal"] == 1
     module[2].threshold.fill_(8.0)  # no sum is twice as large
     module[4].threshold.fill_(8.0)
     network = opened(module, shape=shape)
     theirs = framework_spikes(module, network, spikes)
-    assert compare(network, network.ticket(), Sample(spikes, None), theirs)["spikes_equal"] == 1
+    assert compare(network, network.ticket(), spikes, known=theirs)["spikes_equal"] == 1
 
 
 def test_what_a_loop_over_ticks_repeats_is_one_layer():
