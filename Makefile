@@ -7,6 +7,7 @@ N_PE ?=
 MACHINE ?=
 SPEC ?= benchmarks/sweep.yaml
 OUT ?=
+FORCE ?=
 SCHEDULER ?=
 LIBERTY ?=
 NODE ?=
@@ -21,11 +22,12 @@ override N_PE := $(value N_PE)
 override MACHINE := $(value MACHINE)
 override SPEC := $(value SPEC)
 override OUT := $(value OUT)
+override FORCE := $(value FORCE)
 override SCHEDULER := $(value SCHEDULER)
 override LIBERTY := $(value LIBERTY)
 override NODE := $(value NODE)
 override BOARD := $(value BOARD)
-export MODEL METHOD IMAGES N_PE MACHINE SPEC OUT SCHEDULER LIBERTY NODE BOARD
+export MODEL METHOD IMAGES N_PE MACHINE SPEC OUT FORCE SCHEDULER LIBERTY NODE BOARD
 
 BIN := .venv/bin
 WORKERS ?= $(shell nproc)
@@ -90,8 +92,8 @@ power: .venv/synth  ## Energy of a PE's gates in a real layer, in build/synth (L
 fpga: .venv/synth  ## FPGA build, in build/fpga (BOARD= N_PE=)
 	@$(BIN)/uticket fpga $${BOARD:+"--board=$$BOARD"} $${N_PE:+"--n-pe=$$N_PE"}
 
-train: .venv/train  ## Train MODEL's ticket (METHOD=, both if left out); goes on where it stopped
-	@$(BIN)/uticket train $${METHOD:+"--method=$$METHOD"} -- "$$MODEL"
+train: .venv/train  ## Train MODEL's ticket (METHOD= OUT= FORCE=1, both methods if left out); goes on where it stopped
+	@$(BIN)/uticket train $${METHOD:+"--method=$$METHOD"} $${OUT:+"--out=$$OUT"} $${FORCE:+--force} -- "$$MODEL"
 
 paper: .venv/sim  ## Every table and figure of the paper from our tickets, in build/paper
 	@$(BIN)/uticket paper

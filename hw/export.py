@@ -20,6 +20,7 @@ from hw.axi import TopAxi
 from hw.config import PRESETS, Config
 from hw.datasheet import datasheet
 from hw.event import pe as event_pe
+from hw.files import write_text
 from hw.home import ensure_home
 from hw.machines import machine
 from hw.pe import PE
@@ -74,8 +75,8 @@ def export(
             mapped |= {where + key[own:]: where + value[own:] for key, value in pe_names.items()}
     folder.mkdir(parents=True, exist_ok=True)
     result = folder / f"{name}.v"
-    result.write_text(HEADER + TRIGGER.sub(r"reg \1 ;\n  initial \1 = 0;", text))
-    (folder / f"{name}.json").write_text(json.dumps(mapped, indent=1, sort_keys=True) + "\n")
+    write_text(result, HEADER + TRIGGER.sub(r"reg \1 ;\n  initial \1 = 0;", text))
+    write_text(folder / f"{name}.json", json.dumps(mapped, indent=1, sort_keys=True) + "\n")
     return result
 
 
@@ -165,5 +166,5 @@ def export_all(preset: str, folder: Path, config: Config | None = None) -> Itera
         "uticket.h": c_header(machine(config).version),
     }
     for name, text in texts.items():
-        (folder / name).write_text(text)
+        write_text(folder / name, text)
         yield folder / name

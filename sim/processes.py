@@ -9,7 +9,8 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
+from pathlib import Path
 from typing import Any
 
 
@@ -65,24 +66,55 @@ def end_with_parent() -> None:
     threading.Thread(target=wait, daemon=True).start()
 
 
-def run_tool(command: Sequence[str], **options: Any) -> subprocess.CompletedProcess[str]:
+def run_tool(
+    command: Sequence[str], *, log: Path | None = None, **options: Any
+) -> subprocess.CompletedProcess[str]:
     """A tool's output and status, stderr with stdout; interrupted, we take all that it started along.
 
-    options: of subprocess.Popen. Raises OSError where it cannot start.
+    log: a file that gets the output while the tool runs. options: of subprocess.Popen. Raises OSError where
+    it cannot start, or the log cannot be written.
     """
-    with subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        start_new_session=True,
-        **options,
-    ) as tool:
+    tool = None
+    with nullcontext(subprocess.PIPE) if log is None else log.open("w") as out:
         try:
+            with _held_signals():  # else the tool could run before we know its number
+                tool = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=subprocess.STDOUT,
+                    text=True,
+                    errors="replace",
+                    start_new_session=True,
+                    **options,
+                )
             said, _ = tool.communicate()
         except BaseException:
-            os.killpg(tool.pid, signal.SIGKILL)
+            if tool is not None:
+                with suppress(ProcessLookupError):
+                    os.killpg(tool.pid, signal.SIGKILL)
+                tool.communicate()
             raise
+    if log is not None:
+        said = log.read_text(errors="replace")
     return subprocess.CompletedProcess(command, tool.returncode, said)
+
+
+@contextmanager
+def _held_signals() -> Iterator[None]:
+    """What would end this process waits until the block has ended. In other threads signals do not arrive."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, _: came.append(number))
+        for number in (signal.SIGTERM, signal.SIGINT)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        for each in came:
+            signal.raise_signal(each)

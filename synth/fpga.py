@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass, replace
@@ -14,8 +13,11 @@ import click
 
 from hw.config import PRESETS, Config
 from hw.export import export
+from hw.files import write_text
 from hw.home import ensure_home
+from sim import processes
 from sim.errors import BadInput
+from sim.files import write_json
 from synth import boards, yosys
 from synth.board import Board
 from synth.boards import Target
@@ -107,8 +109,8 @@ def build(name: str, n_pe: int | None, folder: Path, *, place: bool) -> Result:
         synthesis_s=synthesis_s,
         place_s=place_s,
     )
-    (folder / "report.json").write_text(json.dumps(asdict(result), indent=1) + "\n")
-    (folder / "report.txt").write_text("\n".join(text(result)) + "\n")
+    write_json(folder / "report.json", asdict(result))
+    write_text(folder / "report.txt", "\n".join(text(result)) + "\n")
     return result
 
 
@@ -158,7 +160,8 @@ def place_and_route(target: Target, folder: Path) -> tuple[dict[str, tuple[int, 
     nextpnr = ["--json", "board.netlist.json", "--lpf", lpf, "--placer", "static", "--router"]
     nextpnr += ["router2", "--textcfg", "board.config", "--report", "nextpnr.json"]
     run_tool("nextpnr-ecp5", [*target.nextpnr, *nextpnr, "--timing-allow-fail"], folder)
-    run_tool("ecppack", ["--compress", "board.config", "board.bit"], folder)
+    run_tool("ecppack", ["--compress", "board.config", "board.bit.partial"], folder)
+    (folder / "board.bit.partial").replace(folder / "board.bit")
     return read_report((folder / "nextpnr.json").read_text())
 
 
@@ -167,19 +170,16 @@ def run_tool(name: str, arguments: list[str], folder: Path) -> None:
     ensure_home()
     log = folder / f"{name}.log"
     try:
-        with log.open("w") as out:
-            status = subprocess.run(
-                [f"yowasp-{name}", *arguments],
-                cwd=folder,
-                stdout=out,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, "PATH": _path()},
-                check=False,
-            ).returncode
+        done = processes.run_tool(
+            [f"yowasp-{name}", *arguments],
+            log=log,
+            cwd=folder,
+            env={**os.environ, "PATH": _path()},
+        )
     except FileNotFoundError:
         raise BadInput(f"yowasp-{name} is missing; `make fpga` sets it up") from None
-    if status:
-        errors = [line for line in log.read_text(errors="replace").splitlines() if "ERROR" in line]
+    if status := done.returncode:
+        errors = [line for line in done.stdout.splitlines() if "ERROR" in line]
         reason = errors[-1].partition("ERROR: ")[2] if errors else f"it ended with status {status}"
         raise BadInput(f"{name}: {reason} (see {log})")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -10,6 +9,8 @@ import click
 import numpy as np
 
 from hw.counters import CYCLES, Counter
+from hw.files import write_text
+from sim.files import write_json
 from synth import clocks, gates, netlist, power
 from synth.flow import Flow
 from synth.memories import MemoryMacro
@@ -138,7 +139,7 @@ def write(measured: Measured, folder: Path) -> Path:
     """Write power.json and power.txt; returns the latter's path."""
     ratios = measured.ratios()
     data = {**asdict(measured), "ratios": ratios, "paper_ratio": PAPER_RATIO}
-    (folder / "power.json").write_text(json.dumps(data, indent=1) + "\n")
+    write_json(folder / "power.json", data)
     path = folder / "power.txt"
     pico = {name: value * 1e12 for name, value in measured.fit.items() if name != "residual"}
     lines = [
@@ -164,5 +165,5 @@ def write(measured: Measured, folder: Path) -> Path:
         f"{ratios['leakage']:.3f}, with clock and control {ratios['leakage_and_clock']:.2f}; "
         f"the paper's {PAPER_RATIO}",
     ]
-    path.write_text("\n".join(lines) + "\n")
+    write_text(path, "\n".join(lines) + "\n")
     return path

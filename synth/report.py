@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from hw.files import write_text
+from sim.files import write_json
 from synth.asic import Area
 from synth.clocks import Gating, describe
 from synth.liberty import Library
@@ -40,9 +41,9 @@ def write(
         "macros": [asdict(macro) for macro in macros],
         "designs": [_design(design, by_name) for design in designs],
     }
-    (folder / "report.json").write_text(json.dumps(data, indent=1) + "\n")
+    write_json(folder / "report.json", data)
     text = folder / "report.txt"
-    text.write_text("\n".join(_text(library, node, macros, designs)) + "\n")
+    write_text(text, "\n".join(_text(library, node, macros, designs)) + "\n")
     return text
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 from sim.errors import BadInput
+from sim.processes import run_tool
 
 ROOT = Path(__file__).resolve().parent.parent
 NUMBER = r"-?\d+(?:\.\d+)?(?:e[-+]?\d+)?"
@@ -92,16 +92,9 @@ def run(commands: list[str], tcl: Path) -> Path:
     if sta is None:
         raise BadInput("OpenSTA (sta) is missing; on Debian: apt-get install opensta")
     tcl.write_text("\n".join([*commands, "exit", ""]))
-    done = subprocess.run(
-        [sta, "-no_splash", "-exit", str(tcl.resolve())],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=tcl.parent,
-    )
     report = tcl.with_suffix(".txt")
-    report.write_text(done.stdout + done.stderr)
-    errors = [line for line in report.read_text().splitlines() if line.startswith("Error:")]
+    done = run_tool([sta, "-no_splash", "-exit", str(tcl.resolve())], log=report, cwd=tcl.parent)
+    errors = [line for line in done.stdout.splitlines() if line.startswith("Error:")]
     if errors:
         raise BadInput(f"OpenSTA: {errors[0].removeprefix('Error: ')} (see {report})")
     if done.returncode:

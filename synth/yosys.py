@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 from sim.errors import BadInput
+from sim.processes import run_tool
 
 
 def run(script: list[str], folder: Path, name: str) -> None:
@@ -25,17 +25,14 @@ def run(script: list[str], folder: Path, name: str) -> None:
     (folder / f"{name}.ys").write_text("\n".join(script) + "\n")
     log = folder / f"{name}.log"
     root = Path(__file__).resolve().parent.parent
-    with log.open("w") as out:
-        status = subprocess.run(
-            [sys.executable, "-m", "synth.yosys", f"{name}.ys"],
-            cwd=folder,
-            stdout=out,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "PYTHONPATH": str(root)},
-            check=False,
-        ).returncode
-    if status:
-        errors = [line for line in log.read_text(errors="replace").splitlines() if "ERROR" in line]
+    done = run_tool(
+        [sys.executable, "-m", "synth.yosys", f"{name}.ys"],
+        log=log,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(root)},
+    )
+    if status := done.returncode:
+        errors = [line for line in done.stdout.splitlines() if "ERROR" in line]
         reason = errors[-1].partition("ERROR: ")[2] if errors else f"it ended with status {status}"
         raise BadInput(f"Yosys: {reason} (see {log})")
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from sim.files import atomic_write, made_once
+from hw.files import atomic_write
+from sim.files import made_once
 
 # Makes a folder, slowly: a line in the log for each time it is begun, then the content.
 MAKER = """
@@ -118,21 +119,50 @@ import sim.cli
 from sim.files import work_folder
 from sim.processes import run_tool
 from pathlib import Path
+from synth import fpga, sta
+
+folder = Path(sys.argv[1])
+WAYS = {
+    "a tool": lambda: run_tool(["slow"]),
+    "a tool with a log": lambda: run_tool(["slow"], log=folder / "log"),
+    "OpenSTA": lambda: sta.run([], folder / "x.tcl"),
+    "nextpnr": lambda: fpga.run_tool("slow", [], folder),
+}
 
 def run(*_, **__):
-    with work_folder(Path(sys.argv[1]), "building-"):
-        run_tool(["sh", "-c", "sleep 600 & echo $! > $0; wait", sys.argv[2]])
+    with work_folder(folder, "building-"):
+        WAYS[sys.argv[2]]()
 
 sim.cli.uticket.main = run
 main([])
 """
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
-def test_what_is_ended_takes_its_tools_along(tmp_path, how):
+SLOW = """#!/bin/sh
+sleep 600 &
+echo $! > {noted}
+wait
+"""
+
+
+@pytest.mark.parametrize(
+    ("way", "how"),
+    [
+        ("a tool", signal.SIGTERM),
+        ("a tool", signal.SIGINT),
+        ("a tool with a log", signal.SIGTERM),
+        ("OpenSTA", signal.SIGTERM),
+        ("nextpnr", signal.SIGTERM),
+    ],
+)
+def test_what_is_ended_takes_its_tools_along(tmp_path, monkeypatch, way, how):
     noted = tmp_path / "pid"
+    for name in ("slow", "sta", "yowasp-slow"):
+        (tmp_path / name).write_text(SLOW.format(noted=noted))
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     process = subprocess.Popen(
-        [sys.executable, "-c", TOOL, tmp_path, noted], stderr=subprocess.DEVNULL
+        [sys.executable, "-c", TOOL, tmp_path, way], stderr=subprocess.DEVNULL
     )
     while not (noted.exists() and noted.read_text().strip()):
         assert process.poll() is None

@@ -1,5 +1,6 @@
 """Without a home that can be written, caches go where they can."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -37,18 +38,44 @@ def closed(tmp_path):
     return tmp_path / "closed"
 
 
-@pytest.mark.parametrize("where", ["missing", "/", "closed", "relative"])
+NOBODY = """
+import pwd
+def unknown(_):
+    raise KeyError("getpwuid(): uid not found")
+pwd.getpwuid = unknown
+"""
+
+
+@pytest.mark.parametrize("where", ["missing", "/", "closed", "relative", "no passwd entry"])
 def test_rtl_is_exported_without_a_home(where, closed, tmp_path):
     variables = {name: os.environ[name] for name in ("PATH",)}
-    if where != "missing":
+    nobody = where == "no passwd entry"
+    if where != "missing" and not nobody:
         variables["HOME"] = str(closed) if where == "closed" else where
-    command = [sys.executable, "-c", CODE, str(tmp_path / "out")]
+    command = [sys.executable, "-c", NOBODY * nobody + CODE, str(tmp_path / "out")]
     root = Path(home.__file__).parent.parent
     done = subprocess.run(
         command, cwd=root, env=variables, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert (tmp_path / "out" / "wire.v").is_file()
+
+
+def test_an_export_that_ends_early_leaves_what_was_there(tmp_path, monkeypatch):
+    names = {}
+    exec(CODE.replace("export(Wire()", "0 and export(Wire()"), names)  # noqa: S102 - the class alone
+    names["export"](names["Wire"](), "wire", tmp_path)
+    before = (tmp_path / "wire.v").read_text()
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(OSError, match="No space left") as error:
+        names["export"](names["Wire"](), "wire", tmp_path)
+    assert error.value.filename == str(tmp_path / "wire.v")
+    assert (tmp_path / "wire.v").read_text() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["wire.json", "wire.v"]
 
 
 def chosen(monkeypatch, tmp_path, **variables):

@@ -5,13 +5,16 @@ import subprocess
 import sys
 from types import SimpleNamespace
 
+import click
 import numpy as np
 import pytest
 import torch
 import yaml
 
 from sim.cli import main
+from sim.commands import train
 from sim.commands.train import _start_pytorch, command
+from sim.errors import BadInput
 from sim.reports.progress import TrainingBar
 from sw import datasets, history, networks, ticket
 from sw.datasets import STATISTICS, Dataset
@@ -135,3 +138,52 @@ def test_a_terminal_shows_a_bar_and_a_pipe_lines(monkeypatch, capsys):
     assert "training [small]" in text
     assert "round 2" in text
     assert TrainingBar(first=False).shown is False
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """PyTorch, and so the training, does not start; that it was about to is an error of this text."""
+
+    def start(_):
+        raise BadInput("about to train")
+
+    monkeypatch.setattr(train, "_start_pytorch", start)
+
+
+def ends(capsys, *arguments):
+    """Status, and what was said."""
+    with pytest.raises(SystemExit) as exit_:
+        main(["train", *map(str, arguments)])
+    return exit_.value.code, capsys.readouterr().err
+
+
+def test_a_ticket_in_git_is_not_written_over(model, tmp_path, capsys, started):
+    (tmp_path / "uticket.npz").touch()
+    for words in (["init", "-q"], ["add", "uticket.npz"]):
+        subprocess.run(["git", *words], cwd=tmp_path, check=True)
+    status, said = ends(capsys, model)
+    assert status == 2
+    assert f"{tmp_path / 'uticket.npz'}: git tracks this ticket; allowed: --out" in said
+    for more in (["--force"], ["--out", tmp_path / "mine"], ["--method", "lth"]):
+        assert "about to train" in ends(capsys, model, *more)[1]
+
+
+@pytest.mark.parametrize("answer", [True, False])
+def test_on_a_terminal_a_ticket_that_is_there_is_asked_about(
+    model, tmp_path, capsys, started, monkeypatch, answer
+):
+    (tmp_path / "lth.npz").touch()
+    asked = []
+
+    def confirm(text, abort):
+        asked.append(text)
+        if not answer:
+            raise click.Abort
+
+    monkeypatch.setattr(click, "confirm", confirm)
+    assert "about to train" in ends(capsys, model)[1]
+    assert asked == []  # no terminal, nobody to ask
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(isatty=lambda: True))
+    status, said = ends(capsys, model)
+    assert [text.split(" is there")[0] for text in asked] == [str(tmp_path / "lth.npz")]
+    assert (status, "about to train" in said) == ((2, True) if answer else (130, False))

@@ -45,7 +45,7 @@ def command(
     try:
         from sw import evaluate
     except ImportError:
-        raise BadInput("Numba is missing; `make train` installs it") from None
+        raise BadInput("Numba is missing; `make .venv/train` installs it") from None
     from sim.catalog import ticket_path
     from sim.reports.progress import Steps
     from sw.quantize import quantize, ticket_config

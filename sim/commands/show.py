@@ -46,8 +46,9 @@ def command(
     Utilization (Eq. 2) and occupancy are those of 32x32 images, filters in the network's own order.
     One plot holds all tickets: the paper's Fig. 4 of a lottery ticket and a u-Ticket.
     """
+    from hw.files import atomic_write
     from sim.catalog import ticket_path
-    from sim.files import atomic_write, write_json
+    from sim.files import write_json
     from sim.reports.history import rounds
     from sw.ticket import load, public_metadata
 

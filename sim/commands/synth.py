@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
@@ -29,6 +28,7 @@ def command(
     With --hardware FILE other PEs, or as many as it says, to build/synth/LIBRARY-FILE. With --machine event
     that machine's, to build/synth/LIBRARY-event.
     """
+    from sim.files import write_json
     from synth import report
     from synth.flow import flow_on
     from synth.rival_areas import MODULES
@@ -40,7 +40,7 @@ def command(
         found = {name: flow.area(make(), name) for name, make in MODULES.items()}
         for name, area in found.items():
             click.echo(f"{name:<24}{area:>10.0f} um2")
-        (flow.folder / "rivals.json").write_text(json.dumps(found, indent=1) + "\n")
+        write_json(flow.folder / "rivals.json", found)
         return
     designs = [flow.pe()]
     if not pe_only:

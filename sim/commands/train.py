@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 import os
 import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,6 +53,12 @@ SEED = 1  # of the tickets that ship
     "bits than the model's give a ticket of their own, METHOD_Nbit.npz.",
 )
 @click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of the tickets. [default: the model's]",
+)
+@click.option("--force", is_flag=True, help="Write over tickets that git tracks, without asking.")
+@click.option(
     "--device", type=click.Choice(["cpu", "cuda"]), help="Default: cuda where there is a GPU."
 )
 @click.option(
@@ -68,10 +77,15 @@ def command(
     threads: int | None,
     images: int,
     weight_bits: str | None,
+    out: Path | None,
+    force: bool,
     device: str | None,
     compiled: bool,
 ) -> None:
     """Train MODEL's tickets from nothing, or go on where a run stopped (build/train).
+
+    A ticket that git tracks is written over with --force alone, any other that is there after a
+    question, where there is a terminal to ask on.
 
     On several devices: torchrun --nproc-per-node=N -m sim.cli train MODEL (docs/training.md).
     """
@@ -86,21 +100,66 @@ def command(
         raise BadInput(f"METHOD {method!r} is not trained; allowed: {', '.join(trained)}")
     if chosen.network is None or chosen.dataset is None:
         raise BadInput(f"{model} is a single ticket; allowed: a MODEL that names its network")
+    methods = [method] if method else trained
+    hardware = replace(chosen.hardware, weight_bits=int(weight_bits or chosen.hardware.weight_bits))
+    files = _files(
+        chosen, methods, "" if hardware == chosen.hardware else f"_{weight_bits}bit", out
+    )
+    if not force:
+        _ask(files.values())
     _start_pytorch(threads)
     from sim.reports.progress import TrainingBar
     from sw import datasets
     from sw.devices import connected, default_device
 
-    hardware = replace(chosen.hardware, weight_bits=int(weight_bits or chosen.hardware.weight_bits))
     with connected(device or default_device()) as devices, TrainingBar(devices.first) as bar:
         run = _Run(
-            chosen, hardware, datasets.load(chosen.dataset), seed, images, devices, bar, compiled
+            chosen,
+            hardware,
+            datasets.load(chosen.dataset),
+            seed,
+            images,
+            devices,
+            bar,
+            compiled,
+            files,
         )
-        methods = [method] if method else trained
         if minutes:
             schedule = run.fitted(schedule, minutes, methods)
         for name in methods:
             run.train(name, schedule)
+
+
+def _files(
+    model: Model, methods: Sequence[str], suffix: str, folder: Path | None
+) -> dict[str, Path]:
+    """Where the ticket of each method goes: to the model's file, or into a folder under its name."""
+    known = {name: model.methods[name].ticket for name in methods}
+    return {
+        name: (folder / path.name if folder else path).with_stem(path.stem + suffix)
+        for name, path in known.items()
+    }
+
+
+def _ask(files: Iterable[Path]) -> None:
+    """Before work that would write over files. Raises BadInput for those in git, Abort for a no."""
+    for path in files:
+        if not path.exists():
+            continue
+        if _in_git(path):
+            raise BadInput(f"{path}: git tracks this ticket; allowed: --out FOLDER, or --force")
+        if sys.stdin.isatty():
+            click.confirm(f"{path} is there; write over it when training has ended?", abort=True)
+
+
+def _in_git(path: Path) -> bool:
+    command = ["git", "-C", str(path.absolute().parent), "ls-files", "--error-unmatch", "--"]
+    try:
+        return (
+            subprocess.run([*command, path.name], capture_output=True, check=False).returncode == 0
+        )
+    except OSError:  # no git, so nothing is tracked
+        return False
 
 
 def _start_pytorch(threads: int | None) -> None:
@@ -115,7 +174,7 @@ def _start_pytorch(threads: int | None) -> None:
     try:
         import torch
     except ImportError:
-        raise BadInput("PyTorch is missing; `make train` installs it") from None
+        raise BadInput("PyTorch is missing; `make .venv/train` installs it") from None
     from sw.devices import keep_freed_memory
 
     keep_freed_memory()
@@ -136,6 +195,8 @@ class _Run:
     devices: Devices
     bar: TrainingBar
     compiled: bool
+    files: dict[str, Path]
+    """Of the ticket of each method."""
 
     @property
     def _suffix(self) -> str:
@@ -215,8 +276,7 @@ class _Run:
                 images=self.images,
                 log=self.bar.log,
             )
-            out = self.model.methods[method].ticket
-            out = out.with_stem(out.stem + self._suffix)
+            out = self.files[method]
             ticket.save(result, out)
             self.bar.log(f"wrote {out}")
         self.devices.wait()

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from hw.files import atomic_write
 from sim.explore.evaluate import COLUMNS, Row, pareto
 from sim.explore.spot_check import SpotCheck
-from sim.files import atomic_write
 from sim.reports.drawing import INK, legend, plot
 from sim.reports.provenance import provenance
 from sim.reports.tiles import Tile

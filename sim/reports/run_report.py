@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from hw.counters import counter_names
+from hw.files import atomic_write
 from sim.deployment import Run
-from sim.files import atomic_write, write_json
+from sim.files import write_json
 from sim.models.components import ACCOUNTINGS
 from sim.models.eq3 import energies
 from sim.reports import answer

@@ -8,8 +8,8 @@ import numpy as np
 
 from hw.config import Config
 from hw.counters import counter_names
+from hw.files import atomic_write
 from hw.results import beats_a_result
-from sim.files import atomic_write
 from sim.models import golden
 from sim.models.cycles import input_cycles
 from sim.rtl.checks import expected_steps
