@@ -138,6 +138,18 @@ main([])
 """
 
 
+EARLY = """
+import os, subprocess
+
+class Popen(subprocess.Popen):  # we hear of the tool when it has run for a while
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        os.read(0, 1)
+
+subprocess.Popen = Popen
+"""
+
+
 SLOW = """#!/bin/sh
 sleep 600 &
 echo $! > {noted}
@@ -146,27 +158,32 @@ wait
 
 
 @pytest.mark.parametrize(
-    ("way", "how"),
+    ("before", "way", "how"),
     [
-        ("a tool", signal.SIGTERM),
-        ("a tool", signal.SIGINT),
-        ("a tool with a log", signal.SIGTERM),
-        ("OpenSTA", signal.SIGTERM),
-        ("nextpnr", signal.SIGTERM),
+        ("", "a tool", signal.SIGTERM),
+        ("", "a tool", signal.SIGINT),
+        (EARLY, "a tool", signal.SIGTERM),
+        (EARLY, "a tool", signal.SIGINT),
+        ("", "a tool with a log", signal.SIGTERM),
+        ("", "OpenSTA", signal.SIGTERM),
+        ("", "nextpnr", signal.SIGTERM),
     ],
 )
-def test_what_is_ended_takes_its_tools_along(tmp_path, monkeypatch, way, how):
+def test_what_is_ended_takes_its_tools_along(tmp_path, monkeypatch, before, way, how):
     noted = tmp_path / "pid"
     for name in ("slow", "sta", "yowasp-slow"):
         (tmp_path / name).write_text(SLOW.format(noted=noted))
         (tmp_path / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     process = subprocess.Popen(
-        [sys.executable, "-c", TOOL, tmp_path, way], stderr=subprocess.DEVNULL
+        [sys.executable, "-c", before + TOOL, tmp_path, way],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
     )
     while not (noted.exists() and noted.read_text().strip()):
         assert process.poll() is None
     process.send_signal(how)
+    process.stdin.close()
     assert process.wait(60) != 0
     tool = Path("/proc", noted.read_text().strip(), "stat")
     deadline = time.monotonic() + 30
