@@ -16,7 +16,7 @@ from hw.files import atomic_write
 from sim.deployment import Run
 from sim.files import write_json
 from sim.models.components import ACCOUNTINGS
-from sim.models.eq3 import energies
+from sim.models.eq3 import Energies, energies
 from sim.reports import answer
 from sim.reports.answer import Answer
 from sim.reports.drawing import Plot
@@ -161,17 +161,7 @@ def build(
             name: answer.saved(total[name], reference["totals"][name]) if reference else None
             for name in ("latency", "energy")
         },
-        "components": {
-            "technology": spent.table.name,
-            "eq3": spent.eq3.name,
-            "unit": "pJ",
-            "methods": {
-                one.deployment.method: {
-                    name: component_energy(one, name, spent.table) for name in ACCOUNTINGS
-                }
-                for one in runs
-            },
-        },
+        "components": _components(runs, spent),
         "timing": {
             "build_s": run.build_s,
             "rtl_s": rtl_s,
@@ -195,6 +185,21 @@ def build(
         counters=sum(len(values) for row in counted for values in row.values()),
         answers=answers,
     )
+
+
+def _components(runs: Sequence[Run], spent: Energies) -> dict[str, Any]:
+    """Energy of the PEs by component, of each method in each accounting."""
+    return {
+        "technology": spent.table.name,
+        "eq3": spent.eq3.name,
+        "unit": "pJ",
+        "methods": {
+            one.deployment.method: {
+                name: component_energy(one, name, spent.table) for name in ACCOUNTINGS
+            }
+            for one in runs
+        },
+    }
 
 
 def _agreement(metadata: dict[str, Any]) -> dict[str, Any] | None:
