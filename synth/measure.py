@@ -10,6 +10,7 @@ import numpy as np
 
 from hw.counters import CYCLES, Counter
 from hw.files import write_text
+from sim.errors import BadInput
 from sim.files import write_json
 from synth import clocks, gates, netlist, power
 from synth.flow import Flow
@@ -62,7 +63,12 @@ class Measured:
 
 
 def measure(flow: Flow, model: str, layer: str, *, cycles: int) -> Measured:
-    """Synthesize a PE, record it, replay it. Raises BadInput where netlist and RTL differ."""
+    """Synthesize a PE, record it, replay it.
+
+    Raises BadInput where netlist and RTL differ, and for the event machine, whose PE has two memories.
+    """
+    if flow.config.machine != "sweep":
+        raise BadInput(f"machine = {flow.config.machine!r}; allowed for power: sweep")
     program, spikes, config = layer_program(model, layer, config=flow.config)
     flow.pe()
     path = flow.folder / "pe_flat.v"

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from hw.config import Config
+from hw.config import MACHINES, Config
 from hw.counters import EVENT_COUNTERS, EVENT_CYCLES
 from sim import files
 from sim.cli import main
@@ -32,7 +32,10 @@ def model(tmp_path_factory):
             3, layers=NETWORK, policy=policy, method=method, n_pe=4, ticks=2, density=0.3
         )
         ticket.save(made, folder / f"{method}.npz")
-    methods = "methods: {uticket: uticket.npz, lth: lth.npz}\nbaseline: lth\n"
+    methods = (
+        "methods: {uticket: uticket.npz, lth: lth.npz, sort: {ticket: lth.npz, policy: sort}}\n"
+        "baseline: lth\n"
+    )
     hardware = ", ".join(f"{name}: {value}" for name, value in HARDWARE.items())
     (folder / "small.yaml").write_text(
         f"network: small\ndataset: cifar10\n{methods}hardware: {{{hardware}}}\n"
@@ -62,6 +65,8 @@ def test_two_images_are_proven_and_reported(model, tmp_path, monkeypatch, capsys
     for row in (*content["layers"], content["totals"]):
         assert row["rtl_cycles_min"] <= row["rtl_cycles"] <= row["rtl_cycles_max"]
         assert row["rtl_cycles"] == row["model_cycles"]
+        caster = [value for name, value in row.items() if name.startswith("caster_")]
+        assert sum(caster) == row["rtl_cycles"] - row.get("input_cycles", 0)
         slots = row["event_work"] + row["event_idle"]
         if slots:
             assert row["dynamic_occupancy"] == pytest.approx(row["event_work"] / slots)
@@ -83,6 +88,42 @@ def test_two_images_are_proven_and_reported(model, tmp_path, monkeypatch, capsys
         positions = sum(float(row["positions"]) for row in mine)
         assert positions == layer["event_work"]
     assert [layer["name"] for layer in content["layers"]] == ARRAY
+
+
+def test_sorted_filters_are_proven(model, tmp_path, monkeypatch, capsys):
+    """The same ticket in another order: the same spikes, other cycles."""
+    monkeypatch.setattr(files, "BUILD", tmp_path)
+    status, out, err = called(capsys, "sim", model, "--method", "sort")
+    assert (status, err) == (0, "")
+    assert "proven: " in out
+    content = json.loads((tmp_path / "sim" / "small" / "report.json").read_text())
+    assert (content["method"], content["ticket"]["policy"]) == ("sort", "sort")
+    other = content["baseline"]["totals"]
+    for field in ("nnz", "accumulates", "event_work", "predictions"):
+        assert content["totals"][field] == other[field], field
+    assert content["totals"]["rtl_cycles"] != other["rtl_cycles"]
+
+
+def test_both_machines_run_one_after_the_other(model, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(files, "BUILD", tmp_path)
+    out_file = tmp_path / "both.json"
+    status, out, err = called(capsys, "sim", model, "--machine", "both", "--json", out_file)
+    assert (status, err) == (0, "")
+    folder = tmp_path / "sim" / "small"
+    content = json.loads(out_file.read_text())
+    assert content == json.loads((folder / "machines.json").read_text())
+    reports = {name: json.loads((folder / name / "report.json").read_text()) for name in MACHINES}
+    assert content["machines"] == reports
+    for name, report in reports.items():
+        assert report["hardware"]["machine"] == name
+        assert report["checks"]["spikes_match"]
+        assert f"\n{name}: proven: " in out
+    sweep, event = (report["totals"] for report in reports.values())
+    assert sweep["accumulates"] == event["accumulates"]
+    assert sweep["predictions"] == event["predictions"]
+    assert sweep["event_work"] is None
+    (row,) = (line.split() for line in out.splitlines() if line.startswith("total   uticket"))
+    assert row[2:4] == [f"{total['rtl_cycles']:,}" for total in (sweep, event)]
 
 
 def test_its_program_has_wide_beats(model, tmp_path, capsys):

@@ -47,6 +47,8 @@ def check(case):
             assert np.array_equal(fast.counters[name], slow.counters[name]), (case.name, name)
         total = sum(fast.counters[name] for name in EVENT_CYCLES)
         assert np.all(total == fast.cycles), case.name
+        assert sum(fast.caster.values()) == fast.cycles, case.name
+        assert min(fast.caster.values()) >= 0, case.name
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda config: f"{config.banks}-banks")

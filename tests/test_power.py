@@ -63,6 +63,12 @@ def test_constants_of_a_netlist_are_bits(constant):
     assert module.aliases == {"w[1]": "1'h1", "w[0]": "1'h0"}
 
 
+def test_a_whole_port_within_a_concatenation_is_its_bits():
+    ports = "  input [1:0] \\i ;\n  output [2:0] o;\n"
+    module = netlist.read(f"module m(i, o);\n{ports}  assign o = {{ x , i }};\nendmodule\n")
+    assert module.aliases == {"o[2]": "x", "o[1]": "i[1]", "o[0]": "i[0]"}
+
+
 def test_switching_by_hand():
     stimuli = [0, 1, 1, 1, 0, 0, 1, 0]
     recording = rows(stimuli)

@@ -6,13 +6,12 @@ from pathlib import Path
 
 import click
 
-from sim.options import hardware_option, library_options, machine_option
+from sim.options import hardware_option, library_options
 
 
 @click.command(short_help="Energy of a PE's gates in a layer of a ticket.")
 @library_options
 @hardware_option
-@machine_option
 @click.option("--model", default="vgg16_cifar10", show_default=True)
 @click.option("--layer", default="conv8", show_default=True)
 @click.option("--cycles", type=click.IntRange(4096), default=13056, show_default=True)
@@ -20,7 +19,6 @@ def command(
     liberty: Path,
     node: int | None,
     hardware: Path | None,
-    machine: str | None,
     model: str,
     layer: str,
     cycles: int,
@@ -29,6 +27,6 @@ def command(
     from synth import measure
     from synth.flow import flow_on
 
-    flow = flow_on(liberty, node, hardware, machine)
+    flow = flow_on(liberty, node, hardware)
     measured = measure.measure(flow, model, layer, cycles=cycles)
     click.echo(measure.write(measured, flow.folder).read_text())

@@ -48,6 +48,8 @@ struct Machine {
     Time load = 0, ended = -1, descriptor_free = 0;
     Time cast = -1, cast_before = -1;  // when the last items were handed out
     std::vector<Interval> waits;       // for the program
+    Interval loading = {0, -1};        // the last of these, from the end of the layer before on
+    int64_t counts[CASTER_COUNT] = {};
 
     explicit Machine(const Hardware& hardware) : hw(hardware), pes(hardware.n_pe) {
         for (Pe& pe : pes) {
@@ -130,6 +132,20 @@ struct Machine {
     void wait(Pe& pe, Time from, Time to) {
         if (from <= to) pe.gaps.push_back({from, to});
     }
+
+    // An item is handed out `at`: where the time since the one before went. It was read until `ready`, and all slice
+    // headers were until `known`.
+    void hand_out(Time ready, Time known, Time at) {
+        const Time from = std::max(cast, ended) + 1;
+        const Time both = std::max<Time>(0, std::min(loading.to, ready - 1) - std::max(loading.from, from) + 1);
+        counts[LOAD] += both;
+        counts[READ] += ready - from - both;
+        counts[HEADER] += known - ready;
+        counts[FIFO] += at - known;
+        ++counts[CAST];
+        cast_before = cast;
+        cast = at;
+    }
 };
 
 }  // namespace
@@ -139,12 +155,12 @@ extern "C" {
 // tiles: of all layers. reads: passes of a slice, (kinds, tiles) a layer, `kinds` of them. most, least: of each row of a
 // layer's costs, (rows, tiles): the positions of the bank that has most and least; sums: of all banks.
 // header_words, value_words: of each PE of each segment. places: of the lists of all segments. headers: their words.
-// cycles: (layers). counters: (layers, ACCOUNT_COUNT, n_pe). positions: (segments, n_pe).
+// cycles: (layers). counters: (layers, ACCOUNT_COUNT, n_pe). caster: (layers, CASTER_COUNT). positions: (segments, n_pe).
 void uticket_event_cycles(const Hardware* hardware, int64_t layers, int64_t kinds, const LayerShape* shapes,
                           const TileShape* tiles, const uint8_t* reads, const uint8_t* most, const uint8_t* least,
                           const uint8_t* sums, const SegmentShape* segments, const int64_t* header_words,
                           const int64_t* value_words, const Place* places, const uint16_t* headers, int64_t* cycles,
-                          int64_t* counters, int64_t* positions) {
+                          int64_t* counters, int64_t* caster, int64_t* positions) {
     const Hardware& hw = *hardware;
     Machine machine(hw);
     const int64_t n_pe = hw.n_pe;
@@ -170,6 +186,7 @@ void uticket_event_cycles(const Hardware* hardware, int64_t layers, int64_t kind
             const Time opened = std::max(turned, loaded + 2);
             machine.segments.pop(opened);
             if (wait_from < opened) machine.waits.push_back({wait_from, opened - 1});
+            machine.loading = {s ? wait_from : machine.ended + 1, opened - 1};
             for (int64_t i = 0; i < n_pe; ++i) {
                 Pe& pe = machine.pes[i];
                 machine.decode(pe, headers, header_words[i], layer, places);
@@ -187,15 +204,17 @@ void uticket_event_cycles(const Hardware* hardware, int64_t layers, int64_t kind
                     const Time first = std::max(available, machine.cast_before);
                     read = first + reads[places[k].kind * layer.tiles + tile] - 1;
                     available = read + 1;
-                    Time at = std::max(read + 2, machine.cast + 1);
+                    const Time ready = std::max({read + 2, machine.cast + 1, machine.ended + 1});
+                    Time known = ready, at = ready;
                     for (Pe& pe : machine.pes) {
-                        at = std::max(at, pe.known);
-                        if (pe.next < pe.slices.size() && pe.slices[pe.next].place == k)
-                            at = std::max({at, pe.complete, pe.slots.peek(hw.fifo_depth),
-                                           pe.places.peek(hw.fifo_places)});
+                        known = std::max(known, pe.known);
+                        if (pe.next < pe.slices.size() && pe.slices[pe.next].place == k) {
+                            known = std::max(known, pe.complete);
+                            at = std::max({at, pe.slots.peek(hw.fifo_depth), pe.places.peek(hw.fifo_places)});
+                        }
                     }
-                    machine.cast_before = machine.cast;
-                    machine.cast = at;
+                    at = std::max(at, known);
+                    machine.hand_out(ready, known, at);
                     for (int64_t i = 0; i < n_pe; ++i) {
                         Pe& pe = machine.pes[i];
                         if (pe.next >= pe.slices.size() || pe.slices[pe.next].place != k) continue;
@@ -223,10 +242,10 @@ void uticket_event_cycles(const Hardware* hardware, int64_t layers, int64_t kind
                     }
                 }
                 const Time first = std::max(available, machine.cast_before);
-                Time at = std::max(first + 2, machine.cast + 1);
+                const Time ready = std::max({first + 2, machine.cast + 1, machine.ended + 1});
+                Time at = ready;
                 for (Pe& pe : machine.pes) at = std::max(at, pe.places.peek(hw.fifo_places));
-                machine.cast_before = machine.cast;
-                machine.cast = at;
+                machine.hand_out(ready, ready, at);
                 available = first + 2;
                 turned = first;
                 for (int64_t i = 0; i < n_pe; ++i) {
@@ -294,6 +313,11 @@ void uticket_event_cycles(const Hardware* hardware, int64_t layers, int64_t kind
                 counters[(l * ACCOUNT_COUNT + a) * n_pe + i] = pe.counts[a];
                 pe.counts[a] = 0;
             }
+        }
+        machine.counts[FINISH] += end - std::max(machine.cast, machine.ended);
+        for (int a = 0; a < CASTER_COUNT; ++a) {
+            caster[l * CASTER_COUNT + a] = machine.counts[a];
+            machine.counts[a] = 0;
         }
         cycles[l] = end - machine.ended;
         machine.ended = end;

@@ -57,8 +57,13 @@ TileShape = _struct("TileShape", ("neurons", "stored"))
 """Cycles of its drain; whether it completes a word that is stored."""
 Place = _struct("Place", ("beat", "kind"), ctypes.c_int32)
 """Of a list: the source's beat, from which its costs are found; which `reads` it takes."""
-SHARED = c_text.structs(Hardware, LayerShape, SegmentShape, TileShape, Place) + c_text.enum(
-    "Account", EVENT_CYCLES
+CASTER = ("cast", "read", "load", "header", "fifo", "finish")
+"""Where the caster's cycles go: it hands out, waits for the spike buffer, for the program, for slice headers, for a
+PE's FIFO; after its last item the PEs finish."""
+SHARED = (
+    c_text.structs(Hardware, LayerShape, SegmentShape, TileShape, Place)
+    + c_text.enum("Account", EVENT_CYCLES)
+    + c_text.enum("Caster", CASTER)
 )
 
 
@@ -68,6 +73,8 @@ class EventCycles(LayerCycles):
 
     group_positions: np.ndarray
     """int64 (groups, n_pe): the same of each filter of each group."""
+    caster: dict[str, int]
+    """Where the caster's cycles went, by CASTER; they add up to `cycles`."""
 
 
 class EventModel:
@@ -142,12 +149,13 @@ class EventModel:
             )
         cycles = np.zeros(len(layers), np.int64)
         counters = np.zeros((len(layers), len(EVENT_CYCLES), config.n_pe), np.int64)
+        caster = np.zeros((len(layers), len(CASTER)), np.int64)
         positions = np.zeros((len(self._segments), config.n_pe), np.int64)
         laid_out = (
             *(np.array(shapes, np.int64), self._tiles, self._reads),
             *(np.concatenate(kind) for kind in by_kind),
             *(self._segments, self._header_words, self._value_words, self._places, self._headers),
-            *(cycles, counters, positions),
+            *(cycles, counters, caster, positions),
         )
         library(SOURCE, SHARED).uticket_event_cycles(
             ctypes.byref(self._hardware),
@@ -156,14 +164,15 @@ class EventModel:
             *(ctypes.c_void_p(array.ctypes.data) for array in laid_out),
         )
         result, first = [], 0
-        for layer, total, rows in zip(layers, cycles, counters, strict=True):
+        for layer, total, rows, cast in zip(layers, cycles, counters, caster, strict=True):
             groups = np.zeros((layer.segments[-1].group + 1, config.n_pe), np.int64)
             which = [segment.group for segment in layer.segments]
             np.add.at(groups, which, positions[first : first + len(which)])
             first += len(which)
             named = dict(zip(EVENT_CYCLES, rows, strict=True))
             named["positions"] = groups.sum(axis=0)
-            result.append(EventCycles(int(total), named, groups))
+            accounts = dict(zip(CASTER, cast.tolist(), strict=True))
+            result.append(EventCycles(int(total), named, groups, accounts))
         return result
 
 

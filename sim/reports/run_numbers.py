@@ -14,7 +14,7 @@ from sim.deployment import Run
 from sim.models import memory
 from sim.models.components import Counts, add_counts, breakdown, step_counts, total_pj
 from sim.models.eq3 import Activity, Energies, layer_energies
-from sim.models.event_cycles import EventCycles
+from sim.models.event_cycles import CASTER, EventCycles
 from sim.models.technology import ComponentTable
 from sim.models.workload import Workload, rtl_bound_cycles
 
@@ -127,20 +127,31 @@ def _cycles(run: Run, k: int | None) -> dict[str, Any]:
 
 
 def _events(run: Run, layers: Sequence[int]) -> dict[str, Any]:
-    """Positions that weights were added to, PEs' wait for the slowest of their group, and the share of the first.
+    """What the event machine counts of positions, and where its caster's cycles went, says the cycle model.
 
     Of some layers, mean over images; None for a sweep, and where there are none.
     """
     models = [image.model[k] for image in run.images for k in layers]
-    found = [model.group_positions for model in models if isinstance(model, EventCycles)]
+    events = [model for model in models if isinstance(model, EventCycles)]
+    found = [model.group_positions for model in events]
     if not found:
-        return {"event_work": None, "event_idle": None, "dynamic_occupancy": None}
+        nothing = (
+            "event_work",
+            "event_idle",
+            "dynamic_occupancy",
+            *(f"caster_{c}" for c in CASTER),
+        )
+        return dict.fromkeys(nothing)
     work = sum(int(groups.sum()) for groups in found)
     slots = sum(int(groups.max(axis=1).sum()) * groups.shape[1] for groups in found)
     return {
         "event_work": mean(work, len(run.images)),
         "event_idle": mean(slots - work, len(run.images)),
         "dynamic_occupancy": work / slots if slots else None,
+        **{
+            f"caster_{c}": mean(sum(model.caster[c] for model in events), len(run.images))
+            for c in CASTER
+        },
     }
 
 
