@@ -122,7 +122,8 @@ def test_both_machines_run_one_after_the_other(model, tmp_path, monkeypatch, cap
     assert sweep["accumulates"] == event["accumulates"]
     assert sweep["predictions"] == event["predictions"]
     assert sweep["event_work"] is None
-    (row,) = (line.split() for line in out.splitlines() if line.startswith("total   uticket"))
+    rows = [line.split() for line in out.splitlines()]
+    (row,) = (row for row in rows if row[:2] == ["total", "uticket"])
     assert row[2:4] == [f"{total['rtl_cycles']:,}" for total in (sweep, event)]
 
 

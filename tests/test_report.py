@@ -34,7 +34,8 @@ LAYER = [
     "name", "filters", "parameters", "positions", "nnz", "spike_sparsity", "input_sparsity", "work",
     "idle", "latency", "utilization", "occupancy", "accumulates", "rtl_cycles", "rtl_cycles_min",
     "rtl_cycles_max", "model_cycles", "rtl_bound_cycles", "energy", "energy_pj", "event_work", "event_idle",
-    "dynamic_occupancy",
+    "dynamic_occupancy", "caster_cast", "caster_read", "caster_load", "caster_header", "caster_fifo",
+    "caster_finish",
 ]  # fmt: skip
 ADDED = ["input_cycles", "rtl_efficiency", "rtl_accuracy", "predictions", "labels"]
 
