@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-VERSION = 2  # of what a checkpoint holds
+VERSION = 3  # of what a checkpoint holds
 
 
 def save(state: dict, identity: str, path: Path) -> None:

@@ -13,6 +13,8 @@ from sw.layers import Layer, Pool, Reduce, Source
 from sw.norm_fire import THRESHOLD, Fire, norm_fire
 from sw.schedules import Output
 
+HANDED_ON = 0.5  # share of a new filter's squared norm that is its channel handed on
+
 
 class SpikingNetwork(nn.Module):
     """Direct encoding, batch norm after each convolution, LIF, max-pool on spikes, shortcuts.
@@ -102,6 +104,31 @@ class SpikingNetwork(nn.Module):
         """What a shortcut convolution adds to the current, (T, B, K, H, W)."""
         fire = Fire(Output.SUM, fused=self.fused)
         return norm_fire(sums[source.name], self.norms[source.name], fire)
+
+    @torch.no_grad()
+    def start_without_spikes(self) -> None:
+        """Make a new network start where cutting its outputs to 0 to 1 cuts little: nearly linear.
+
+        The norms give mean and deviation 1/2, and a part of each filter hands its channel on. With
+        the usual 0 and 1 half of the outputs would be 0 and a third of the others 1 in every layer,
+        and sixteen layers of that pass on too little to learn from.
+        """
+        for norm in self.norms.values():
+            norm.weight.fill_(0.5)
+            norm.bias.fill_(0.5)
+        for layer in self.layers[1:]:
+            for source in layer.learned:
+                if source.kernel is not None:
+                    self._hand_on(self.weights[source.name].weight)
+
+    @staticmethod
+    def _hand_on(weight: torch.Tensor) -> None:
+        """Give filter k of weight (K, C, R, S) half of its squared norm at channel k mod C's centre."""
+        filters, channels, *kernel = weight.shape
+        norm = weight.flatten(1).norm(dim=1).mean()
+        weight.mul_((1 - HANDED_ON) ** 0.5)
+        k = torch.arange(filters)
+        weight[k, k % channels, kernel[0] // 2, kernel[1] // 2] += HANDED_ON**0.5 * norm
 
     @torch.no_grad()
     def start_spiking(self) -> None:

@@ -30,6 +30,9 @@ class Round:
     images: int
     ticks: int
     learning_rate: float  # peak
+    orthogonal: float = (
+        0.0  # peak of the convolutions' orthogonalized steps (sw/optimizer.py); 0: SGD
+    )
     side: int = 32  # of the images, in pixels, averaged down: a divisor of 32
     warm: float = 0.2
     final: float = 0.0
@@ -165,16 +168,15 @@ def _taught(
     """
 
     def epochs(count: float) -> int:
-        return round(count * EPOCH / 128) * 128
+        return round(count * EPOCH / 256) * 256
 
-    def taught(epochs_: float, ticks: int, rate: float, keep: float = keep, **rest: Any) -> Round:
+    def spiking(epochs_: float, ticks: int, rate: float, keep: float = keep, **rest: Any) -> Round:
         return Round(
             keep=keep,
             images=epochs(epochs_),
             ticks=ticks,
             learning_rate=rate,
             warm=0.05,
-            teacher=0.5,
             **rest,
         )
 
@@ -183,18 +185,20 @@ def _taught(
         images=epochs(clip),
         ticks=1,
         learning_rate=0.1,
+        orthogonal=0.03,
+        warm=0.1,
         output=Output.CLIP,
         side=side,
     )
     return Schedule(
-        dense=(first, taught(spike, 1, 0.05, 1.0, final=0.3)),
+        dense=(first, spiking(spike, 1, 0.05, 1.0, orthogonal=0.015, final=0.3)),
         pruned=(
-            taught(prune, 1, 0.03, prunings=24, span=1.0, final=1.0),
-            taught(settle, 1, 0.03),
-            taught(two, 2, 0.01),
-            taught(four, 4, 0.01),
+            spiking(prune, 1, 0.05, prunings=24, span=1.0, final=1.0),
+            spiking(settle, 1, 0.05, teacher=0.5),
+            spiking(two, 2, 0.02, teacher=0.5),
+            spiking(four, 4, 0.02, teacher=0.5),
         ),
-        batch=128,
+        batch=256,
         smoothing=0.1,
         classifier_rate=0.1,
     )
@@ -204,8 +208,8 @@ SCHEDULES = {
     # The paper's protocol (Kim et al. 2022): 15 rounds, 25 % of the remaining weights each.
     "paper": _lottery(200, prunings=14, per_round=0.25),
     # Hours on a CPU core: docs/training.md has what each ingredient brings.
-    "vgg": _taught(0.018, clip=8, spike=4, prune=3, settle=4, two=0.5, four=1.5),
-    "resnet": _taught(0.016, clip=8, spike=4, prune=3, settle=4, two=0.5, four=1.5),
+    "vgg": _taught(0.018, clip=7, spike=3, prune=2.5, settle=3, two=0.25, four=0.75),
+    "resnet": _taught(0.016, clip=7, spike=3, prune=2.5, settle=3, two=0.25, four=0.75),
     # A few batches, to see that everything works.
     "smoke": Schedule(
         dense=(

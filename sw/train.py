@@ -18,7 +18,7 @@ from typing import Protocol
 
 import torch
 
-from sw import balance, checkpoint, history, norm_fire
+from sw import balance, checkpoint, history, norm_fire, optimizer
 from sw.augment import Batches
 from sw.datasets import Dataset
 from sw.devices import Devices
@@ -98,7 +98,7 @@ class Trainer:
         self.kept = MaskedWeights(self.network, self.device)
         self.pruner = Pruner(self.network, self.kept, schedule, policy=policy, n_pe=n_pe, seed=seed)
         self.teacher: SpikingNetwork | None = None
-        self.optimizer = self._new_optimizer()
+        self.optimizer = optimizer.new(self.network, schedule, schedule.rounds[0])
         self.progress = Progress()
         count = len(dataset.train_images) - history.VALIDATION_IMAGES
         self.batches = Batches(
@@ -161,9 +161,11 @@ class Trainer:
     def _start_round(self, current: Round) -> None:
         number = self.progress.round
         before = self.schedule.rounds[number - 1].output if number else current.output
+        if number == 0 and current.output is Output.CLIP:
+            self.network.start_without_spikes()
         if (before, current.output) == (Output.CLIP, Output.SPIKE):
             self._teach()
-        self.optimizer = self._new_optimizer()
+        self.optimizer = optimizer.new(self.network, self.schedule, current)
 
     def _teach(self) -> None:
         """Keep the network as the teacher, and go on with spikes."""
@@ -267,26 +269,6 @@ class Trainer:
         drawn = self.batches.drawn(before + self.progress.images, batch)
         return self.batches.picked(*(self.devices.share(part) for part in drawn))
 
-    def _new_optimizer(self) -> torch.optim.Optimizer:
-        last = self.network.weights[self.layers[-1].name]
-        share = self.schedule.classifier_rate
-        groups = []
-        for decay, parameters in (
-            (self.schedule.weight_decay, [p for p in self.network.parameters() if p.ndim > 1]),
-            (0.0, [p for p in self.network.parameters() if p.ndim <= 1]),
-        ):
-            own = set(last.parameters())
-            inner, outer = (
-                [p for p in parameters if (p in own) is is_own] for is_own in (False, True)
-            )
-            groups += [
-                {"params": inner, "weight_decay": decay, "share": 1.0},
-                {"params": outer, "weight_decay": decay, "share": share},
-            ]
-        if self.schedule.optimizer == "adamw":
-            return torch.optim.AdamW(groups, lr=1e-3)
-        return torch.optim.SGD(groups, lr=0.1, momentum=self.schedule.momentum, nesterov=True)
-
     def seconds_left(self, *, method: bool = True, again: int = 0) -> float:
         """Estimate of the seconds that the rest of the run takes here, from steps measured now.
 
@@ -305,9 +287,10 @@ class Trainer:
     def _save(self, path: Path) -> None:
         if not self.devices.first:
             return
+        between = self.progress.images == self.progress.prunings == 0  # the next round has its own
         state = {
             "network": self.network.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": None if between else self.optimizer.state_dict(),
             "masks": self.kept.masks,
             "last_alive": self.kept.last_alive,
             "rewind_state": self.pruner.rewind_state,
@@ -320,10 +303,13 @@ class Trainer:
             return False
         state = checkpoint.load(path, self._identity(pruned=path.stem != "dense"))
         self.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
         self.kept.masks, self.kept.last_alive = state["masks"], state["last_alive"]
         self.pruner.rewind_state = state["rewind_state"]
         self.progress = Progress(**state["progress"])
+        if state["optimizer"] is not None:
+            current = self.schedule.rounds[self.progress.round]
+            self.optimizer = optimizer.new(self.network, self.schedule, current)
+            self.optimizer.load_state_dict(state["optimizer"])
         if self.devices.first:
             self.log(
                 f"resuming {path.name} at round {self.progress.round}, image {self.progress.images}"

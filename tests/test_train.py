@@ -391,7 +391,7 @@ def test_a_checkpoint_of_another_run_is_refused_and_kept(dataset, tmp_path):
     state = torch.load(tmp_path / "uticket.pt", weights_only=True)
     torch.save({**state, "version": 1}, tmp_path / "uticket.pt")
     with pytest.raises(
-        ValueError, match=r"uticket.pt has version 1; allowed: 2; to start afresh: rm"
+        ValueError, match=r"uticket.pt has version 1; allowed: 3; to start afresh: rm"
     ):
         trainer(dataset, tmp_path).run("uticket")
     (tmp_path / "uticket.pt").write_bytes(before[:1000])
