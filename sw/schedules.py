@@ -23,7 +23,7 @@ class Round:
     The learning rate rises in a straight line for the share `warm` of the round, then falls to `final`
     of its peak. With several `prunings` the weights go gradually: the first goes before the first image,
     the last when the share `span` of the round is over, and what is left falls with the cube of what is
-    still to come (Zhu and Gupta 2017).
+    still to come (Zhu and Gupta 2017). Raises ValueError for orthogonalized steps of a pruned network.
     """
 
     keep: float  # fraction of the weights after the first layer that is left in the end
@@ -40,6 +40,13 @@ class Round:
     span: float = 0.5
     output: Output = Output.SPIKE  # CLIP: without spikes, as a start and a teacher for what follows
     teacher: float = 0.0  # share of the teacher's answers in the loss; the rest are the labels
+
+    def __post_init__(self) -> None:
+        if self.orthogonal and self.keep < 1:
+            raise ValueError(
+                f"orthogonalized steps at keep {self.keep}; allowed: at keep 1, "
+                "since such a step moves weights that are pruned"
+            )
 
     def rate(self, position: float) -> float:
         """Learning rate at `position`, 0 to 1, of the round."""

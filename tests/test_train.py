@@ -267,8 +267,10 @@ def test_shares_make_up_the_batch(dataset, tmp_path, monkeypatch):
 
 TAUGHT = Schedule(
     dense=(
-        Round(keep=1.0, images=64, ticks=1, learning_rate=0.05, output=Output.CLIP),
-        Round(keep=1.0, images=64, ticks=1, learning_rate=0.05, teacher=0.5),
+        Round(
+            keep=1.0, images=64, ticks=1, learning_rate=0.05, orthogonal=0.03, output=Output.CLIP
+        ),
+        Round(keep=1.0, images=64, ticks=1, learning_rate=0.05, orthogonal=0.02, teacher=0.5),
     ),
     pruned=(
         Round(keep=0.2, images=96, ticks=1, learning_rate=0.05, prunings=4, teacher=0.5),
