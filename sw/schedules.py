@@ -200,10 +200,10 @@ def _taught(
     return Schedule(
         dense=(first, spiking(spike, 1, 0.05, 1.0, orthogonal=0.015, final=0.3)),
         pruned=(
-            spiking(prune, 1, 0.05, prunings=24, span=1.0, final=1.0),
-            spiking(settle, 1, 0.05, teacher=0.5),
-            spiking(two, 2, 0.02, teacher=0.5),
-            spiking(four, 4, 0.02, teacher=0.5),
+            spiking(prune, 1, 0.2, prunings=24, span=1.0, final=1.0),
+            spiking(settle, 1, 0.2, teacher=0.5),
+            spiking(two, 2, 0.1, teacher=0.5),
+            spiking(four, 4, 0.1, teacher=0.5),
         ),
         batch=256,
         smoothing=0.1,
