@@ -14,9 +14,10 @@ from typing import Any
 from hw.config import PRESETS, Config
 from sim import yaml_file
 from sim.errors import BadInput
-from sw import schedules
+from sw import rows, schedules
 from sw.datasets import STATISTICS
 from sw.quantize import ticket_config
+from sw.rows import Row
 from sw.ticket import Ticket, load
 
 TICKETS = Path(__file__).resolve().parent.parent / "tickets"
@@ -48,6 +49,10 @@ class Model:
     network: str | None = None
     """What the tickets must say, as `dataset`; None: whatever they say."""
     dataset: str | None = None
+    rows: tuple[Row, ...] | None = None
+    """The network's layers, where it is one of the user's own."""
+    data: Path | None = None
+    """The data set's file, where it is one of the user's own (sw/own_data.py)."""
     schedule: str = DEFAULT_SCHEDULE
     """Of training, a name of sw/schedules.py."""
 
@@ -164,11 +169,8 @@ def _of_yaml(path: Path) -> Model:
     for key in ("network", "dataset", "methods"):
         if key not in content:
             raise BadInput(f"{path}: {key} is missing")
-    network, dataset = content["network"], content["dataset"]
-    if not isinstance(network, str):
-        raise BadInput(f"{path}: network = {network!r}; allowed: a name, as the tickets have it")
-    if not isinstance(dataset, str) or dataset not in STATISTICS:
-        raise BadInput(f"{path}: dataset = {dataset!r}; allowed: {', '.join(STATISTICS)}")
+    network, own = _network(path, content["network"])
+    dataset, data = _dataset(path, content["dataset"])
     methods = {}
     for name, row in _mapping(path, content["methods"], "methods").items():
         methods[name] = _method(path, name, row)
@@ -190,11 +192,39 @@ def _of_yaml(path: Path) -> Model:
         name=path.stem,
         network=network,
         dataset=dataset,
+        rows=own,
+        data=data,
         schedule=schedule,
         methods=methods,
         baseline=baseline,
         hardware=_config(hardware, Config(), str(path)),
     )
+
+
+def _network(path: Path, given: Any) -> tuple[str, tuple[Row, ...] | None]:
+    """A network's name, and its rows where they are given instead."""
+    if isinstance(given, str):
+        return given, None
+    if not isinstance(given, list):
+        raise BadInput(
+            f"{path}: network = {given!r}; allowed: a name, as the tickets have it, or a list of layers"
+        )
+    try:
+        return path.stem, rows.read(given)
+    except ValueError as error:
+        raise BadInput(f"{path}: {error}") from None
+
+
+def _dataset(path: Path, given: Any) -> tuple[str, Path | None]:
+    """A data set's name, and its file where that is given instead, relative to the YAML."""
+    if isinstance(given, str) and given in STATISTICS:
+        return given, None
+    name = Path(given).stem if isinstance(given, str) else ""
+    if not isinstance(given, str) or not given.endswith(".npz") or name in STATISTICS:
+        raise BadInput(
+            f"{path}: dataset = {given!r}; allowed: {', '.join(STATISTICS)}, or an .npz of another name"
+        )
+    return name, path.parent / given
 
 
 def _method(path: Path, name: str, row: Any) -> Method:

@@ -13,7 +13,7 @@ from hw.config import Config
 from sim.catalog import Method, Model, load_model
 from sim.errors import BadInput
 from sim.files import checksum_of_file
-from sim.images import first_images, read_images
+from sim.images import first_images, own_images, read_images
 from sim.models import cycles, golden, workload
 from sim.models.cycles import LayerCycles
 from sim.models.workload import Totals, Workload
@@ -42,6 +42,8 @@ class Deployment:
     """Its name, in reports."""
     sort: bool = False
     """Whether filters are loaded in order of their non-zero weights."""
+    data: Path | None = None
+    """The file of its data set, where that is one of the user's own."""
     twin: Deployment | None = None
     """Another one of the same ticket and hardware, with the same integer network."""
     sha256: str | None = None
@@ -117,6 +119,8 @@ class Deployment:
 
     def test_images(self, count: int) -> tuple[np.ndarray, np.ndarray]:
         """The first of its data set: uint8 (count, C, H, W), and labels, int64 (count,)."""
+        if self.data:
+            return own_images(self.data, count)
         name = self.ticket.metadata.get("dataset")
         if name not in STATISTICS:
             raise BadInput(
@@ -218,6 +222,7 @@ def deployments(model: Model, methods: Sequence[Method], config: Config) -> list
             config=config,
             method=method.name,
             sort=method.sort,
+            data=model.data,
             twin=twin,
             sha256=twin.sha256 if twin else checksum_of_file(method.ticket),
         )

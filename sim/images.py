@@ -8,7 +8,7 @@ import numpy as np
 
 from sim.catalog import TICKETS
 from sim.errors import BadInput
-from sw import archive, datasets
+from sw import archive, datasets, own_data
 from sw.layers import Encoding, Network
 
 
@@ -43,6 +43,14 @@ def read_arrays(path: Path, *names: str) -> dict[str, np.ndarray]:
             return {name: file[name] for name in file.names if name in (names or file.names)}
     except archive.Unreadable as error:
         raise BadInput(f"{path}: not an .npz file, or a damaged one ({error})") from None
+
+
+def own_images(path: Path, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """As `first_images`, of a data set of the user's own."""
+    images, labels = own_data.read_test(path)
+    if count > len(images):
+        raise BadInput(f"IMAGES = {count}; allowed: 1 to {len(images)}, all that {path} has")
+    return images[:count], labels[:count]
 
 
 def read_images(path: Path, network: Network, ticks: int) -> tuple[np.ndarray, np.ndarray | None]:

@@ -24,6 +24,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from sw.layers import Input
+
 SIDE = 32  # of every image, in pixels
 MAX_BYTES = 100 << 20  # of a file of Fashion-MNIST, unpacked: twice the largest
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
@@ -46,6 +48,16 @@ class Dataset:
     def channels(self) -> int:
         """Of an image."""
         return self.train_images.shape[1]
+
+    @property
+    def classes(self) -> int:
+        """As many as there are labels."""
+        return int(self.train_labels.max()) + 1
+
+    @property
+    def input(self) -> Input:
+        """What a network sees of it."""
+        return Input(shape=self.train_images.shape[1:], mean=self.mean, std=self.std)
 
 
 # Per-channel mean and deviation of the training images, in units of full scale. Fashion-MNIST's are

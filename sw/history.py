@@ -10,14 +10,19 @@ from sw.datasets import Dataset
 from sw.forward import Forward
 from sw.schedules import Round
 
-VALIDATION_IMAGES = 5_000  # the last of the training set; never trained on
+VALIDATION_IMAGES = 5_000  # the last of the training set, at most a fifth of it; never trained on
 SPARSITY_IMAGES = 250  # of the validation set, for the input sparsity of each round
+
+
+def validation_images(dataset: Dataset) -> int:
+    """How many training images are held out."""
+    return min(VALIDATION_IMAGES, len(dataset.train_images) // 5)
 
 
 def summary(runs: Forward, dataset: Dataset, current: Round) -> dict[str, Any]:
     """Of the network as it stands at the end of a round, measured on the validation images."""
-    images = dataset.train_images[-VALIDATION_IMAGES:]
-    labels = dataset.train_labels[-VALIDATION_IMAGES:]
+    held_out = validation_images(dataset)
+    images, labels = dataset.train_images[-held_out:], dataset.train_labels[-held_out:]
     masks = {name: mask.numpy() for name, mask in runs.kept.masks.items()}
     return {
         "keep": current.keep,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from hw.config import Config
 from sw import checkpoint as training
 from sw import datasets, evaluate, history, networks, schedules, ticket
 from sw.datasets import Dataset
-from sw.layers import Input, Layer, Network, Source
+from sw.layers import Layer, Network, Source
 from sw.model import SpikingNetwork
 from sw.norm_fire import TRAINED
 from sw.quantize import quantize
@@ -33,6 +33,7 @@ def make_ticket(
     dataset: Dataset,
     *,
     network: str,
+    layers: Sequence[Layer],
     method: str,
     schedule: str,
     policy: str,
@@ -44,7 +45,7 @@ def make_ticket(
 ) -> Ticket:
     """The ticket of a finished round, tested on the first `images` images of the test set.
 
-    checkpoint: written by `train.Trainer`; method, schedule, policy, n_pe, seed: what it ran with.
+    network: its name; layers: as trained. checkpoint: written by `train.Trainer`; method, schedule, policy, n_pe, seed: what it ran with.
     config: ticks, weight bits and leak of the integer network.
     Raises ValueError for a checkpoint inside a round, whose masks and weights are in flux.
     """
@@ -54,10 +55,7 @@ def make_ticket(
             f"{checkpoint}: stands at image {state['progress']['images']} of round "
             f"{state['progress']['round']}, allowed: the end of a round"
         )
-    layers = networks.build(network, in_channels=dataset.train_images.shape[1])
-    shape = dataset.train_images.shape[1:]
-    pixels = Input(shape=shape, mean=dataset.mean, std=dataset.std)
-    described = Network(input=pixels, layers=layers)
+    described = Network(input=dataset.input, layers=tuple(layers))
     model = SpikingNetwork(layers)
     model.load_state_dict(state["network"])
     model.eval()
@@ -111,7 +109,7 @@ def _trained(rows: list[dict], dataset: Dataset) -> dict:
     seen = sum(row["images"] for row in rows)
     return {
         "rounds": len(rows),
-        "epochs": seen / (len(dataset.train_images) - history.VALIDATION_IMAGES),
+        "epochs": seen / (len(dataset.train_images) - history.validation_images(dataset)),
         "images_seen": seen,
     }
 
@@ -184,10 +182,12 @@ def main(
     images: int,
 ) -> None:
     """Write the ticket of CHECKPOINT, at the end of a round, to OUT (.npz)."""
+    data = datasets.load(dataset)
     result = make_ticket(
         checkpoint,
-        datasets.load(dataset),
+        data,
         network=network,
+        layers=networks.build(network, in_channels=data.channels),
         method=method or checkpoint.stem,
         schedule=schedule or checkpoint.parent.name,
         policy=policy,

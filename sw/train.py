@@ -100,7 +100,7 @@ class Trainer:
         self.teacher: SpikingNetwork | None = None
         self.optimizer = optimizer.new(self.network, schedule, schedule.rounds[0])
         self.progress = Progress()
-        count = len(dataset.train_images) - history.VALIDATION_IMAGES
+        count = len(dataset.train_images) - history.validation_images(dataset)
         self.batches = Batches(
             self._moved(torch.from_numpy(dataset.train_images[:count])),
             self._moved(torch.from_numpy(dataset.train_labels[:count])),

@@ -217,11 +217,13 @@ class _Run:
             folder,
             plan,
             sum(
-                math.prod(s.weight_shape(layer.filters)) for layer in layers for s in layer.learned
+                math.prod(s.weight_shape(layer.filters))
+                for layer in self.layers
+                for s in layer.learned
             ),
         )
         return Trainer(
-            layers,
+            self.layers,
             self.dataset,
             plan,
             policy=POLICIES[method],
