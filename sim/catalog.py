@@ -23,7 +23,7 @@ from sw.ticket import Ticket, load
 TICKETS = Path(__file__).resolve().parent.parent / "tickets"
 SORT = "sort"
 DEFAULT_SCHEDULE = "vgg"
-KEYS = ("network", "dataset", "schedule", "methods", "baseline", "hardware")
+KEYS = ("network", "dataset", "schedule", "sparsity", "methods", "baseline", "hardware")
 FIELDS = tuple(field.name for field in fields(Config))
 
 
@@ -55,6 +55,8 @@ class Model:
     """The data set's file, where it is one of the user's own (sw/own_data.py)."""
     schedule: str = DEFAULT_SCHEDULE
     """Of training, a name of sw/schedules.py."""
+    sparsity: float | None = None
+    """That training prunes to; None: the schedule's."""
 
     def method(self, name: str | None) -> Method:
         """A method by name, None for the default. Raises BadInput for an unknown one."""
@@ -182,8 +184,13 @@ def _of_yaml(path: Path) -> Model:
     schedule = content.get("schedule", DEFAULT_SCHEDULE)
     if not isinstance(schedule, str):
         raise BadInput(f"{path}: schedule = {schedule!r}; allowed: a name of sw/schedules.py")
+    sparsity = content.get("sparsity")
+    if sparsity is not None and not (isinstance(sparsity, float) and 0 < sparsity < 1):
+        raise BadInput(f"{path}: sparsity = {sparsity!r}; allowed: a number between 0 and 1")
     try:
-        schedules.named(schedule)
+        plan = schedules.named(schedule)
+        if sparsity is not None:
+            plan.at_sparsity(sparsity)
     except ValueError as error:
         raise BadInput(f"{path}: {error}") from None
     given = content.get("hardware")
@@ -195,6 +202,7 @@ def _of_yaml(path: Path) -> Model:
         rows=own,
         data=data,
         schedule=schedule,
+        sparsity=sparsity,
         methods=methods,
         baseline=baseline,
         hardware=_config(hardware, Config(), str(path)),

@@ -15,6 +15,8 @@ from sw.schedules import Output
 
 HANDED_ON = 0.5  # share of a new filter's squared norm that is its channel handed on
 
+SPREAD = 3.0  # of currents around the threshold, when more ticks begin
+
 
 class SpikingNetwork(nn.Module):
     """Direct encoding, batch norm after each convolution, LIF, max-pool on spikes, shortcuts.
@@ -141,6 +143,25 @@ class SpikingNetwork(nn.Module):
             if layer.neuron is not None:
                 gain = self._fire(layer, Output.SPIKE).gain
                 self.norms[layer.name].bias += THRESHOLD / gain - 0.5
+
+    @torch.no_grad()
+    def start_ticks(self) -> None:
+        """Make a network trained with one tick one that keeps its answers over several, to be trained on.
+
+        A potential that did not fire stays, leaked, for the next tick. Trained with one tick it lies just
+        below the threshold, and would make the next tick fire more. So currents move away from the threshold,
+        `SPREAD` times as far: the spikes of the first tick are the same, and what stays is smaller beside
+        the next current. Not quite so where a map is added unscaled (a shortcut without weights).
+        """
+        for layer in self.layers:
+            if layer.neuron is None:
+                continue
+            level = THRESHOLD / self._fire(layer, Output.SPIKE).gain
+            for source in layer.learned:
+                norm = self.norms[source.name]
+                own = level if source is layer.own else 0.0
+                norm.bias.copy_(own + SPREAD * (norm.bias - own))
+                norm.weight.mul_(SPREAD)
 
 
 @torch.no_grad()

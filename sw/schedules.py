@@ -140,6 +140,19 @@ class Schedule:
             self, dense=rounds(self.dense), pruned=rounds(self.pruned), rewind_images=rewind
         )
 
+    def at_sparsity(self, sparsity: float) -> Schedule:
+        """The same rounds, pruned to `sparsity`, 0 to 1, of the weights after the first layer.
+
+        Raises ValueError for a schedule whose rounds end at several sparsities.
+        """
+        if len({r.keep for r in self.pruned}) != 1:
+            raise ValueError(
+                f"sparsity = {sparsity:g} of a schedule that prunes round after round; allowed: of one whose "
+                "pruned rounds share their sparsity"
+            )
+        pruned = tuple(replace(r, keep=1 - sparsity) for r in self.pruned)
+        return replace(self, pruned=pruned)
+
 
 EPOCH = 45_000  # training images of CIFAR-10, without those of the validation
 
@@ -202,8 +215,8 @@ def _taught(
         pruned=(
             spiking(prune, 1, 0.2, prunings=24, span=1.0, final=1.0),
             spiking(settle, 1, 0.2, teacher=0.5),
-            spiking(two, 2, 0.1, teacher=0.5),
-            spiking(four, 4, 0.1, teacher=0.5),
+            spiking(two, 2, 0.05, teacher=0.5),
+            spiking(four, 4, 0.05, teacher=0.5),
         ),
         batch=256,
         smoothing=0.1,

@@ -160,11 +160,13 @@ class Trainer:
 
     def _start_round(self, current: Round) -> None:
         number = self.progress.round
-        before = self.schedule.rounds[number - 1].output if number else current.output
+        before = self.schedule.rounds[number - 1] if number else current
         if number == 0 and current.output is Output.CLIP:
             self.network.start_without_spikes()
-        if (before, current.output) == (Output.CLIP, Output.SPIKE):
+        if (before.output, current.output) == (Output.CLIP, Output.SPIKE):
             self._teach()
+        if before.ticks == 1 < current.ticks:
+            self.network.start_ticks()
         self.optimizer = optimizer.new(self.network, self.schedule, current)
 
     def _teach(self) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sim.reports.progress import TrainingBar
     from sw.datasets import Dataset
     from sw.devices import Devices
+    from sw.layers import Layer
     from sw.schedules import Schedule
     from sw.train import Trainer
 
@@ -109,21 +110,13 @@ def command(
         _ask(files.values())
     _start_pytorch(threads)
     from sim.reports.progress import TrainingBar
-    from sw import datasets
+    from sw import datasets, own_data
     from sw.devices import connected, default_device
 
+    dataset = own_data.read(chosen.data) if chosen.data else datasets.load(chosen.dataset)
+    layers = _layers(chosen, dataset)
     with connected(device or default_device()) as devices, TrainingBar(devices.first) as bar:
-        run = _Run(
-            chosen,
-            hardware,
-            datasets.load(chosen.dataset),
-            seed,
-            images,
-            devices,
-            bar,
-            compiled,
-            files,
-        )
+        run = _Run(chosen, hardware, dataset, layers, seed, images, devices, bar, compiled, files)
         if minutes:
             schedule = run.fitted(schedule, minutes, methods)
         for name in methods:
@@ -162,6 +155,34 @@ def _in_git(path: Path) -> bool:
         return False
 
 
+def _layers(model: Model, dataset: Dataset) -> tuple[Layer, ...]:
+    """The network for the images of a data set. Raises BadInput where they do not meet, or it does not run."""
+    from sw import networks, rows
+    from sw.importers import fit
+    from sw.layers import Network
+
+    try:
+        if model.rows:
+            layers = rows.build(model.rows, dataset.input)
+        else:
+            layers = networks.build(
+                model.network or "", in_channels=dataset.channels, classes=dataset.classes
+            )
+        network = Network(input=dataset.input, layers=layers)
+        network.shapes()
+    except ValueError as error:
+        raise BadInput(f"{model.name}: {error}") from None
+    if layers[-1].filters < dataset.classes:
+        raise BadInput(
+            f"{model.name}: {layers[-1].filters} classes in the last layer; allowed: "
+            f"{dataset.classes} or more, as {dataset.name} has"
+        )
+    for machines in fit.why_not(network, model.hardware.ticks).values():
+        if why := machines[model.hardware.machine]:
+            raise BadInput(f"{model.name}: {why}")
+    return layers
+
+
 def _start_pytorch(threads: int | None) -> None:
     """Import PyTorch as training wants it. Raises BadInput where it is missing."""
     # PyTorch reads both when it starts: large pages, and a place for compiled layers that `make clean` clears
@@ -189,6 +210,7 @@ class _Run:
     model: Model
     hardware: Config
     dataset: Dataset
+    layers: tuple[Layer, ...]
     seed: int
     images: int
     """Of the test set, for the accuracies."""
@@ -207,11 +229,12 @@ class _Run:
         return Path("build") / "train" / self.model.name / schedule
 
     def _trainer(self, method: str, schedule: str) -> Trainer:
-        from sw import networks, schedules
+        from sw import schedules
         from sw.train import Trainer
 
         plan = replace(schedules.named(schedule), weight_bits=self.hardware.weight_bits)
-        layers = networks.build(self.model.network or "", in_channels=self.dataset.channels)
+        if self.model.sparsity is not None:
+            plan = plan.at_sparsity(self.model.sparsity)
         folder = self._folder(schedule)
         _check_room(
             folder,
@@ -269,6 +292,7 @@ class _Run:
                 self._folder(schedule) / f"{method}{self._suffix}.pt",
                 self.dataset,
                 network=self.model.network or "",
+                layers=self.layers,
                 method=method,
                 schedule=schedule,
                 policy=POLICIES[method],
