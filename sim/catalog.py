@@ -23,7 +23,7 @@ from sw.ticket import Ticket, load
 TICKETS = Path(__file__).resolve().parent.parent / "tickets"
 SORT = "sort"
 DEFAULT_SCHEDULE = "vgg"
-KEYS = ("network", "dataset", "schedule", "sparsity", "methods", "baseline", "hardware")
+KEYS = ("network", "dataset", "schedule", "sparsity", "mirror", "methods", "baseline", "hardware")
 FIELDS = tuple(field.name for field in fields(Config))
 
 
@@ -57,6 +57,8 @@ class Model:
     """Of training, a name of sw/schedules.py."""
     sparsity: float | None = None
     """That training prunes to; None: the schedule's."""
+    mirror: bool = True
+    """Whether training mirrors images left to right."""
 
     def method(self, name: str | None) -> Method:
         """A method by name, None for the default. Raises BadInput for an unknown one."""
@@ -187,6 +189,9 @@ def _of_yaml(path: Path) -> Model:
     sparsity = content.get("sparsity")
     if sparsity is not None and not (isinstance(sparsity, float) and 0 < sparsity < 1):
         raise BadInput(f"{path}: sparsity = {sparsity!r}; allowed: a number between 0 and 1")
+    mirror = content.get("mirror", True)
+    if not isinstance(mirror, bool):
+        raise BadInput(f"{path}: mirror = {mirror!r}; allowed: true, false")
     try:
         plan = schedules.named(schedule)
         if sparsity is not None:
@@ -203,6 +208,7 @@ def _of_yaml(path: Path) -> Model:
         data=data,
         schedule=schedule,
         sparsity=sparsity,
+        mirror=mirror,
         methods=methods,
         baseline=baseline,
         hardware=_config(hardware, Config(), str(path)),

@@ -31,9 +31,10 @@ class Batches:
         std: tuple[float, ...],
         seed: int,
         shift: int = SHIFT,
+        mirror: bool = True,
     ) -> None:
         self.images = images.permute(0, 2, 3, 1).contiguous()
-        self.labels, self.seed, self.shift = labels, seed, shift
+        self.labels, self.seed, self.shift, self.mirror = labels, seed, shift, mirror
         device = images.device
         self.mean = torch.tensor(mean, device=device).view(1, -1, 1, 1)
         self.std = torch.tensor(std, device=device).view(1, -1, 1, 1)
@@ -57,7 +58,8 @@ class Batches:
         moves = torch.randint(-self.shift, self.shift + 1, (2, count, 1), generator=rng)
         rows, columns = (_mirrored(move + torch.arange(side), side) for move in moves)
         flipped = ((index * 2654435761 >> 7) + epochs) % 2 == 1
-        columns = torch.where(flipped[:, None], columns.flip(1), columns)
+        if self.mirror:
+            columns = torch.where(flipped[:, None], columns.flip(1), columns)
         return index, rows, columns
 
     def _generator(self, *what: int) -> torch.Generator:

@@ -86,6 +86,8 @@ class Schedule:
     smoothing: float = 0.0
     classifier_rate: float = 1.0
     floor: float = 0.003  # fraction of every layer's weights that pruning never removes
+    mirror: bool = True
+    """Every other epoch sees an image's mirror: not where left and right mean something."""
     mixed_precision: bool = True
     weight_bits: int = 16
 

@@ -107,6 +107,7 @@ class Trainer:
             mean=dataset.mean,
             std=dataset.std,
             seed=seed,
+            mirror=schedule.mirror,
         )
         self.runs = Forward(self.network, self.kept, self.batches, schedule, self.device)
 

@@ -56,8 +56,9 @@ def write(folder, **changed):
     content = {
         "network": LAYERS,
         "dataset": "squares.npz",
-        "schedule": "smoke",
+        "schedule": "vgg:0.0001",
         "sparsity": 0.75,
+        "mirror": False,  # a square's side is its class
         "methods": {"uticket": "uticket.npz", "lth": "lth.npz"},
         "baseline": "lth",
         "hardware": {"n_pe": 4},
@@ -67,9 +68,16 @@ def write(folder, **changed):
     return path
 
 
+def run(*arguments):
+    """The exit status of `uticket`."""
+    with pytest.raises(SystemExit) as stopped:
+        main(list(arguments))
+    return stopped.value.code or 0
+
+
 def test_a_network_of_ones_own_is_trained_pruned_balanced_and_estimated(folder, capsys):
-    path = write(folder, schedule="vgg:0.0001", sparsity=0.75)
-    assert main(["train", str(path), "--threads", "1", "--no-compile"]) == 0
+    path = write(folder)
+    assert run("train", str(path), "--threads", "1", "--no-compile") == 0
     found = {name: ticket.load(folder / f"{name}.npz") for name in ("uticket", "lth")}
     for name, one in found.items():
         assert one.metadata["weight_sparsity"] == pytest.approx(0.75, abs=0.01), name
@@ -81,7 +89,7 @@ def test_a_network_of_ones_own_is_trained_pruned_balanced_and_estimated(folder, 
     spread = [np.ptp(c.reshape(-1, 4), axis=1).max() for c in counts]
     assert spread[0] <= 1 < spread[1]  # groups of four PEs are balanced
     capsys.readouterr()
-    assert main(["estimate", str(path), "--images", "2"]) == 0  # its own test images
+    assert run("estimate", str(path), "--images", "2") == 0  # its own test images
     assert "conv3" in capsys.readouterr().out
 
 
@@ -126,7 +134,10 @@ def test_rows_that_say_no_network_are_one_line(network, message, folder):
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"network": [*LAYERS[:2], {"conv": 8, "add": "wide"}, {"linear": 4}]}, "identity"),
+        (
+            {"network": [*LAYERS[:2], {"conv": 8, "add": "wide"}, {"linear": 4}]},
+            "channels = 8, allowed: 16",
+        ),
         (
             {"network": [*LAYERS[:-1], {"linear": 3}]},
             "3 classes in the last layer; allowed: 4 or more",
@@ -135,19 +146,23 @@ def test_rows_that_say_no_network_are_one_line(network, message, folder):
             {"network": [{"conv": 8, "kernel": 40, "padding": 0}, {"linear": 4}]},
             "at least one position",
         ),
-        ({"network": [*LAYERS[:2], {"linear": 4}]}, "wanted"),  # a linear layer on a map
+        (
+            {"network": [*LAYERS[:2], {"linear": 4}]},
+            "the array needs side 1",
+        ),  # a linear layer on a map
         ({"sparsity": 2}, "sparsity = 2; allowed: a number between 0 and 1"),
+        ({"mirror": "no"}, "mirror = 'no'; allowed: true, false"),
         ({"schedule": "paper"}, "allowed: of one whose pruned rounds share their sparsity"),
         ({"dataset": "cifar10.npz"}, "allowed: .*an .npz of another name"),
         ({"dataset": "nothing.npz"}, "nothing.npz"),
     ],
 )
 def test_what_cannot_be_trained_is_one_line(changed, message, folder, capsys):
-    assert main(["train", str(write(folder, **changed)), "--threads", "1", "--no-compile"]) == 2
+    assert run("train", str(write(folder, **changed)), "--threads", "1", "--no-compile") == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("error: ")
+    assert line.startswith("uticket: error: ")
     assert re.search(message, line), line
-    assert not list(folder.glob("*.partial")) and not (folder / "uticket.npz").exists()
+    assert not (folder / "uticket.npz").exists()
 
 
 @pytest.mark.parametrize(

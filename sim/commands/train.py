@@ -232,7 +232,11 @@ class _Run:
         from sw import schedules
         from sw.train import Trainer
 
-        plan = replace(schedules.named(schedule), weight_bits=self.hardware.weight_bits)
+        plan = replace(
+            schedules.named(schedule),
+            weight_bits=self.hardware.weight_bits,
+            mirror=self.model.mirror,
+        )
         if self.model.sparsity is not None:
             plan = plan.at_sparsity(self.model.sparsity)
         folder = self._folder(schedule)
