@@ -248,7 +248,7 @@ def exported(seed: int, name: str, method: str, dataset: Dataset, *, images: int
     """The ticket of a finished run, tested on the first `images` images of the test set."""
     folder = FOLDER / f"seed{seed}"
     return make_ticket.make_ticket(
-        folder / f"{method}.pt", dataset, network=NETWORK, method=method, schedule=SCHEDULE,
+        folder / f"{method}.pt", dataset, network=NETWORK, layers=study_network(), method=method, schedule=SCHEDULE,
         policy=VARIANTS[name].policy, n_pe=N_PE, seed=seed,
         config=Config(ticks=TICKS), images=images, log=lambda line: None,
     )  # fmt: skip

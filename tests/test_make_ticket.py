@@ -66,6 +66,7 @@ def exported(checkpoint, dataset, monkeypatch) -> ticket.Ticket:
         checkpoint,
         dataset,
         network="small",
+        layers=SMALL,
         method="uticket",
         schedule="smoke",
         policy="magnitude",

@@ -18,17 +18,24 @@ from sim.errors import BadInput
 from sim.reports.progress import TrainingBar
 from sw import datasets, history, networks, ticket
 from sw.datasets import STATISTICS, Dataset
-from tests.random_networks import SMALL
+from sw.layers import IMAGE, Pool, conv, linear
+
+NETWORK = (
+    conv("conv1", (3, 16), IMAGE, pool=Pool.MAX2),
+    conv("conv2", (16, 48), "conv1", pool=Pool.MAX2),
+    conv("conv3", (48, 64), "conv2", pool=Pool.MAX2),
+    linear("fc", (64, 10), "conv3"),
+)
 
 
 @pytest.fixture
 def model(tmp_path, monkeypatch):
     """A model of a small network and 96 random images."""
     rng = np.random.default_rng(0)
-    images, labels = rng.integers(0, 256, (96, 3, 32, 32), np.uint8), rng.integers(0, 10, 96)
+    images, labels = rng.integers(0, 256, (96, 3, 8, 8), np.uint8), rng.integers(0, 10, 96)
     random = Dataset("cifar10", images, labels, images[:10], labels[:10], *STATISTICS["cifar10"])
     monkeypatch.setattr(datasets, "load", lambda name: random)
-    monkeypatch.setitem(networks.NETWORKS, "small", lambda **_: SMALL)
+    monkeypatch.setitem(networks.NETWORKS, "small", lambda **_: NETWORK)
     monkeypatch.setattr(history, "VALIDATION_IMAGES", 32)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "compiled"))
