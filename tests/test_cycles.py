@@ -70,5 +70,9 @@ def test_input_of_any_size(seed):
     side, tile_side = int(rng.integers(1, 65)), int(rng.choice([4, 8]))
     shape = (2, int(rng.integers(1, 6)), side, side)
     spikes = rng.random(shape) < rng.choice([0, 0.02, 0.1, 0.4, 0.9])
-    program = SimpleNamespace(input=SimpleNamespace(side=side), config=Config(tile_side=tile_side))
+    program = SimpleNamespace(
+        input=SimpleNamespace(side=side),
+        config=Config(tile_side=tile_side),
+        stored=lambda spikes: spikes,
+    )
     assert input_cycles(program, spikes) == plain_cycles.input_cycles(program, spikes)
