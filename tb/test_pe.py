@@ -90,7 +90,10 @@ class Surroundings:
         self.input = first.transpose(1, 2, 3, 0)
         for spikes in second:
             self.second = spikes.transpose(1, 2, 3, 0)
-        self.layer = bits(LAYER, vars(descriptor))
+        fields = {
+            k: v for k, v in vars(descriptor).items() if k != "extension"
+        }  # the event machine's
+        self.layer = bits(LAYER, fields)
         self.raw = integer.threshold is None
         geometry = maps.geometry(CONFIG, side=side, half=half, pool=pool)
         self.geometry = bits(geometry_layout(CONFIG), geometry)
