@@ -30,6 +30,7 @@ NO_COMPONENT |= {
     "home.py",
     "machines.py",
     "neuron.py",
+    "files.py",
     "tiling.py",
     "widths.py",
     "__init__.py",

@@ -114,6 +114,7 @@ def test_a_full_disk_names_the_file():
 
 TOOL = """
 import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background jobs ignore
 from sim.cli import main
 import sim.cli
 from sim.files import work_folder

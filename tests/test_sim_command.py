@@ -427,7 +427,7 @@ def test_bad_options_are_one_line_and_no_report(uticket, tmp_path, monkeypatch, 
     [
         ("buffer_depth: 16", ["layer conv1", "needs", "bits", "there are"]),
         ("ticks: 4", ["the ticket has 2 ticks, the hardware 4"]),
-        ("leak_shift: 3", ["the ticket was trained with leak = 0.25"]),
+        ("leak_shift: 3", ["layer conv1 was trained with leak = 0.25"]),
         ("depth: 16", ["unknown field 'depth'"]),
     ],
 )
