@@ -59,16 +59,24 @@ class SpikingNetwork(nn.Module):
         return {name: self.weights[name].weight for name in names}
 
     def forward(
-        self, images: torch.Tensor, ticks: int, output: Output = Output.SPIKE
+        self,
+        images: torch.Tensor,
+        ticks: int,
+        output: Output = Output.SPIKE,
+        price: float = 0.0,
     ) -> torch.Tensor:
         """Classifier outputs (T, B, classes) for float images (B, C, H, W).
 
-        output: what the layers hand on; `Output.CLIP` is the network without spikes.
+        output: what the layers hand on; `Output.CLIP` is the network without spikes. price: of activity, the
+        mean over layers of their mean output, in the loss: gradients are of the loss and price times that.
         """
+        price /= max(sum(layer.neuron is not None for layer in self.layers), 1)
         first = self.layers[0]
         y = self.weights[first.name](images)
         y = y.expand(ticks, *y.shape)  # the same in every tick
-        handed = {first.name: norm_fire(y, self.norms[first.name], self._fire(first, output))}
+        handed = {
+            first.name: norm_fire(y, self.norms[first.name], self._fire(first, output), price=price)
+        }
         for layer in self.layers[1:]:
             sums = {s.name: self._sums(layer, s, handed[s.map], ticks) for s in layer.learned}
             if layer.neuron is None:
@@ -79,7 +87,7 @@ class SpikingNetwork(nn.Module):
                 added = part if added is None else added + part
             norm = self.norms[layer.name]
             fire = self._fire(layer, output)
-            handed[layer.name] = norm_fire(sums[layer.name], norm, fire, added=added)
+            handed[layer.name] = norm_fire(sums[layer.name], norm, fire, added=added, price=price)
         raise ValueError("the network has no classifier: its last layer must have no neurons")
 
     def _sums(self, layer: Layer, source: Source, x: torch.Tensor, ticks: int) -> torch.Tensor:
@@ -109,15 +117,16 @@ class SpikingNetwork(nn.Module):
 
     @torch.no_grad()
     def start_without_spikes(self) -> None:
-        """Make a new network start where cutting its outputs to 0 to 1 cuts little: nearly linear.
+        """Make a new network start where cutting its outputs to at most 1 cuts little.
 
-        The norms give mean and deviation 1/2, and a part of each filter hands its channel on. With
-        the usual 0 and 1 half of the outputs would be 0 and a third of the others 1 in every layer,
-        and sixteen layers of that pass on too little to learn from.
+        The norms give mean 0 and deviation 1/2, and a part of each filter hands its channel on. With
+        the usual deviation of 1 a third of the outputs above 0 would be 1 in every layer, and sixteen
+        layers of that pass on too little to learn from. The mean decides how often neurons fire when
+        spikes come (`start_spiking`): one of six here, half of them with a mean of 1/2.
         """
         for norm in self.norms.values():
             norm.weight.fill_(0.5)
-            norm.bias.fill_(0.5)
+            norm.bias.zero_()
         for layer in self.layers[1:]:
             for source in layer.learned:
                 if source.kernel is not None:

@@ -54,12 +54,13 @@ def norm_fire(
     fire: Fire,
     *,
     added: torch.Tensor | None = None,
+    price: float = 0.0,
 ) -> torch.Tensor:
     """The output (T, B, C, H, W) of a layer; with pooling (T, B, C, H / 2, W / 2).
 
     y: sums of its convolution, (T, B, C, H, W). norm: its parameters; in training mode the statistics of
     the batch are used, over all processes, and its running statistics follow. added: the shortcut's part
-    of the current, of y's shape.
+    of the current, of y's shape. price: of the mean output, in the loss; only gradients know it.
     """
     inner = y.permute(0, 1, 3, 4, 2)
     if norm.training:
@@ -69,7 +70,7 @@ def norm_fire(
     if added is not None:
         added = added.permute(0, 1, 3, 4, 2)
     out = _NormFire.apply(
-        inner, norm.weight, norm.bias, added, mean, var, norm.eps, norm.training, fire
+        inner, norm.weight, norm.bias, added, mean, var, norm.eps, norm.training, fire, price
     )
     return out.permute(0, 1, 4, 2, 3)
 
@@ -103,7 +104,7 @@ class _NormFire(torch.autograd.Function):
     """Of y (T, B, H, W, C)."""
 
     @staticmethod
-    def forward(ctx, y, gamma, beta, added, mean, var, eps, trained, fire):  # noqa: ANN001, ANN205
+    def forward(ctx, y, gamma, beta, added, mean, var, eps, trained, fire, price):  # noqa: ANN001, ANN205
         y = y.detach()
         inverse = torch.rsqrt(var + eps)
         scale = gamma * inverse * fire.gain
@@ -113,6 +114,7 @@ class _NormFire(torch.autograd.Function):
         )
         ctx.save_for_backward(y, added, mean, inverse, scale, shift)
         ctx.trained, ctx.fire = trained, fire
+        ctx.price = torch.tensor(price / out.numel(), device=y.device)  # of each output
         ticks, batch, height, width, channels = y.shape
         if fire.pool:
             height, width = height // 2, width // 2
@@ -133,6 +135,7 @@ class _NormFire(torch.autograd.Function):
             blocks,
             _blocks(added, fire),
             outer,
+            ctx.price,
             scale,
             shift,
             mean,
@@ -150,7 +153,7 @@ class _NormFire(torch.autograd.Function):
         if added is not None:
             of_added = (current * fire.gain).view(y.shape)
         parameters = local * fire.gain
-        return out.view(y.shape), parameters[1], parameters[0], of_added, *[None] * 5
+        return out.view(y.shape), parameters[1], parameters[0], of_added, *[None] * 6
 
 
 def _blocks(y: torch.Tensor | None, fire: Fire) -> torch.Tensor | None:
@@ -224,6 +227,7 @@ def _backward(
     y: torch.Tensor,
     added: torch.Tensor | None,
     grad: torch.Tensor,
+    price: torch.Tensor,
     scale: torch.Tensor,
     shift: torch.Tensor,
     mean: torch.Tensor,
@@ -236,7 +240,7 @@ def _backward(
     carried = None
     for t in reversed(range(len(potentials))):
         v = potentials[t]
-        by_output = grad[t].float()
+        by_output = grad[t].float() + price
         if fire.pool:
             wide = by_output[:, None, :, None, :]
             by_output = torch.where(v == v.amax((1, 3), keepdim=True), wide, torch.zeros_like(wide))

@@ -40,6 +40,7 @@ class Round:
     span: float = 0.5
     output: Output = Output.SPIKE  # CLIP: without spikes, as a start and a teacher for what follows
     teacher: float = 0.0  # share of the teacher's answers in the loss; the rest are the labels
+    price: float = 0.0  # of activity, in the loss: the mean over layers of their mean output
 
     def __post_init__(self) -> None:
         if self.orthogonal and self.keep < 1:
@@ -199,6 +200,7 @@ def _taught(
             ticks=ticks,
             learning_rate=rate,
             warm=0.05,
+            price=0.3,
             **rest,
         )
 
@@ -230,8 +232,8 @@ SCHEDULES = {
     # The paper's protocol (Kim et al. 2022): 15 rounds, 25 % of the remaining weights each.
     "paper": _lottery(200, prunings=14, per_round=0.25),
     # Hours on a CPU core: docs/training.md has what each ingredient brings.
-    "vgg": _taught(0.018, clip=7, spike=3, prune=2.5, settle=3, two=0.25, four=0.75),
-    "resnet": _taught(0.016, clip=7, spike=3, prune=2.5, settle=3, two=0.25, four=0.75),
+    "vgg": _taught(0.018, clip=5.5, spike=3, prune=2.5, settle=3.5, two=0.25, four=1),
+    "resnet": _taught(0.016, clip=5.5, spike=3, prune=2.5, settle=3.5, two=0.25, four=1),
     # A few batches, to see that everything works.
     "smoke": Schedule(
         dense=(

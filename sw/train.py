@@ -245,7 +245,7 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         with self.runs.as_loaded(current):
             with self.runs.mixed_precision():
-                outputs = self.forward(images, current.ticks, current.output)
+                outputs = self.forward(images, current.ticks, current.output, current.price)
             value = loss(
                 outputs,
                 labels,

@@ -93,6 +93,24 @@ def test_it_is_what_its_parts_are_one_after_the_other(output, pool, with_added, 
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("pool", [False, True])
+@pytest.mark.parametrize("output", [Output.SPIKE, Output.CLIP])
+def test_the_price_is_of_the_mean_output(output, pool):
+    fire, price = Fire(output, pool=pool), 700.0
+
+    inputs = drawn(*SHAPE, seed=2).requires_grad_(), drawn(*SHAPE, seed=3).requires_grad_()
+    norm = norm_of(True)
+    out = defined(inputs[0], norm, fire, added=inputs[1])
+    weights = torch.linspace(-1, 1, out.numel()).view(out.shape)
+    parameters = [*inputs, norm.weight, norm.bias]
+    expected = torch.autograd.grad((out * weights).sum() + price * out.mean(), parameters)
+    again = norm_fire.norm_fire(inputs[0], norm, fire, added=inputs[1], price=price)
+    found = torch.autograd.grad((again * weights).sum(), parameters)
+    torch.testing.assert_close(again, out)
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
+
+
 def test_sums_that_are_the_same_in_every_tick_count_once():
     """The first layer's: the running variance is that of the image's pixels, not of copies."""
     y = drawn(1, *SHAPE[1:], seed=2).expand(SHAPE)
