@@ -120,7 +120,7 @@ class SpikingNetwork(nn.Module):
         """Make a new network start where cutting its outputs to at most 1 cuts little.
 
         The norms give mean 0 and deviation 1/2, and a part of each filter hands its channel on. With
-        the usual deviation of 1 a third of the outputs above 0 would be 1 in every layer, and sixteen
+        the usual deviation of 1 a sixth of the outputs would be cut to 1 in every layer, and sixteen
         layers of that pass on too little to learn from. The mean decides how often neurons fire when
         spikes come (`start_spiking`): one of six here, half of them with a mean of 1/2.
         """
