@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from sw.augment import Batches
 from sw.fake_quantize import quantized
@@ -82,3 +83,20 @@ class Forward:
                         teacher(prepared, 1, Output.CLIP)
             loss(outputs, labels).backward()
         return (time.perf_counter() - started) / self.schedule.batch
+
+    def operations_an_image(self, current: Round) -> int:
+        """Floating-point operations of training in a round, as PyTorch counts those of convolutions and products.
+
+        A multiplication and an addition are two. Pruned weights count: they are multiplied as zeros.
+        """
+        with torch.device("meta"):  # shapes alone
+            network = SpikingNetwork(self.network.layers)
+            _, height, _, channels = self.batches.images.shape
+            side = min(height, current.side)
+            images, labels = torch.empty(2, channels, side, side), torch.empty(2, dtype=torch.long)
+        with FlopCounterMode(display=False) as counter:
+            loss(network(images, current.ticks, current.output), labels).backward()
+            if current.teacher:
+                with torch.no_grad():
+                    network(images, 1, Output.CLIP)
+        return counter.get_total_flops() // 2

@@ -105,10 +105,10 @@ class Schedule:
         """Fraction of the weights that is left when round `number` begins."""
         return self.rounds[number - 1].keep if number else 1.0
 
-    def seconds(
+    def total(
         self, cost: Callable[[Round], float], *, done: tuple[int, int], method: bool, again: int
     ) -> float:
-        """Seconds of training that are left. cost: seconds an image of a round, asked once for each kind.
+        """Cost of the training that is left. cost: of an image of a round, asked once for each kind.
 
         done: the round, and the images of it, that are behind. method: the pruned rounds too, and `again`
         times more from their start, as other methods will run them.

@@ -139,7 +139,10 @@ class Trainer:
         seconds = self.seconds_left(method=method)
         if seconds and self.devices.first:
             left = datetime.timedelta(seconds=round(seconds))
-            self.log(f"about {left} (h:mm:ss) of training to go on this machine")
+            work = self.schedule.total(
+                self.runs.operations_an_image, done=self._done, method=method, again=0
+            )
+            self.log(f"about {left} (h:mm:ss) of training to go on this machine, {work:.2g} FLOP")
 
     def _rounds(self, end: int, path: Path) -> None:
         while self.progress.round < end:
@@ -275,12 +278,16 @@ class Trainer:
     def seconds_left(self, *, method: bool = True, again: int = 0) -> float:
         """Estimate of the seconds that the rest of the run takes here, from steps measured now.
 
-        method, again: as of `Schedule.seconds`.
+        method, again: as of `Schedule.total`.
         """
-        done = (self.progress.round, self.progress.images)
-        return self.schedule.seconds(
-            self.runs.seconds_an_image, done=done, method=method, again=again
+        return self.schedule.total(
+            self.runs.seconds_an_image, done=self._done, method=method, again=again
         )
+
+    @property
+    def _done(self) -> tuple[int, int]:
+        """The round, and the images of it, that are behind."""
+        return self.progress.round, self.progress.images
 
     def _identity(self, *, pruned: bool = False) -> str:
         """What a checkpoint's run must have in common with this one."""

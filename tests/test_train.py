@@ -237,7 +237,9 @@ def test_progress_is_told(dataset, tmp_path, monkeypatch):
     run.log = lines.append
     run.run(None)
     assert watch.told == [("round 0", 64), 16, 32, 48, 64]
-    assert re.fullmatch(r"about \d+:\d\d:\d\d \(h:mm:ss\) of training to go .*", lines[0])
+    assert re.fullmatch(
+        r"about \d+:\d\d:\d\d \(h:mm:ss\) of training to go on this machine, .* FLOP", lines[0]
+    )
     assert [line.partition(":")[0] for line in lines[1:]] == ["round 0 done"]
 
 
@@ -345,6 +347,39 @@ def test_answers_draw_the_loss_to_the_teacher():
     assert loss(outputs, labels, answers=other, share=0.5) > plain
 
 
+def test_where_activity_has_a_price_neurons_fire_less(dataset, tmp_path):
+    def zeros(price):
+        rounds = tuple(replace(r, images=640, price=price) for r in SCHEDULE.dense)
+        schedule = replace(SCHEDULE, dense=rounds, pruned=())
+        run = trainer(dataset, tmp_path / str(price), schedule=schedule)
+        run.run(None)
+        return min(run.progress.history[0]["input_sparsity"].values())
+
+    assert zeros(3.0) > zeros(0.0) + 0.05
+
+
+def test_the_price_is_shared_by_the_layers(dataset, tmp_path):
+    """Of three layers with neurons, each mean output has a third of it."""
+    run = trainer(dataset, tmp_path)
+    images, norms = torch.rand(4, 3, 8, 8), run.network.norms
+
+    def of_last(price):
+        run.network.zero_grad()
+        run.network(images, 1, price=price).sum().backward()
+        return norms["conv3"].bias.grad.clone()
+
+    captured = {}
+    hook = run.network.weights["fc"].register_forward_pre_hook(
+        lambda _, x: captured.update(mean=x[0].mean())
+    )
+    run.network.zero_grad()
+    (run.network(images, 1).sum() + 6.0 / 3 * captured["mean"]).backward()
+    hook.remove()
+    expected = norms["conv3"].bias.grad.clone()
+    torch.testing.assert_close(of_last(6.0), expected)
+    assert not torch.allclose(of_last(0.0), expected)
+
+
 def test_a_taught_round_without_a_teacher_is_refused(dataset, tmp_path):
     schedule = replace(TAUGHT, dense=TAUGHT.dense[1:])
     with pytest.raises(ValueError, match=r"teacher.pt is missing; to start afresh: rm -r"):
@@ -399,6 +434,15 @@ def test_a_checkpoint_of_another_run_is_refused_and_kept(dataset, tmp_path):
     (tmp_path / "uticket.pt").write_bytes(before[:1000])
     with pytest.raises(ValueError, match=r"uticket.pt is damaged"):
         trainer(dataset, tmp_path).run("uticket")
+
+
+@pytest.mark.parametrize("ticks", [1, 3])
+def test_operations_are_those_of_the_sums(dataset, tmp_path, ticks):
+    """Forwards once, backwards twice: by weights, and by inputs, which the image does not need."""
+    first, *maps, classes = 3 * 8 * 9 * 64, 8 * 12 * 9 * 16, 12 * 16 * 9 * 4, 16 * 10
+    current = Round(keep=1.0, images=1, ticks=ticks, learning_rate=0.1)
+    found = trainer(dataset, tmp_path).runs.operations_an_image(current)
+    assert found == 2 * (2 * first + 3 * ticks * (sum(maps) + classes))
 
 
 def test_the_time_left_counts_what_is_left(dataset, tmp_path, monkeypatch):
