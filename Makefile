@@ -32,7 +32,8 @@ export MODEL METHOD IMAGES N_PE MACHINE SPEC OUT FORCE SCHEDULER LIBERTY NODE BO
 BIN := .venv/bin
 WORKERS ?= $(shell nproc)
 SOAK ?= 10
-PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+# On a terminal pip shows what it does; elsewhere its errors alone.
+PIP := $(BIN)/python -m pip --disable-pip-version-check install $(if $(MAKE_TERMOUT),,--quiet)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -113,7 +114,7 @@ clean:  ## Remove build/
 # Set-up. A stamp is newer than its lock when the environment holds what the lock says.
 
 .venv/sim: requirements/sim.lock pyproject.toml | tools
-	@echo "Setting up .venv from $<"
+	@echo "Setting up .venv from $<: a minute, or several on a slow machine or line"
 	@test -x $(BIN)/python || python3 -m venv .venv
 	@$(PIP) --no-deps --require-hashes -r $<
 	@$(PIP) --no-deps --editable .

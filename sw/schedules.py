@@ -232,8 +232,8 @@ SCHEDULES = {
     # The paper's protocol (Kim et al. 2022): 15 rounds, 25 % of the remaining weights each.
     "paper": _lottery(200, prunings=14, per_round=0.25),
     # Hours on a CPU core: docs/training.md has what each ingredient brings.
-    "vgg": _taught(0.018, clip=5.5, spike=3, prune=2.5, settle=3.5, two=0.25, four=1),
-    "resnet": _taught(0.016, clip=5.5, spike=3, prune=2.5, settle=3.5, two=0.25, four=1),
+    "vgg": _taught(0.018, clip=5.5, spike=3, prune=2, settle=2.5, two=0.25, four=0.75),
+    "resnet": _taught(0.016, clip=5.5, spike=3, prune=2, settle=2.5, two=0.25, four=0.75),
     # A few batches, to see that everything works.
     "smoke": Schedule(
         dense=(
