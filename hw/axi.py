@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from amaranth import Cat, Const, Module, ResetInserter, Signal, Value
+from amaranth import Cat, ClockSignal, Const, DomainRenamer, Module, ResetSignal, Signal, Value
+from amaranth.hdl import ClockDomain
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect
 
@@ -61,7 +62,9 @@ class TopAxi(wiring.Component):
         with m.If(registers.write[control] & registers.mask[1]):
             m.d.sync += drain.eq(registers.data[1])
         top = self.machine.top(config)
-        m.submodules.top = ResetInserter(reset)(top)
+        m.domains.chip = chip = ClockDomain(local=True)
+        m.d.comb += [chip.clk.eq(ClockSignal()), chip.rst.eq(ResetSignal() | reset)]
+        m.submodules.top = DomainRenamer("chip")(top)
         m.submodules.frames = frames = Frames()
         connect(m, top.results, frames.i)
         m.d.comb += [

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from amaranth import DomainRenamer
 from amaranth.back import verilog
 from amaranth.hdl import ClockSignal, Fragment, Instance, ResetSignal, Value, ValueCastable
 from amaranth.hdl._ir import PortDirection
@@ -60,18 +61,19 @@ def export(
     """Write `folder/name.v`, module `name`, and `name.json`; returns the Verilog's path.
 
     Ports are named as in the component, parts joined by two underscores. The PEs of an array are
-    instances of one module, `name.pe` (not those of the chip on AXI, which has a reset of its own). The JSON maps the design's hierarchical names (modules and
+    instances of one module, `name.pe`. The JSON maps the design's hierarchical names (modules and
     signal, joined by dots) to the Verilog's.
     """
     fragment = Fragment.get(component, platform)
     pes = list(_share_pes(fragment, name, f"{name}.pe"))
     text, mapped = _convert(component, fragment, name)
     if pes:
-        _, pe, pe_fragment = pes[0]
-        pe_text, pe_names = _convert(pe, pe_fragment, f"{name}.pe")
+        _, pe, pe_fragment, domain = pes[0]
+        alone = DomainRenamer({domain: "sync"})(pe_fragment)
+        pe_text, pe_names = _convert(pe, alone, f"{name}.pe")
         text += ONE_MODULE.sub(r"\1  /* verilator no_inline_module */\n", pe_text, count=1)
         own = len(f"{name}.pe")
-        for where, _, _ in pes:
+        for where, *_ in pes:
             mapped |= {where + key[own:]: where + value[own:] for key, value in pe_names.items()}
     folder.mkdir(parents=True, exist_ok=True)
     result = folder / f"{name}.v"
@@ -82,24 +84,27 @@ def export(
 
 def _share_pes(
     fragment: Fragment, path: str, module: str
-) -> Iterator[tuple[str, wiring.Component, Fragment]]:
-    """Makes each PE in a design an instance of `module`; what was there: path, component, fragment.
+) -> Iterator[tuple[str, wiring.Component, Fragment, str]]:
+    """Makes each PE in a design an instance of `module`; what was there: path, component, fragment, its domain.
 
-    PEs are the same but for their inputs. As one module, Verilator compiles them once. What stands in a
-    ResetInserter or the like stays as it is: its PEs use signals that are not among their ports.
+    PEs are the same but for their inputs; a DomainRenamer around them says which clock and reset these are. As
+    one module, Verilator compiles them once. What stands in a ResetInserter or the like stays as it is: its
+    PEs use signals that are not among their ports.
     """
     for k, (part, name, where) in enumerate(fragment.subfragments):
         inside, origins = f"{path}.{name}", part.origins or ()
-        if any(isinstance(origin, TransformedElaboratable) for origin in origins):
+        wrapped = [origin for origin in origins if isinstance(origin, TransformedElaboratable)]
+        if any(type(t) is not DomainRenamer for origin in wrapped for t in origin._transforms_):
             continue
         pe = next((origin for origin in origins if type(origin) in (PE, event_pe.PE)), None)
         if pe is None:
             yield from _share_pes(part, inside, module)
         else:
             ports = [(kind, port, bits) for port, kind, bits in _ports(pe)]
-            clock = ("i", "clk", ClockSignal()), ("i", "rst", ResetSignal())
+            domain = part.domain_renames.get("sync", "sync")
+            clock = ("i", "clk", ClockSignal(domain)), ("i", "rst", ResetSignal(domain))
             fragment.subfragments[k] = (Instance(module, *clock, *ports), name, where)
-            yield inside, pe, part
+            yield inside, pe, part, domain
 
 
 def _ports(component: wiring.Component) -> Iterator[tuple[str, str, Value]]:

@@ -111,13 +111,11 @@ def test_memories_are_memories_or_black_boxes(exported, config):
 
 
 def test_an_array_has_one_module_for_all_its_pes(exported, config):
-    """But a PE of its own in each place where a reset is inserted, which is no port of a PE."""
     for name in MODULES[1:]:
         text = (exported / f"{name}.v").read_text()
-        modules, shared = (1, 1) if name != "top_axi" else (config.n_pe, 0)
-        assert len(re.findall(r"^module \S+\.pe(?:_\d+)? \(", text, re.MULTILINE)) == modules
-        assert text.count(f"module \\{name}.pe (") == shared
-        assert text.count(f"  \\{name}.pe  pe_") == shared * config.n_pe
+        assert len(re.findall(r"^module \S+\.pe(?:_\d+)? \(", text, re.MULTILINE)) == 1
+        assert text.count(f"module \\{name}.pe (") == 1
+        assert text.count(f"  \\{name}.pe  pe_") == config.n_pe
         names = json.loads((exported / f"{name}.json").read_text())
         signal = "header_unit.have" if config.machine == "event" else "decoder.pattern"
         inside = [key.rpartition(".pe_")[2] for key in names if key.endswith(f".{signal}")]
