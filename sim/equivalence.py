@@ -13,8 +13,13 @@ from sim.models import golden
 from sw.datasets import scaled
 from sw.importers import reference
 from sw.importers.door import Imported
+from sw.importers.graph import Refused
 from sw.quantize import quantize, ticket_config
 from sw.ticket import Ticket
+
+FLOATS = "floats"
+"""The graph as its file says, in float64: sw/importers/reference.py."""
+BATCH = 16
 
 
 def compare(
@@ -24,10 +29,12 @@ def compare(
     *,
     labels: np.ndarray | None = None,
     known: Mapping[str, np.ndarray] | None = None,
+    against: str = FLOATS,
 ) -> dict[str, Any]:
     """Integers against the graph in float64, or against `known` spikes: shares of what is equal.
 
     images: uint8 (N, C, H, W), or spikes (N, T, C, H, W). labels: int64 (N,). known: by node, (N, T, ...).
+    against: whose they are.
     Raises BadInput for images that the network does not take, or spikes of another shape.
     """
     config = ticket_config(ticket)
@@ -37,7 +44,8 @@ def compare(
     if images.shape[1:] != wanted:
         raise BadInput(f"images are {images.shape[1:]}; the network takes {wanted}")
     rows = network.lowered.rows
-    unknown = set(known or ()) - {row.node for row in rows}
+    known = known or {}
+    unknown = set(known) - {row.node for row in rows}
     if unknown:
         there = ", ".join(row.node for row in rows)
         raise BadInput(f"--reference: {sorted(unknown)[0]} is no layer's node; allowed: {there}")
@@ -46,23 +54,48 @@ def compare(
     for n, (image, spikes) in enumerate(
         zip(images, golden.first_layer_spikes(integers, images), strict=True)
     ):
-        values = _reference(network, image)
+        values = {} if len(known) == len(rows) else _reference(network, image)
+        values |= {node: spikes_of[n] for node, spikes_of in known.items()}
         found = {integers.first_map: spikes} | {
             name: result.output for name, result in golden.run(integers, spikes).items()
         }
         for row in rows:
             ours, theirs = found[row.name], values[row.node]
-            if known and row.node in known:
-                theirs = known[row.node][n]
-                if theirs.size != ours.size:
-                    text = f"{row.node} has {theirs.shape} an image; the layer {ours.shape}"
-                    raise BadInput(f"--reference: {text}")
+            if theirs.size != ours.size:
+                text = f"{row.node} has {theirs.shape} an image; the layer {ours.shape}"
+                raise BadInput(f"--reference: {text}")
             if row.name in equal:
                 equal[row.name][0] += int((ours.ravel() == theirs.ravel()).sum())
                 equal[row.name][1] += ours.size
         predictions["integer"].append(golden.predict(found[rows[-1].name]))
         predictions["reference"].append(_prediction(theirs))
-    return _summary(equal, predictions, labels)
+    return {"against": against, **_summary(equal, predictions, labels)}
+
+
+def framework_spikes(
+    network: Imported, images: np.ndarray
+) -> tuple[dict[str, np.ndarray] | None, str]:
+    """What the user's framework itself fires, by node, and its name; None for a file, or if it cannot run.
+
+    images: as of `compare`. Then the name is FLOATS, with why.
+    """
+    live_module = network.graph.live
+    if live_module is None:
+        return None, FLOATS
+    from sw.importers import live
+
+    seen, name = network.lowered.network.input, live.framework(live_module)
+    inputs = images
+    if seen.mean is not None and seen.std is not None:
+        inputs = scaled(images, seen.mean, seen.std)
+    try:
+        parts = [
+            live.spikes(network, inputs[first : first + BATCH])
+            for first in range(0, len(inputs), BATCH)
+        ]
+    except Refused as error:
+        return None, f"{FLOATS} ({name} did not run: {error})"
+    return {node: np.concatenate([part[node] for part in parts]) for node in parts[0]}, name
 
 
 def _fires(network: Imported, name: str) -> bool:
@@ -101,12 +134,12 @@ def _summary(
 
 def print_agreement(agreement: dict[str, Any]) -> None:
     """A line a layer."""
-    click.echo(f"\nintegers against floats, {agreement['images']} images:")
+    click.echo(f"\nintegers against {agreement['against']}, {agreement['images']} images:")
     for name, share in agreement["layers"].items():
         click.echo(f"    {name:20}{share:.4%} of its spikes are equal")
     click.echo(f"    {'all':20}{agreement['spikes_equal']:.4%}")
     click.echo(f"    {'predictions':20}{agreement['predictions_equal']:.2%} are equal")
     if "accuracy" in agreement:
         click.echo(
-            f"    accuracy {agreement['accuracy']:.2%}, as floats {agreement['accuracy_reference']:.2%}"
+            f"    accuracy {agreement['accuracy']:.2%}, of the other {agreement['accuracy_reference']:.2%}"
         )

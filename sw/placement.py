@@ -18,6 +18,8 @@ BLOCK = 3
 """Positions along a side of what the event machine reads of a kernel at once."""
 MAX_BLOCKS = 3
 """Log2 of the blocks along a side of a kernel: linear layers on maps of up to 24."""
+KERNELS = {1: (1, 3, 5, 7), 2: (1, 3, 4, 5, 6)}
+"""Sides of the event machine's kernels, by stride: of a stride of 2 each phase sees at most 3x3 of it."""
 INDEX_BITS = 12
 """Of a beat in the event machine's lists, hw.event.program.LIST_ENTRY."""
 
@@ -165,8 +167,18 @@ def kernel_sides(source: Source, shapes: dict[str, Shape]) -> tuple[int, int]:
 
 
 def kernel_blocks(source: Source, shapes: dict[str, Shape]) -> int:
-    """Log2 of the blocks of 3x3 along a side, as many as a power of two, that a kernel takes."""
+    """Log2 of the blocks of 3x3 along a side, as many as a power of two, that a kernel takes.
+
+    Of a stride of 2, whose phases are read apart, only whether it is larger than 3x3 matters.
+    """
     return (-(-max(kernel_sides(source, shapes)) // BLOCK) - 1).bit_length()
+
+
+def paddings(side: int, stride: int) -> tuple[int, ...]:
+    """What a kernel can be padded by. Its rows behind a phase's three are refused."""
+    if stride == 2 and side > BLOCK:
+        return tuple(range(side - 4, BLOCK))
+    return (0, side // 2) if side > 1 else (0,)
 
 
 def _source(region: Region, strided: bool) -> dict[str, int]:
@@ -225,7 +237,7 @@ def _check_source(
 ) -> None:
     event, given = config.machine == "event", shapes[source.map]
     blocks = kernel_blocks(source, shapes)
-    most = 1 << INDEX_BITS - 2 * blocks
+    most = 1 << INDEX_BITS - 2 * (blocks if source.stride == 1 else 1)
     if source.kernel is None:
         side, largest = max(given.height, given.width), BLOCK << MAX_BLOCKS if event else 1
         text = f"a linear layer on a map of side {side}; the array needs side {largest}"
@@ -233,14 +245,13 @@ def _check_source(
         need(len(layer.sources) == 1, "a linear layer with a shortcut")
     else:
         tall, wide = source.kernel
-        sizes = (1, 3, 5, 7) if event else (1, 3)
         need(tall == wide, f"a kernel of {tall}x{wide}; the array has squares")
-        known = ", ".join(map(str, sizes[:-1])) + f" and {sizes[-1]}"
-        need(tall in sizes, f"a kernel of {tall}; the array has {known}")
         need(source.stride in (1, 2), f"a stride of {source.stride}; the array has 1 and 2")
-        text = f"a stride of {source.stride} of a kernel of {tall}; the array has 1"
-        need(source.stride == 1 or not blocks, text)
-        pads = (0, tall // 2) if tall > 1 else (0,)
+        sizes = KERNELS[source.stride] if event else (1, 3)
+        known = ", ".join(map(str, sizes[:-1])) + f" and {sizes[-1]}"
+        text = f"a kernel of {tall}" + f" and a stride of {source.stride}" * (source.stride > 1)
+        need(tall in sizes, f"{text}; the array has {known}")
+        pads = paddings(tall, source.stride)
         need(source.padding in pads, f"a padding of {source.padding}; allowed here: {pads}")
     text = f"{given.channels} channels of such a kernel; the array has up to {most}"
     need(not blocks or given.channels <= most, text)

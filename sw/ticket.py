@@ -89,7 +89,7 @@ def save(ticket: Ticket, path: Path) -> None:
     partial = path.with_name(path.name + ".partial")
     try:
         with partial.open("wb") as f:
-            np.savez_compressed(f, **_arrays(ticket))
+            archive.write(f, _arrays(ticket))
         load(partial)
         partial.replace(path)
     finally:

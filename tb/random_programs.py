@@ -13,6 +13,7 @@ from sw.layers import LIF, Encoding, Input, Pool, Reduce, Source, TrainedNeuron,
 from sw.layers import Shape as Map
 from sw.lowering import finish
 from sw.machines import compiling_for
+from sw.placement import KERNELS, paddings
 from sw.quantize import IntegerLayer, IntegerNetwork, part, quantize_layer
 from tests.random_networks import random_neuron, random_spikes
 
@@ -164,7 +165,7 @@ def random_case(
 ) -> Case:
     """A random case that fits, all from the seed. ticks: as of `build`. rectangle: its map is no square.
 
-    large: kernels of 5x5 and 7x7, too, and a classifier on whatever map is the last.
+    large: kernels above 3x3, too, and a classifier on whatever map is the last.
     """
     rng = np.random.default_rng(seed)
     while True:
@@ -186,11 +187,15 @@ def random_case(
             if large and rng.random() < 0.5:
                 kernel = int(rng.choice([5, 7]))
             padding = int(rng.integers(0, 2)) * (kernel // 2) if kernel > 1 else 0
+            stride = int(rng.choice([1, 2], p=[0.7, 0.3])) if kernel < 5 else 1
+            if large and stride == 2 and rng.random() < 0.5:
+                kernel = int(rng.choice([k for k in KERNELS[2] if k > 3]))
+                padding = int(rng.choice(paddings(kernel, 2)))
             shapes.append(
                 Shape(
                     filters=filters,
                     kernel=kernel,
-                    stride=int(rng.choice([1, 2], p=[0.7, 0.3])) if kernel < 5 else 1,
+                    stride=stride,
                     padding=padding,
                     pool=str(rng.choice(["max2", "avg", ""], p=[0.25, 0.1, 0.65])) or None,
                     density=float(rng.choice([0.0, 0.02, 0.1, 0.4, 1.0])),

@@ -14,6 +14,7 @@ from sim.models import golden
 from sim.models.cycles import input_cycles
 from sim.models.event_cycles import EventModel
 from sim.rtl.harness import Rtl, RtlError, Stalls
+from sw.placement import KERNELS, paddings
 from tb.random_programs import Shape, build, random_case
 from tb.test_array import CASES, STALLS
 from tests.random_networks import random_neuron
@@ -133,6 +134,23 @@ def test_random_layers(name):
             case = random_case(CONFIGS[name], seed, max_side=20, ticks=ticks, **kinds)
             check(model, case)
             check(model, case, replace(STALLS, seed=seed))
+
+
+def large_of_stride_2():
+    """Each kernel above 3x3 of stride 2, on one tile, on several, and on a map that is no square."""
+    for kernel in KERNELS[2]:
+        for padding in paddings(kernel, 2) if kernel > 3 else ():
+            first = Shape(filters=5, kernel=kernel, stride=2, padding=padding, density=0.5)
+            for number, side in enumerate((4, 14, 17, (9, 13))):
+                ticks = (2, 3)[number % 2]
+                shapes = (first, Shape(filters=3))
+                yield build(SMALL, shapes, side=side, channels=3, seed=kernel, ticks=ticks)
+
+
+def test_large_kernels_of_stride_2(rtl):
+    for seed, case in enumerate(large_of_stride_2()):
+        check(rtl, case)
+        check(rtl, case, replace(STALLS, seed=seed))
 
 
 ROUNDS = {  # ticks, which the buffer has room for; side, channels, shapes, classes

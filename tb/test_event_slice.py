@@ -35,8 +35,20 @@ SHAPES = {  # side of the input, its stride, padding; side of the shortcut's sou
     "5x5": (11, 1, 2, (11, 1)),
     "7x7": (14, 1, 3, None),
     "linear": (10, 1, 0, None),
+    "6x6, strided": (19, 2, 2, (19, 2)),
+    "5x5, strided": (18, 2, 1, None),
+    "4x4, strided, unpadded": (18, 2, 0, None),
+    "phases of 5x5": (4, 2, 2, None),
 }
-BLOCKS = {"5x5": (1, 5), "7x7": (2, 7), "linear": (2, 10)}  # log2 of blocks, and the kernel's side
+BLOCKS = {  # log2 of blocks, and the kernel's side
+    "5x5": (1, 5),
+    "7x7": (2, 7),
+    "linear": (2, 10),
+    "6x6, strided": (1, 6),
+    "5x5, strided": (1, 5),
+    "4x4, strided, unpadded": (1, 4),
+    "phases of 5x5": (1, 5),
+}
 
 
 def expected(spikes, *, strided, pad, blocks, packed, index, shortcut, tile):
@@ -74,13 +86,13 @@ def expected(spikes, *, strided, pad, blocks, packed, index, shortcut, tile):
     return result
 
 
-def used(strided, padded, index, shortcut):
+def used(strided, padded, large, index, shortcut):
     """Rows and columns of an unpacked slice that some tap can need: (slices of) y, x."""
     wide, first = slice_side(CONFIG), int(padded or strided)
     centre = slice(first, wide - 2 + first)
     if shortcut:
         return centre, centre
-    if not strided:
+    if not strided or large:
         return slice(0, wide), slice(0, wide)
     low, high = slice(0, wide - 1), slice(1, wide)
     one = slice(1, wide - 1)
@@ -122,7 +134,7 @@ async def slices(dut):
         strided = step == 2
         four = packed and (not strided or number)
         count = -(-channels // 4) if four else channels * (4 if strided and not packed else 1)
-        log = 0 if number else blocks
+        log = 0 if number or strided else blocks
         for index in range(count << 2 * log):
             for tile in np.ndindex(*(-(-out // CONFIG.tile_side),) * 2):
                 entry = {"index": index, "shortcut": number}
@@ -162,11 +174,12 @@ async def slices(dut):
                 )
                 window = (slice(None),) * 2
                 if not packed:
-                    window = used(strided, padding > 0, index, number)
+                    window = used(strided, padding > 0, blocks > 0, index, number)
                 where = f"source {number}, index {index}, tile {tile}"
                 assert np.array_equal(found[window], wanted[window]), where
     both = "tiles", "strided", "strided, unpadded", "7x7", "linear"
-    assert (3 in seen) == (case["shape"] in both)
+    large = "6x6, strided", "5x5, strided", "4x4, strided, unpadded"
+    assert (3 in seen) == (case["shape"] in (*both, *large))
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -112,7 +112,8 @@ class _Map:
             channel, phase = index // 4, index % 4
         else:
             channel = index >> 2 * self.log
-        down, across = (0, 0) if self.fields["fast"] else self.block(index)
+        whole = self.fields["fast"] or self.strided
+        down, across = (0, 0) if whole else self.block(index)
         y, x = y + tap // 3 + 3 * down - self.pad, x + tap % 3 + 3 * across - self.pad
         if self.strided:
             y, x = 2 * y + phase // 2, 2 * x + phase % 2
@@ -136,8 +137,12 @@ class _Map:
             if self.fields["fast"] or self.second:
                 continue
             if self.strided:
-                before, after = tile > 0, side > 2 * (tile + 1) * size
-                result *= 1 + (before if phase and padded else after and not phase and not padded)
+                before, after = tile > 0, side > 2 * (tile + 1) * size + phase
+                if self.log:
+                    result *= 1 + (before or after)
+                else:
+                    only = before if phase and padded else after and not phase and not padded
+                    result *= 1 + only
             else:  # tiles of the slice's first and last position, if the map has both, in one bank
                 first = tile * size + 3 * block - self.pad
                 last = first + size + 1

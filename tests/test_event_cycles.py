@@ -9,6 +9,7 @@ from hw.config import Config
 from hw.counters import EVENT_CYCLES
 from sim.models import golden
 from sim.models.event_cycles import EventModel
+from sw.placement import KERNELS, paddings
 from tb.random_programs import Shape, build, random_case
 from tests import plain_event_cycles
 
@@ -98,6 +99,14 @@ def test_maps_that_are_no_squares(config):
     for seed in range(8):
         ticks = config.ticks * 2 if seed % 4 == 3 else None
         check(random_case(config, seed, max_side=20, max_layers=3, rectangle=True, ticks=ticks))
+
+
+def test_large_kernels_of_stride_2():
+    for kernel in KERNELS[2][2:]:
+        for padding in paddings(kernel, 2):
+            first = Shape(filters=5, kernel=kernel, stride=2, padding=padding, density=0.5)
+            for side in (4, 17, (9, 13)):
+                check(build(CONFIGS[0], (first,), side=side, channels=3, seed=kernel))
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda config: f"{config.banks}-banks")

@@ -127,6 +127,21 @@ def rectangle():
     )
 
 
+def strided_kernels():
+    """5x5 and 4x4 of stride 2; sums over 2x2 before 3x3, which are 6x6 of stride 2."""
+    rng = np.random.default_rng(14)
+    return chain(
+        (2, 16, 16),
+        conv(dyadic(rng, 4, 2, 5, 5), padding=1, stride=2),
+        integrate(4, 7, 7),
+        conv(dyadic(rng, 5, 4, 4, 4), padding=2, stride=2),
+        integrate(5, 4, 4, threshold=2.0),
+        pool(nir.SumPool2d),
+        conv(dyadic(rng, 4, 5, 3, 3)),
+        integrate(4, 2, 2, threshold=2.0),
+    )  # fmt: skip
+
+
 def large_kernels():
     """5x5 padded, 7x7 not, and a linear layer on what is left of the map."""
     rng = np.random.default_rng(13)
@@ -165,6 +180,9 @@ EXACT = {
     ),
     "large kernels": (
         large_kernels, (2, 12, 12), {}, (None, "layer conv2d0: a kernel of 5; the array has 1 and 3"),
+    ),
+    "large kernels of stride 2": (
+        strided_kernels, (2, 16, 16), {}, (None, "layer conv2d0: a kernel of 5 and a stride of 2; the array has 1 and 3"),
     ),
     "several leaks": (
         several_leaks, (2, 8, 8), {}, (None, "layer conv2d2: leak 0.625 wanted; the array has 1, 2^-k and 1 - 2^-k"),
@@ -300,11 +318,17 @@ REFUSED = {
         lambda: chain((2, 4, 4), conv(W), integrate(4, 4, 4)), {"ticks": 300},
         r"300 ticks wanted; the array has up to 256; nearest: --ticks 256",
     ),
-    "5x5 of stride 2": (
+    "7x7 of stride 2": (
         lambda: chain(
-            (2, 8, 8), conv(np.ones((4, 2, 5, 5), np.float32), padding=2, stride=2), integrate(4, 4, 4)
+            (2, 8, 8), conv(np.ones((4, 2, 7, 7), np.float32), padding=3, stride=2), integrate(4, 4, 4)
         ),
-        {"shape": (2, 8, 8)}, r"layer conv2d0: a stride of 2 of a kernel of 5; the array has 1",
+        {"shape": (2, 8, 8)}, r"layer conv2d0: a kernel of 7 and a stride of 2; the array has 1, 3, 4, 5 and 6",
+    ),
+    "5x5 of stride 2, not padded": (
+        lambda: chain(
+            (2, 9, 9), conv(np.ones((4, 2, 5, 5), np.float32), padding=0, stride=2), integrate(4, 3, 3)
+        ),
+        {"shape": (2, 9, 9)}, r"layer conv2d0: a padding of 0; allowed here: \(1, 2\)",
     ),
     "9x9": (
         lambda: chain((2, 9, 9), conv(np.ones((4, 2, 9, 9), np.float32), padding=4), integrate(4, 9, 9)),
@@ -318,11 +342,12 @@ REFUSED = {
         {"shape": (2, 26, 26)},
         r"layer linear3: a linear layer on a map of side 26; the array needs side 24 or less",
     ),
-    "mean before 3x3": (
+    "mean over 4x4 before 3x3": (
         lambda: chain(
-            (2, 4, 4), conv(W), integrate(4, 4, 4), pool(nir.AvgPool2d),
+            (2, 8, 8), conv(W), integrate(4, 8, 8), pool(nir.AvgPool2d, 4),
             conv(np.ones((4, 4, 3, 3), np.float32)), integrate(4, 2, 2),
-        ), {}, r"layer conv2d3: a kernel of 6; the array has 1, 3, 5 and 7",
+        ),
+        {"shape": (2, 8, 8)}, r"layer conv2d3: a stride of 4; the array has 1 and 2",
     ),
     "threshold a position": (per_position, {}, r"node if1: threshold differs inside a channel"),
     "not finite": (infinite, {}, r"node conv2d0: weight\[0, 0, 0, 1\] = inf; allowed: finite"),
@@ -426,10 +451,6 @@ def test_the_rtl_proves_what_was_imported(hardware, ticks, reset, tmp_path, monk
 
 PUBLIC = Path(__file__).parent / "data" / "nir"
 EXAMPLES = {  # of the NIR paper; each with what it needs
-    "cnn_sinabs.nir": (
-        (2, 34, 34),
-        r"layer 0: a stride of 2 of a kernel of 5; the array has 1",
-    ),
     "braille_noDelay_bias_zero.nir": ((12, 1, 1), r"node lif1.lif: CubaLIF; allowed: "),
     "lif_norse.nir": (
         (1, 1, 1),
@@ -448,6 +469,17 @@ def test_public_examples_are_explained(name):
     given = options(shape, dt=1e-4)
     with pytest.raises(Refused, match=f"^{line}"):
         door.imported(door.read(str(PUBLIC / name), given), given, door.Scaling()).ticket()
+
+
+def test_the_public_convolutional_network_runs():
+    """cnn_sinabs.nir, for N-MNIST: 5x5 of stride 2, sums before 3x3. It counts time in ticks."""
+    given = options((2, 34, 34), dt=1.0, reset="subtract", ticks=6)
+    network = door.imported(door.read(str(PUBLIC / "cnn_sinabs.nir"), given), given, door.Scaling())
+    assert network.report.verdict == "exact"
+    assert [fit.why_not["event"] for fit in network.report.layers] == [None] * 5
+    found = compare(network, network.ticket(), images((2, 34, 34), 6, 1))
+    assert found["spikes_equal"] >= 0.999
+    assert any(0.02 < layer.mean() < 0.98 for layer in fired(network))
 
 
 def test_a_public_example_runs_where_its_leak_is_the_arrays():

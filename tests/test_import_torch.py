@@ -202,9 +202,9 @@ REFUSED = {
         chain(inhibited()), r"node 1: inhibition is set; allowed: False"),
     "maximum over 3x3": (
         chain(neuron.IFNode(), nn.MaxPool2d(3), nn.Flatten()), r"node 2: a maximum over \(3, 3\); the array has"),
-    "mean pool before 3x3": (
-        chain(neuron.IFNode(), nn.AvgPool2d(2), nn.Conv2d(4, 4, 3, padding=1), neuron.IFNode()),
-        r"layer 3: a kernel of 6; the array has 1, 3, 5 and 7"),
+    "mean pool over 4x4 before 3x3": (
+        chain(neuron.IFNode(), nn.AvgPool2d(4), nn.Conv2d(4, 4, 3, padding=1), neuron.IFNode()),
+        r"layer 3: a stride of 4; the array has 1 and 2"),
     "no statistics": (
         chain(nn.BatchNorm2d(4, track_running_stats=False), neuron.IFNode()), r"node 1: no running statistics"),
     "another neuron": (chain(neuron.QIFNode()), r"node 1: spikingjelly QIFNode; allowed: "),

@@ -3,7 +3,8 @@
 A slice starts as many positions before its tile as the layer has padding, and is two wider. A kernel larger than 3x3 is
 read as blocks of 3x3, each a channel of its own, whose slice starts three positions further on. Tiles lie in four
 banks by the parity of their place, so a slice with neighbours on both sides takes a second pass along that axis. A source
-of stride 2 is read as four channels, its phases: rows and columns 2 j + f of the map are channel f, of stride 1.
+of stride 2 is read as four channels, its phases: rows and columns 2 j + f of the map are channel f, of stride 1. So a kernel
+of up to 6x6 and stride 2 is four of up to 3x3.
 
 A packed beat holds four channels of at most half a tile's side, each with its border of zeros: the quarters of a
 word of a small map; the four phases of one channel; or, of a shortcut of stride 2, phase 0 of four.
@@ -103,6 +104,7 @@ class SliceReader(wiring.Component):
                 axis.strided.eq(strided),
                 axis.phase.eq(phase[number]),
                 axis.padded.eq(layer.padded),
+                axis.wide.eq(layer.blocks != 0),
                 axis.halo.eq(~entry.shortcut),
                 axis.second.eq(self.second[number]),
                 self.twice[number].eq(axis.twice),

@@ -29,7 +29,8 @@ class SliceAxis(wiring.Component):
 
     tile: of the layer's map. side: of the source, along this axis. base: the parity of the bank that has the first tile.
     shift: where the slice starts, from its tile's first position on; not of a strided source, where `phase` and
-    `padded` say it. halo: neighbours are needed, as a kernel of 1x1 needs none. twice: there is a second pass.
+    `padded` say it; `wide`: its kernel is larger than 3x3, each phase sees both neighbours. halo: neighbours are needed, as a
+    kernel of 1x1 needs none. twice: there is a second pass.
     even, odd: where in its bank the tile of that parity is, for pass `second`. turn: where in its first tile the slice starts.
     """
 
@@ -45,6 +46,7 @@ class SliceAxis(wiring.Component):
                 "strided": In(1),
                 "phase": In(1),
                 "padded": In(1),
+                "wide": In(1),
                 "halo": In(1),
                 "second": In(1),
                 "twice": Out(1),
@@ -95,19 +97,21 @@ class SliceAxis(wiring.Component):
             ]
 
     def _strided(self, m: Module) -> None:
-        """Stride 2: the rows of one phase, out of two tiles, and one neighbour."""
+        """Stride 2: the rows of one phase, out of two tiles, and what its taps see of their neighbours."""
         side = self.config.tile_side
         log_side = side.bit_length() - 1
         rest = Signal(signed(9))  # positions of the source from the tile's first on
         first = Signal(BLOCK_BITS)  # tile of the source under the slice
         near, far = Signal(), Signal()  # neighbours that the slice needs and the map has
+        beyond = Signal()  # the map has a row behind the two tiles
         parity = Signal()
         m.d.comb += [
             first.eq(self.tile << 1),
             rest.eq(self.side - (first << log_side)),
             parity.eq(Mux(self.single, self.base, first[0])),
-            near.eq(self.halo & self.phase & self.padded & (self.tile != 0)),
-            far.eq(self.halo & ~self.phase & ~self.padded & (rest > 2 * side)),
+            near.eq(self.halo & (self.wide | self.phase & self.padded) & (self.tile != 0)),
+            beyond.eq(rest > Mux(self.phase, 2 * side + 1, 2 * side)),
+            far.eq(self.halo & (self.wide | ~self.phase & ~self.padded) & beyond),
             self.twice.eq(near | far),
             self.even.eq(Mux(self.second, self.tile + 1, self.tile)),
             self.odd.eq(Mux(self.second, self.tile - 1, self.tile)),

@@ -15,7 +15,7 @@ from sim.import_options import import_options, opened, print_report
 @click.argument("out", metavar="TICKET", type=click.Path(path_type=Path))
 @click.option(
     "--images", type=click.Path(path_type=Path),
-    help="An .npz of images and labels: how often integers and floats agree.",
+    help="An .npz of images and labels: how often integers and framework agree.",
 )  # fmt: skip
 @click.option(
     "--reference", type=click.Path(path_type=Path),
@@ -35,9 +35,10 @@ def command(
 ) -> None:
     """Write TICKET, what NETWORK becomes on the array (see `uticket check`).
 
-    With --images both networks run: agreement of spikes by layer, of predictions, and accuracies.
+    With --images both networks run: agreement of spikes by layer, of predictions, and accuracies. A PyTorch module is run by
+    its own framework, a NIR file in floats.
     """
-    from sim.equivalence import compare, print_agreement
+    from sim.equivalence import compare, framework_spikes, print_agreement
     from sim.errors import BadInput
     from sim.files import file_to_write, write_json
     from sim.images import read_arrays, read_images
@@ -53,7 +54,7 @@ def command(
     network = opened(**given, dimensions=None if there is None else there.ndim)
     seen = network.lowered.network
     sample = read_images(images, seen, network.options.ticks) if images else None
-    known = read_arrays(reference) if reference else None
+    known, against = (read_arrays(reference), reference.name) if reference else (None, "")
     report = network.report
     print_report(report)
     if report.reason:
@@ -64,7 +65,11 @@ def command(
     ticket = network.ticket()
     content = report.to_dict()
     if sample:
-        agreement = compare(network, ticket, sample[0], labels=sample[1], known=known)
+        if known is None:
+            known, against = framework_spikes(network, sample[0])
+        agreement = compare(
+            network, ticket, sample[0], labels=sample[1], known=known, against=against
+        )
         print_agreement(agreement)
         content["agreement"] = agreement
         ticket.metadata["notes"]["agreement"] = agreement

@@ -96,7 +96,7 @@ def _round_costs(
         phases = (
             4 if strided and not (layer.packed and number) else 1
         )  # phase 0 alone of a shortcut
-        blocks = 1 if number else 1 << layer.descriptor.blocks
+        blocks = 1 if number or strided else 1 << layer.descriptor.blocks
         beats = channels * phases * blocks**2
         beats = -(-beats // PACKED) if layer.packed else beats
         shape = (3, beats, PACKED if layer.packed else 1, KERNEL, len(parts))

@@ -189,8 +189,10 @@ def _places(part: Part, layer: EventLayer) -> np.ndarray:
     """Of each place of a list its beat's number and kind, int32 (places, 2)."""
     shortcut = part.places >> SHORTCUT & 1
     index = (part.places & ((1 << SHORTCUT) - 1)).astype(np.int32)
-    phase = index % 4 if layer.descriptor.input["strided"] and not layer.packed else 0
-    phase += index % (1 << 2 * layer.descriptor.blocks)
+    if layer.descriptor.input["strided"]:
+        phase = index % 4 if not layer.packed else 0 * index
+    else:
+        phase = index % (1 << 2 * layer.descriptor.blocks)
     beats = np.where(shortcut, index + own_beats(layer), index)
     return np.stack([beats, np.where(shortcut, KINDS - 1, phase)], 1).astype(np.int32)
 
@@ -208,8 +210,10 @@ def passes(layer: EventLayer, parts: list[Tile], config: Config) -> np.ndarray:
     def twice(tile: int, part: int, side: int) -> bool:
         """part: phase, or block of the kernel, along the axis."""
         if strided:
-            after = side > 2 * size * (tile + 1)
-            return bool(tile > 0 if part and padded else after and not part and not padded)
+            before, after = tile > 0, side > 2 * size * (tile + 1) + part
+            if log:  # a kernel larger than 3x3
+                return before or after
+            return bool(before if part and padded else after and not part and not padded)
         start = tile * size + 3 * part - pad_of(layer)
         return start >= 0 and start % size == size - 1 and start + size + 1 < side
 

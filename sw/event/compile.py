@@ -223,8 +223,8 @@ def layer_weights(
         if shape[2:] == (1, 1):
             taps = np.full(len(filters), 0 if _inset(source, descriptor) else CENTRE)
         elif strided:
-            down, row = _phase(rows, descriptor.padded)
-            right, column = _phase(columns, descriptor.padded)
+            down, row = _phase(rows, part.source.padding)
+            right, column = _phase(columns, part.source.padding)
             taps, phase = 3 * row + column, 2 * down + right
         else:
             down, row = np.divmod(rows, BLOCK)
@@ -237,7 +237,7 @@ def layer_weights(
             index, subs = channel // PACKED, channel % PACKED
         else:
             index = 4 * channel + phase if strided else channel
-            if descriptor.blocks and not number:
+            if descriptor.blocks and not strided and not number:
                 index = ((channel << descriptor.blocks) + down << descriptor.blocks) + right
         beats = index + list_word(index=0, shortcut=bool(number))
         result.append(Weights(filters, beats, subs, taps, values))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -141,12 +141,23 @@ INPUT = ""  # the network's input, in `Node.inputs`
 
 
 @dataclass(frozen=True)
+class Live:
+    """The module of a framework that a graph was traced from, and where its forward has the ticks."""
+
+    module: Any
+    loops: bool = False  # forward goes over the ticks, one call of each module after the other
+    indexed: bool = False  # it takes them from its input one by one
+    repeats: bool = False  # its input is an image, which it repeats
+
+
+@dataclass(frozen=True)
 class Graph:
     """Nodes, each after its inputs. output: the name of the node whose value is the result."""
 
     nodes: tuple[Node, ...]
     output: str
     choices: tuple[Choice, ...] = ()
+    live: Live | None = None  # None: of a file
 
     def readers(self, name: str) -> tuple[str, ...]:
         """Names of the nodes that read a node's value."""

@@ -162,7 +162,7 @@ class _Lowering:
         sides, mean = pooled.output(value.seen), False
         covered = (value.view.kernel[0] == shape.height) and (value.view.kernel[1] == shape.width)
         if value.view != View() and covered and max(shape.height, shape.width) > 1:
-            mean = not (max(shape.height, shape.width) <= 3 and node.name == self.graph.output)
+            mean = node.name != self.graph.output  # sums of a whole map leave no array
         if mean:  # the mean over the whole map, after a kernel of 1x1
             count = shape.height * shape.width
             taps = replace(taps, weight=taps.weight * (value.view.factor * count))
@@ -173,7 +173,9 @@ class _Lowering:
                 edges = ((0, 0), (0, 0), (0, rest[0]), (0, rest[1]))
                 taps = replace(taps, weight=np.pad(taps.weight, edges))
         linear = whole and not mean and (max(taps.kernel) > 3 or taps.kernel == (1, 1))
-        if not linear and not mean:
+        if linear:  # behind a pool, too, it has one position
+            taps = replace(taps, stride=(1, 1))
+        elif not mean:
             if (
                 whole and max(taps.kernel) == 2
             ):  # one output, as a kernel of 3x3 whose first taps are 0

@@ -82,7 +82,7 @@ def batch_norm(name: str, module: Any) -> BatchNorm:
 
 
 def pooling(kind: str) -> Callable[[str, Any], Pooling]:
-    """MaxPool2d and AvgPool2d."""
+    """MaxPool2d and AvgPool2d, and SumPool2d of sinabs, which pads nothing."""
 
     def make(name: str, module: Any) -> Pooling:
         if module.ceil_mode:
@@ -93,7 +93,7 @@ def pooling(kind: str) -> Callable[[str, Any], Pooling]:
             refuse(name, f"dilation = {module.dilation}; allowed: 1")
         kernel = pair(module.kernel_size)
         stride = kernel if module.stride is None else pair(module.stride)
-        return Pooling(kind, kernel, stride, pair(module.padding))
+        return Pooling(kind, kernel, stride, pair(getattr(module, "padding", 0)))
 
     return make
 
@@ -130,6 +130,8 @@ PLAIN: dict[str, Callable[[str, Any], Operation]] = {
     "Linear": linear,
     "MaxPool2d": pooling("max"),
 }
+SINABS: dict[str, Callable[[str, Any], Operation]] = {"SumPool2d": pooling("sum")}
+"""Of sinabs, beside its neurons."""
 LIBRARIES = ("torch", "spikingjelly", "snntorch", "sinabs", "norse")
 
 
@@ -144,6 +146,8 @@ def operation(name: str, module: Any, options: Options) -> Made:
     kind, root = type(module).__name__, library(module)
     if root in ("torch", "spikingjelly") and kind in PLAIN:
         return PLAIN[kind](name, module), ()
+    if root == "sinabs" and kind in SINABS:
+        return SINABS[kind](name, module), ()
     if root is not None and (root, kind) in NEURONS:
         return NEURONS[root, kind](name, module, options)
     known = sorted(PLAIN) + sorted(f"{root}.{kind}" for root, kind in NEURONS)

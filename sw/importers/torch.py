@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import operator
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from sw.importers.graph import (
     Flatten,
     Graph,
     Ignored,
+    Live,
     Node,
     Operation,
     Options,
@@ -43,8 +44,8 @@ NUMBERS = {"size", "dim", "shape", "zeros_like", "zeros"}  # no part of the netw
 class _Tracer(fx.Tracer):
     def is_leaf_module(self, module: nn.Module, name: str) -> bool:
         """Whatever a library made, but for containers of others; a user's own module is looked into."""
-        if library(module) is None:
-            return False
+        if library(module) is None or ".model." in f"{type(module).__module__}.":
+            return False  # the user's own, or a whole network, such as spikingjelly.activation_based.model has
         return type(module) not in (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
 
@@ -54,11 +55,18 @@ def from_module(module: nn.Module, options: Options) -> Graph:
         raise Refused(f"{type(module).__name__}; allowed: a torch.nn.Module")
     module = module.eval()
     try:
-        traced = _Tracer().trace(module)
+        traced = _Tracer().trace(chained(module))
     except Exception as error:  # whatever a user's forward() raises
         reason = str(error).partition("\n")[0]
         raise Refused(f"{type(module).__name__} cannot be traced: {reason}") from None
     return _Reader(module, options).graph(traced)
+
+
+def chained(module: nn.Module) -> nn.Module:
+    """Norse's SequentialState, whose forward hands states on, as the chain that it is."""
+    if library(module) == "norse" and isinstance(module, nn.Sequential):
+        return nn.Sequential(OrderedDict(module.named_children()))
+    return module
 
 
 class _Reader:
@@ -70,6 +78,7 @@ class _Reader:
         self.calls: Counter[str] = Counter()  # of modules: a loop in forward is as many ticks
         self.last: str | None = None
         self.choices: tuple[Choice, ...] = ()
+        self.indexed = self.repeats = False  # forward takes ticks from its input, or repeats it
 
     def graph(self, traced: fx.Graph) -> Graph:
         for node in traced.nodes:
@@ -86,7 +95,8 @@ class _Reader:
             refuse(
                 name, f"forward calls it {count} times, a tick each; --ticks {self.options.ticks}"
             )
-        return Graph(ordered(self.nodes, self.last), self.last, self.choices)
+        live = Live(self.module, count > 1, self.indexed, self.repeats)
+        return Graph(ordered(self.nodes, self.last), self.last, self.choices, live)
 
     def output(self, value: Any) -> None:
         while isinstance(value, tuple | list) and value:
@@ -185,6 +195,7 @@ class _Reader:
     def item(self, node: fx.Node, given: str) -> str | None:
         index = node.args[1]
         if given == INPUT:  # x[t]
+            self.indexed = True
             return INPUT
         source = node.args[0]
         if isinstance(source, fx.Node) and source.op == "call_module" and isinstance(index, int):
@@ -199,6 +210,7 @@ class _Reader:
             refuse(node.name, f"{what} over axis {axis}; allowed: 0, the ticks")
         if what in ("unsqueeze", "repeat", "expand") and given[0] != INPUT:
             refuse(node.name, f"{what} of a layer's output; allowed: of the input")
+        self.repeats |= given[0] == INPUT and what in ("repeat", "expand", "stack")
         return given[0]
 
     def pool(self, kind: str, node: fx.Node) -> Pooling:
