@@ -141,9 +141,10 @@ def large_of_stride_2():
     for kernel in KERNELS[2]:
         for padding in paddings(kernel, 2) if kernel > 3 else ():
             first = Shape(filters=5, kernel=kernel, stride=2, padding=padding, density=0.5)
-            for number, side in enumerate((4, 14, 17, (9, 13))):
+            shapes = first, Shape(filters=3)
+            sides: tuple[int | tuple[int, int], ...] = 4, 14, 17, (9, 13)
+            for number, side in enumerate(sides):
                 ticks = (2, 3)[number % 2]
-                shapes = (first, Shape(filters=3))
                 yield build(SMALL, shapes, side=side, channels=3, seed=kernel, ticks=ticks)
 
 

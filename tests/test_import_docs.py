@@ -56,4 +56,4 @@ def test_the_page_runs(tmp_path, monkeypatch):
         commands += 1
         flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
         assert doctest.OutputChecker().check_output(wanted, printed, flags), (line, printed)
-    assert commands == 9
+    assert commands == 10

@@ -1,6 +1,8 @@
 """PyTorch modules of SpikingJelly and snnTorch: their own spikes against the integers', and what is refused."""
 
+import json
 import re
+from importlib.metadata import version
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from torch import nn
 from torch.nn.utils import prune
 
 from sim.equivalence import compare
+from sim.equivalence import framework_spikes as live_spikes
 from sw import ticket as tickets
 from sw.importers import door
 from sw.importers.graph import Options, Refused, Spiking
@@ -94,6 +97,55 @@ def test_integers_spike_as_the_framework(name):
     found = compare(network, network.ticket(), spikes, known=theirs)
     assert found["spikes_equal"] >= share, found
     assert compare(network, network.ticket(), spikes)["spikes_equal"] >= share
+    ran, framework = live_spikes(network, spikes)  # as `uticket import --images` does
+    assert framework in {f"{name} {version(name)}" for name in ("spikingjelly", "snntorch")}
+    assert ran.keys() == theirs.keys()
+    for node, values in theirs.items():
+        assert np.array_equal(ran[node].ravel(), values.ravel()), node
+
+
+class Weird(nn.Module):
+    """Takes ticks last."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.neurons = nn.Conv2d(2, 4, 3, padding=1), neuron.IFNode()
+
+    def forward(self, x):
+        return self.neurons(self.conv(x.contiguous(memory_format=torch.channels_last_3d)))
+
+
+def test_a_module_that_cannot_be_run_is_compared_with_floats():
+    network = opened(networks.seeded(Weird()))
+    ran, against = live_spikes(network, images(SHAPE, 4, 2))
+    assert ran is None
+    assert re.search(r"^floats \(spikingjelly \S+ did not run: Weird: forward fails: ", against)
+
+
+def test_frames_of_two_polarities_go_all_the_way(tmp_path, monkeypatch, capsys):
+    """Spikes for each tick: the first layer runs on the array, too."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model.py").write_text(MODEL)
+    frames = images(SHAPE, 4, 6)
+    np.savez("frames.npz", images=frames, labels=np.arange(6) % 4)
+    given = ("--input", "2,8,8", "--ticks", "4", "--images", "frames.npz", "--json", "r.json")
+    assert run("import", "model.py:build", "t.npz", *given) == 0
+    assert f"integers against spikingjelly {version('spikingjelly')}, 6 images:" in (
+        capsys.readouterr().out
+    )
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert report["agreement"]["against"].startswith("spikingjelly")
+    assert {"what": "encoding", "value": "spikes", "source": "given"} in report["choices"]
+    assert run("evaluate", "t.npz", "--images", "frames.npz") == 0
+    hardware = ("--machine", "event", "--images", "frames.npz", "--json", "e.json")
+    assert run("estimate", "t.npz", *hardware) == 0
+    estimate = json.loads((tmp_path / "e.json").read_text())
+    assert [layer["name"] for layer in estimate["layers"]] == ["0", "2"]
+    share = 1 - estimate["layers"][0]["spike_sparsity"]
+    assert 0.7 * frames.mean() < share < frames.mean()  # steps at the border see padding
+    np.savez("counts.npz", images=3 * frames)
+    assert run("estimate", "t.npz", "--images", "counts.npz") == 2
+    assert "counts.npz: images hold 3; allowed: spikes, 0 or 1" in capsys.readouterr().err
 
 
 def test_snntorchs_subtraction_at_once_is_approximate():
