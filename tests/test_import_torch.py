@@ -79,6 +79,7 @@ RUN = {
     "SpikingJelly ResNet": (networks.jelly_resnet, 0.999),
     "snnTorch VGG": (networks.TorchVgg, 1),
     "snnTorch MLP": (networks.torch_mlp, 1),
+    "snnTorch MLP, its default reset, no leak": (networks.torch_lossless, 1),
     "SpikingJelly, soft resets": (networks.jelly_soft, 1),
 }
 
@@ -87,7 +88,7 @@ RUN = {
 def test_integers_spike_as_the_framework(name):
     make, share = RUN[name]
     module = networks.seeded(make())
-    shape = (128, 1, 1) if make is networks.torch_mlp else SHAPE
+    shape = (128, 1, 1) if make in (networks.torch_mlp, networks.torch_lossless) else SHAPE
     network = opened(module, shape=shape)
     assert network.report.verdict == "exact", network.report.reason
     spikes = images(shape, 4, 8)

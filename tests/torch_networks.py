@@ -143,6 +143,15 @@ def jelly_soft():
     )  # fmt: skip
 
 
+def torch_lossless():
+    """The default reset of snnTorch, a subtraction a tick late, where nothing leaks."""
+    leaky = {"beta": 1.0, "init_hidden": True}
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(128, 24), snntorch.Leaky(**leaky), nn.Linear(24, 5),
+        snntorch.Leaky(**leaky, output=True),
+    )  # fmt: skip
+
+
 def torch_subtract():
     """Resets by subtraction in the tick of the spike, leaks of 5/8."""
     leaky = {

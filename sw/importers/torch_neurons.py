@@ -78,7 +78,10 @@ def _rate(module: Any) -> float:
 
 
 def snntorch(name: str, module: Any, options: Options) -> Made:
-    """Leaky: v = beta v + x, fires at v > threshold; its reset to zero comes before the next input is added."""
+    """Leaky: v = beta v + x, fires at v > threshold; its reset to zero comes before the next input is added.
+
+    A subtraction a tick late (`reset_delay`) is the array's where nothing leaks between.
+    """
     for what in ("inhibition", "state_quant"):
         if getattr(module, what):
             refuse(name, f"{what} is set; allowed: False")
@@ -86,18 +89,18 @@ def snntorch(name: str, module: Any, options: Options) -> Made:
     if factor != 1:
         refuse(name, f"graded_spikes_factor = {factor:g}; allowed: 1")
     reset = module._reset_mechanism
-    if reset == "subtract" and module.reset_delay:
+    leak = min(max(_number(name, "beta", module.beta), 0.0), 1.0)
+    if reset == "subtract" and module.reset_delay and leak < 1:
         refuse(
             name,
-            "reset_mechanism = 'subtract' with reset_delay subtracts a tick late; nearest: "
-            "reset_delay=False, or reset_mechanism='zero'",
+            "reset_mechanism = 'subtract' with reset_delay subtracts a tick late, behind the leak; nearest: "
+            "reset_delay=False, reset_mechanism='zero', or beta = 1",
         )
     if reset == "none":
         refuse(name, "reset_mechanism = 'none'; allowed: 'zero', 'subtract'")
-    leak = min(max(_number(name, "beta", module.beta), 0.0), 1.0)
     threshold = _number(name, "threshold", module.threshold)
     made = _made(name, options, reset, leak=leak, gain=1.0, threshold=threshold, above=True)
-    return _differs(made, LATE) if reset == "subtract" else made
+    return _differs(made, LATE) if reset == "subtract" and not module.reset_delay else made
 
 
 LATE = (
