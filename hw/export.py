@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from amaranth import DomainRenamer
 from amaranth.back import verilog
@@ -27,6 +28,8 @@ from hw.machines import machine
 from hw.pe import PE
 from hw.registers import c_header
 from hw.sram import BlackBoxes, memories
+
+PES = (PE, event_pe.PE)
 
 HEADER = """\
 // uTicket, https://arxiv.org/abs/2302.06746 in Amaranth. Apache-2.0. Written by `make verilog`.
@@ -64,16 +67,15 @@ def export(
     instances of one module, `name.pe`. The JSON maps the design's hierarchical names (modules and
     signal, joined by dots) to the Verilog's.
     """
-    fragment = Fragment.get(component, platform)
-    pes = list(_share_pes(fragment, name, f"{name}.pe"))
+    shared = OnePe(f"{name}.pe", platform)
+    is_pe = isinstance(component, PES)
+    fragment = Fragment.get(component, platform if is_pe else shared)
     text, mapped = _convert(component, fragment, name)
-    if pes:
-        _, pe, pe_fragment, domain = pes[0]
-        alone = DomainRenamer({domain: "sync"})(pe_fragment)
-        pe_text, pe_names = _convert(pe, alone, f"{name}.pe")
+    if shared.pe:
+        pe_text, pe_names = _convert(shared.pe, Fragment.get(shared.pe, platform), shared.module)
         text += ONE_MODULE.sub(r"\1  /* verilator no_inline_module */\n", pe_text, count=1)
-        own = len(f"{name}.pe")
-        for where, *_ in pes:
+        own = len(shared.module)
+        for where in _instances(fragment, name, shared.module):
             mapped |= {where + key[own:]: where + value[own:] for key, value in pe_names.items()}
     folder.mkdir(parents=True, exist_ok=True)
     result = folder / f"{name}.v"
@@ -82,29 +84,42 @@ def export(
     return result
 
 
-def _share_pes(
-    fragment: Fragment, path: str, module: str
-) -> Iterator[tuple[str, wiring.Component, Fragment, str]]:
-    """Makes each PE in a design an instance of `module`; what was there: path, component, fragment, its domain.
+class OnePe:
+    """A platform on which every PE is an instance of `module`; for all else, what `platform` is.
 
-    PEs are the same but for their inputs; a DomainRenamer around them says which clock and reset these are. As
-    one module, Verilator compiles them once. What stands in a ResetInserter or the like stays as it is: its
-    PEs use signals that are not among their ports.
+    PEs are the same but for their inputs. As one module they are elaborated once, and Verilator compiles them once.
     """
-    for k, (part, name, where) in enumerate(fragment.subfragments):
-        inside, origins = f"{path}.{name}", part.origins or ()
-        wrapped = [origin for origin in origins if isinstance(origin, TransformedElaboratable)]
-        if any(type(t) is not DomainRenamer for origin in wrapped for t in origin._transforms_):
+
+    def __init__(self, module: str, platform: object | None) -> None:
+        self.module, self.platform = module, platform
+        self.pe: wiring.Component | None = None
+        """The first of them."""
+
+    def get_pe(self, pe: wiring.Component) -> Instance:
+        """What stands for a PE in its array."""
+        self.pe = self.pe or pe
+        ports = [(kind, port, bits) for port, kind, bits in _ports(pe)]
+        clock = ("i", "clk", ClockSignal()), ("i", "rst", ResetSignal())
+        return Instance(self.module, *clock, *ports)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.platform, name)
+
+
+def _instances(fragment: Fragment, path: str, module: str) -> Iterator[str]:
+    """Hierarchical names of a module's instances. Raises ValueError where a reset is inserted around one."""
+    for part, name, _ in fragment.subfragments:
+        inside = f"{path}.{name}"
+        if isinstance(part, Instance) and part.type == module:
+            yield inside
             continue
-        pe = next((origin for origin in origins if type(origin) in (PE, event_pe.PE)), None)
-        if pe is None:
-            yield from _share_pes(part, inside, module)
-        else:
-            ports = [(kind, port, bits) for port, kind, bits in _ports(pe)]
-            domain = part.domain_renames.get("sync", "sync")
-            clock = ("i", "clk", ClockSignal(domain)), ("i", "rst", ResetSignal(domain))
-            fragment.subfragments[k] = (Instance(module, *clock, *ports), name, where)
-            yield inside, pe, part, domain
+        found = list(_instances(part, inside, module))
+        wrapped = [one for one in part.origins or () if isinstance(one, TransformedElaboratable)]
+        if found and any(type(t) is not DomainRenamer for one in wrapped for t in one._transforms_):
+            raise ValueError(
+                f"{inside} holds PEs, and what is inserted into it is none of their ports"
+            )
+        yield from found
 
 
 def _ports(component: wiring.Component) -> Iterator[tuple[str, str, Value]]:

@@ -15,6 +15,9 @@ from pathlib import Path
 
 import cocotb
 import pytest
+from amaranth import Module, ResetInserter
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In
 from cocotb.triggers import FallingEdge, ReadOnly
 
 from hw.config import PRESETS, Config
@@ -120,6 +123,24 @@ def test_an_array_has_one_module_for_all_its_pes(exported, config):
         signal = "header_unit.have" if config.machine == "event" else "decoder.pattern"
         inside = [key.rpartition(".pe_")[2] for key in names if key.endswith(f".{signal}")]
         assert inside == [f"{k}.{signal}" for k in range(config.n_pe)]
+
+
+class Wrapped(wiring.Component):
+    """An array with one more reset."""
+
+    more: In(1)
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.array = ResetInserter(self.more)(
+            machine(PRESETS["tiny"]).array(PRESETS["tiny"])
+        )
+        return m
+
+
+def test_a_reset_that_pes_have_no_port_for_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"wrapped\.array holds PEs"):
+        export(Wrapped(), "wrapped", tmp_path)
 
 
 async def record(dut, path):
