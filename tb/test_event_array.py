@@ -18,6 +18,7 @@ from sw.placement import KERNELS, paddings
 from tb.random_programs import Shape, build, random_case
 from tb.test_array import CASES, STALLS
 from tests.random_networks import random_neuron
+from tests.soak import times
 
 SMALL = Config(
     machine="event",
@@ -124,11 +125,11 @@ def test_shapes_under_stalls(rtl):
 @pytest.mark.parametrize("name", CONFIGS)
 def test_random_layers(name):
     with Rtl(CONFIGS[name], quick=CONFIGS[name] is not SMALL) as model:  # SMALL is built above
-        for seed in range(25):
+        for seed in range(times(8)):
             case = random_case(CONFIGS[name], seed)
             check(model, case)
             check(model, case, replace(STALLS, seed=seed, program=0.9 if seed % 3 else 0.1))
-        for seed in range(100, 120):
+        for seed in range(100, 100 + times(6)):
             ticks = CONFIGS[name].ticks * (1 + seed % 4) + seed % 3
             kinds = {"rectangle": seed % 3 > 0, "large": seed % 2 > 0}
             case = random_case(CONFIGS[name], seed, max_side=20, ticks=ticks, **kinds)
@@ -232,7 +233,7 @@ def test_any_program_ends_or_is_an_error(rtl):
     rng, endings = np.random.default_rng(1), Counter[str]()
     programs = [case.program.beats(case.spikes) for case in shaped()]
     programs = [beats for beats in programs if len(beats) < 400]
-    for number in range(3000):
+    for number in range(times(600)):
         beats = programs[number % len(programs)].copy()
         for _ in range(rng.integers(1, 4)):
             bit = rng.choice([16, 32, 64])  # the lowest of a header say how much follows

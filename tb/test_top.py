@@ -40,6 +40,7 @@ def case(config: Config = CONFIG) -> Case:
 
 async def two_programs(dut):
     config = CONFIGS[parameters()["machine"]]
+    config = replace(config, n_pe=parameters().get("n_pe", config.n_pe))
     network = case(config)
     beats = network.program.beats(network.spikes)
     lanes = beats.reshape(len(beats), -1).tolist()  # of 64 bits

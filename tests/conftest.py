@@ -1,8 +1,16 @@
-"""Hypothesis draws more examples in `make soak`."""
+"""Hypothesis draws more examples in `make soak`; pages can be made without their pictures."""
 
+import pytest
 from hypothesis import settings
 
+from sim.reports import drawing
 from tests.soak import times
 
 settings.register_profile("soak", max_examples=times(settings.default.max_examples))
 settings.load_profile("soak")
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """For tests that look at other things of a report than its pictures, which take seconds to draw."""
+    monkeypatch.setattr(drawing, "picture", lambda *_, **__: b"<svg></svg>")

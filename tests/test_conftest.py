@@ -1,5 +1,6 @@
 """A skipped test counts as a failure, in one process and on several workers."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -34,8 +35,15 @@ def run(folder: Path, *arguments: str) -> tuple[int, str]:
     """Exit status and output of a pytest of its own, with this repository's conftest.py."""
     shutil.copy(ROOT / "conftest.py", folder)
     (folder / "pytest.ini").touch()
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    options = ["-p", "no:cacheprovider", "-p", "xdist", *arguments]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *options],
+        cwd=folder,
+        env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     return done.returncode, done.stdout
 
 

@@ -1,10 +1,11 @@
-"""The netlist for an ECP5: the chip after Yosys, in LUTs, block RAM and multipliers, still does what it did.
+"""The netlist for an ECP5: a chip of two PEs after Yosys, in LUTs, block RAM and multipliers, still does what it did.
 
 The models are Yosys' own, and of block RAM and multipliers ecp5_cells.v. In Icarus Verilog, where a row that is
 read while it is written is undefined: the RTL promises Yosys that it never uses one (hw.sram.UNUSED_COLLISIONS).
 """
 
 import re
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from hw.top import Top
 from synth import fpga, yosys
 from tb.cocotb_runner import simulate
 
+CONFIG = replace(PRESETS["tiny"], n_pe=2)  # a PE more is the same once more, for minutes in Yosys
 SOFT = {  # cells with a model in Yosys, and where in share/ecp5
     "LUT4": "common_sim.vh",
     "LUT2": "common_sim.vh",  # in CCU2C
@@ -41,7 +43,7 @@ def models(folder: Path) -> Path:
 @pytest.fixture(scope="module")
 def netlist(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("ecp5")
-    source = export(Top(PRESETS["tiny"]), "top", folder)
+    source = export(Top(CONFIG), "top", folder)
     script = [*fpga.synthesis(source, "top", "ecp5"), "write_verilog -noattr netlist.v"]
     yosys.run(script, folder, "top")
     return folder / "netlist.v"
@@ -56,7 +58,7 @@ def test_netlist_runs_two_programs(netlist):
         netlist,
         "top",
         "tb.test_top",
-        {"machine": "sweep"},
+        {"machine": "sweep", "n_pe": CONFIG.n_pe},
         "ecp5",
         simulator="icarus",
         more_verilog=cells,

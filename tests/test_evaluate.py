@@ -13,6 +13,7 @@ from sw.layers import IMAGE, Pool, conv, linear
 from sw.model import SpikingNetwork
 from sw.quantize import quantize
 from tests.random_networks import RESIDUAL, SMALL, random_ticket, with_neurons
+from tests.soak import times
 
 UNEVEN = (
     conv("conv1", (3, 5), IMAGE, pool=Pool.MAX2),
@@ -70,7 +71,7 @@ def test_integers_are_the_golden_models(layers, leak_mode, ticks, count):
     assert np.array_equal(found, expected)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(times(2)))
 def test_integers_are_the_golden_models_with_a_neuron_a_layer(seed):
     config = Config(machine="event", ticks=3)
     network = quantize(with_neurons(random_ticket(seed, layers=RESIDUAL), seed), config)

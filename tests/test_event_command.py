@@ -90,7 +90,7 @@ def test_two_images_are_proven_and_reported(model, tmp_path, monkeypatch, capsys
     assert [layer["name"] for layer in content["layers"]] == ARRAY
 
 
-def test_sorted_filters_are_proven(model, tmp_path, monkeypatch, capsys):
+def test_sorted_filters_are_proven(undrawn, model, tmp_path, monkeypatch, capsys):
     """The same ticket in another order: the same spikes, other cycles."""
     monkeypatch.setattr(files, "BUILD", tmp_path)
     status, out, err = called(capsys, "sim", model, "--method", "sort")
@@ -104,7 +104,7 @@ def test_sorted_filters_are_proven(model, tmp_path, monkeypatch, capsys):
     assert content["totals"]["rtl_cycles"] != other["rtl_cycles"]
 
 
-def test_both_machines_run_one_after_the_other(model, tmp_path, monkeypatch, capsys):
+def test_both_machines_run_one_after_the_other(undrawn, model, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(files, "BUILD", tmp_path)
     out_file = tmp_path / "both.json"
     status, out, err = called(capsys, "sim", model, "--machine", "both", "--json", out_file)

@@ -49,6 +49,7 @@ def test_after_a_killed_maker_the_next_makes(tmp_path):
     first = maker(tmp_path, 600)
     while not list(tmp_path.glob("making-*/made/first")):
         assert first.poll() is None
+        time.sleep(0.01)
     second = maker(tmp_path, 0)
     os.kill(first.pid, signal.SIGKILL)
     first.communicate()
@@ -70,6 +71,7 @@ def test_the_folder_of_a_killed_maker_is_cleared(tmp_path):
     first = maker(tmp_path, 600)
     while not list(tmp_path.glob("making-*/made/first")):
         assert first.poll() is None
+        time.sleep(0.01)
     os.kill(first.pid, signal.SIGKILL)
     first.communicate()
     maker(tmp_path, 0).communicate()
@@ -183,6 +185,7 @@ def test_what_is_ended_takes_its_tools_along(tmp_path, monkeypatch, before, way,
     )
     while not (noted.exists() and noted.read_text().strip()):
         assert process.poll() is None
+        time.sleep(0.01)
     process.send_signal(how)
     process.stdin.close()
     assert process.wait(60) != 0

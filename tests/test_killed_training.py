@@ -1,5 +1,6 @@
 """Training that is really killed, and training in two processes."""
 
+import multiprocessing
 import os
 import random
 import signal
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import torch
@@ -16,40 +18,51 @@ from tests import training_worker
 from tests.soak import times
 
 ROOT = Path(__file__).parent.parent
-ALONE = [sys.executable, "-m"]
-PAIR = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m"]
+LAUNCHER = [*(sys.executable, "-m", "torch.distributed.run"), "--standalone", "--nproc-per-node=2"]
 QUIET = {"OMP_NUM_THREADS": "1", "TORCH_CPP_LOG_LEVEL": "ERROR"}
+# A process that has imported PyTorch, from which all others are forked.
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["tests.training_worker"])
 
 
-def start(how: list[str], folder: Path, run: str) -> subprocess.Popen:
-    return subprocess.Popen(
-        [*how, "tests.training_worker", str(folder), run],
-        cwd=ROOT,
-        env={**os.environ, **QUIET},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+class Run:
+    """Training in a process of its own, or a pair of them; its output as a file."""
+
+    def __init__(self, pair: bool, folder: Path, run: str) -> None:
+        reader, writer = FORKS.Pipe(duplex=False)
+        self.errors = folder.with_suffix(".err")
+        self.process = FORKS.Process(
+            target=training_worker.forked, args=(pair, folder, run, writer, self.errors)
+        )
+        with mock.patch.dict(os.environ, QUIET):
+            self.process.start()
+        writer.close()
+        self.lines = os.fdopen(os.dup(reader.fileno()))
+        reader.close()
+
+    def status(self) -> int | None:
+        """Exit status, once the process has ended and all of its output is out."""
+        with self.lines:
+            self.lines.read()
+        self.process.join(300)
+        return self.process.exitcode
 
 
-def finish(process: subprocess.Popen) -> None:
-    _, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors
+def finish(run: Run) -> None:
+    assert run.status() == 0, run.errors.read_text()
 
 
-def kill(process: subprocess.Popen, rng: random.Random, first: int) -> None:
+def kill(run: Run, rng: random.Random, first: int) -> None:
     """SIGKILL whichever worker comes to a random step, a little later: in that step or its checkpoint.
 
     first: the earliest step.
     """
-    assert process.stdout is not None
     for _ in range(rng.randint(first, training_worker.STEPS // 3)):
-        line = process.stdout.readline()
-        assert line.startswith("step of"), process.communicate()[1]
+        line = run.lines.readline()
+        assert line.startswith("step of"), run.errors.read_text()
     time.sleep(rng.uniform(0, 0.02))
     os.kill(int(line.split()[-1]), signal.SIGKILL)
-    process.communicate(timeout=300)
-    assert process.returncode != 0
+    assert run.status() != 0
 
 
 def differences(a: object, b: object, where: str = "") -> list[str]:
@@ -73,28 +86,28 @@ def checkpoint(path: Path) -> dict:
 
 @pytest.mark.parametrize("trial", range(times(1)))
 @pytest.mark.parametrize(
-    ("how", "kills", "first"), [(ALONE, 3, 1), (PAIR, min(times(1), 3), 3)], ids=["alone", "pair"]
+    ("pair", "kills", "first"), [(False, 3, 1), (True, min(times(1), 3), 3)], ids=["alone", "pair"]
 )
 def test_a_run_killed_at_random_moments_resumes_to_the_same_result(
-    how, kills, first, trial, tmp_path
+    pair, kills, first, trial, tmp_path
 ):
     """first: 3 for the pair, so that there is a checkpoint even after one kill."""
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    finish(start(how, whole, "long"))
+    finish(Run(pair, whole, "long"))
     rng, places = random.Random(), []
     for _ in range(kills):
-        kill(start(how, killed, "long"), rng, first)
+        kill(Run(pair, killed, "long"), rng, first)
         newest = max(killed.glob("*.pt"), key=lambda path: path.stat().st_mtime, default=None)
         if newest is not None:  # the first step may be the last
             progress = checkpoint(newest)["progress"]
             places.append((progress["round"], progress["images"]))
     assert places == sorted(places)
     assert (0, 0) < places[-1] < (3, 0)
-    finish(start(how, killed, "long"))
+    finish(Run(pair, killed, "long"))
     expected, found = (checkpoint(folder / "uticket.pt") for folder in (whole, killed))
     assert len(expected["progress"]["history"]) == 3
     assert differences(expected, found) == []
-    if how is PAIR:
+    if pair:
         ranks = [checkpoint(killed / f"rank{rank}.pt") for rank in (0, 1)]
         assert differences(ranks[0]["masks"], ranks[1]["masks"]) == []
         weights = [
@@ -106,8 +119,17 @@ def test_a_run_killed_at_random_moments_resumes_to_the_same_result(
 
 
 def test_two_processes_train_on_the_same_batch(tmp_path, monkeypatch):
-    """As one process: batch norm sees the whole batch."""
-    finish(start(PAIR, tmp_path / "pair", "short"))
+    """As one process: batch norm sees the whole batch. Started as users start it, by torchrun."""
+    command = [*LAUNCHER, "-m", "tests.training_worker", str(tmp_path / "pair"), "short"]
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**os.environ, **QUIET},
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
     monkeypatch.setattr(history, "VALIDATION_IMAGES", 50)
     one = training_worker.trainer(tmp_path / "one", "short")
     untrained = {n: w.clone() for n, w in one.network.named_parameters()}

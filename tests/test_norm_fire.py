@@ -1,5 +1,7 @@
 """Batch norm, neurons and pooling as one step: against autograd of the definition, and compiled."""
 
+from itertools import product
+
 import pytest
 import torch
 from torch import nn
@@ -8,6 +10,7 @@ from hw.neuron import NEURONS
 from sw import norm_fire
 from sw.norm_fire import Fire
 from sw.schedules import Output
+from tests.soak import times
 
 CHANNELS, TICKS = 6, 3
 SHAPE = (TICKS, 4, CHANNELS, 6, 6)
@@ -123,9 +126,12 @@ def test_sums_that_are_the_same_in_every_tick_count_once():
     torch.testing.assert_close(found[2], before * 0.9 + flat.var(1) * 0.1)
 
 
+COMPILED = tuple(product((Output.SPIKE, Output.CLIP), (torch.float32, torch.bfloat16)))
+EACH_ONCE = COMPILED[1:3]  # every output, every type: the compiler takes long
+
+
 @pytest.mark.filterwarnings("ignore")  # PyTorch's compiler has its own
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("output", [Output.SPIKE, Output.CLIP])
+@pytest.mark.parametrize(("output", "dtype"), COMPILED if times(1) > 1 else EACH_ONCE)
 def test_compiled_it_is_the_same(output, dtype):
     plain, fused = (
         results(norm_fire.norm_fire, Fire(output, pool=True, fused=f), with_added=True, dtype=dtype)

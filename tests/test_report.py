@@ -240,7 +240,7 @@ def test_the_page_is_complete_in_itself():
         assert name in text
 
 
-def test_the_page_says_true_or_false_of_each_check():
+def test_the_page_says_true_or_false_of_each_check(undrawn):
     run = made_run()
     image = run.images[0]
     wrong = replace(image, comparison=replace(image.comparison, spikes="conv3 is wrong"))
@@ -268,7 +268,7 @@ def test_counters_are_per_image():
     assert lines[1] == "mine,uticket,conv2,0,0,10.5,0,1,2,3,4,5,6,7"
 
 
-def test_the_answer_says_what_is_saved_and_who_counted_it():
+def test_the_answer_says_what_is_saved_and_who_counted_it(undrawn):
     run, base, third = made_run(), made_run("lth"), made_run("sort")
     slow = tuple(replace(i, cycles=tuple(2 * c for c in i.cycles)) for i in base.images)
     base = replace(base, images=slow)
@@ -291,7 +291,7 @@ def test_the_answer_says_what_is_saved_and_who_counted_it():
     assert f"\N{MINUS SIGN}{100 * mine['cycles_saved']:.1f} %" in text
 
 
-def test_without_a_baseline_the_numbers_themselves_are_large():
+def test_without_a_baseline_the_numbers_themselves_are_large(undrawn):
     made = made_report()
     (mine,) = made.content["answer"]["methods"]
     assert mine["cycles_saved"] is None
@@ -314,7 +314,7 @@ def test_the_accuracy_of_one_training_run_each_is_open():
     assert accuracy_change(replace(mine, accuracy=None), other) is None
 
 
-def test_provenance_can_be_checked(tmp_path, monkeypatch):
+def test_provenance_can_be_checked(undrawn, tmp_path, monkeypatch):
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "86400")
     path = tmp_path / "mine.npz"
     ticket.save(made_ticket(), path)
@@ -343,7 +343,7 @@ def test_units_are_those_of_the_docs():
     assert {*LAYER[1:], *ADDED} - {"predictions", "labels"} == set(UNITS)
 
 
-def test_every_column_of_numbers_has_a_unit():
+def test_every_column_of_numbers_has_a_unit(undrawn):
     text = report.page(made_report(baseline=made_run("lth")))
     headers = [
         re.sub("<.*?>", "", head) for head in re.findall(r'<th scope="col">(.*?)</th>', text)

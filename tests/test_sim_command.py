@@ -61,7 +61,7 @@ def tickets(tmp_path_factory):
 
 
 @pytest.fixture
-def uticket(tickets, tmp_path, monkeypatch, capsys):
+def uticket_drawing(tickets, tmp_path, monkeypatch, capsys):
     """Run `uticket sim` in this process, reports below tmp_path: (status, stdout, stderr)."""
     monkeypatch.setattr(files, "BUILD", tmp_path)
 
@@ -72,6 +72,11 @@ def uticket(tickets, tmp_path, monkeypatch, capsys):
         return exit_.value.code or 0, captured.out, captured.err
 
     return run
+
+
+@pytest.fixture
+def uticket(uticket_drawing, undrawn):
+    return uticket_drawing
 
 
 def report(tmp_path):
@@ -93,8 +98,10 @@ def refused(result, *parts, status=2):
     return True
 
 
-def test_a_run_proves_reports_and_dumps(uticket, tmp_path, tickets):
-    status, out, err = uticket("--json", tmp_path / "copy.json", "--dump", tmp_path / "maps")
+def test_a_run_proves_reports_and_dumps(uticket_drawing, tmp_path, tickets):
+    status, out, err = uticket_drawing(
+        "--json", tmp_path / "copy.json", "--dump", tmp_path / "maps"
+    )
     assert (status, err) == (0, "")
     lines = out.splitlines()
     steps = 5 + LOWERING  # load, every pass from ticket to program, build, cycles, run, report

@@ -173,7 +173,7 @@ def rows_of(path):
         return list(csv.DictReader(file))
 
 
-def test_a_killed_sweep_goes_on_where_it_stopped(tmp_path):
+def test_a_killed_sweep_goes_on_where_it_stopped(undrawn, tmp_path):
     path = spec(tmp_path, SMALL)
     whole = tmp_path / "whole.csv"
     assert command(path, "--jobs", 1, "--spot-checks", 0, "--out", whole) == 0
@@ -228,7 +228,7 @@ def test_processes_give_the_rows_of_one(tmp_path):
     assert "None were asked for" in page
 
 
-def test_parquet_holds_the_same(tmp_path):
+def test_parquet_holds_the_same(undrawn, tmp_path):
     import pyarrow.parquet
 
     small = spec(tmp_path, "{sparsity: 0.99, policy: none, n_pe: [8, 16]}")
@@ -273,7 +273,7 @@ def cluster(tmp_path):
     for _ in range(2):
         start(
             "worker", "--scheduler-file", str(file), "--host", "127.0.0.1", "--nthreads", "1",
-            "--no-dashboard", "--memory-limit", "0",
+            "--no-dashboard", "--no-nanny",
         )  # fmt: skip
     try:
         while not file.is_file() or not file.read_text().strip():
@@ -288,7 +288,7 @@ def cluster(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore")  # Dask's own
-def test_a_dask_cluster_gives_the_rows_of_one_process(tmp_path, cluster):
+def test_a_dask_cluster_gives_the_rows_of_one_process(undrawn, tmp_path, cluster):
     import distributed
 
     with distributed.Client(cluster, timeout=60, set_as_default=False) as client:

@@ -6,10 +6,12 @@ steps in float32. Prints its process number before each step, leaves its masks a
 
 import os
 import sys
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from sw import history, train
 from sw.datasets import Dataset
@@ -25,12 +27,12 @@ NETWORK = (
 )
 SCHEDULES = {
     "long": Schedule(
-        dense=(Round(keep=1.0, images=320, ticks=1, learning_rate=0.05),),
+        dense=(Round(keep=1.0, images=160, ticks=1, learning_rate=0.05),),
         pruned=(
-            Round(keep=0.5, images=320, ticks=2, learning_rate=0.05),
-            Round(keep=0.2, images=320, ticks=2, learning_rate=0.05),
+            Round(keep=0.5, images=160, ticks=2, learning_rate=0.05),
+            Round(keep=0.2, images=160, ticks=2, learning_rate=0.05),
         ),
-        rewind_images=160,
+        rewind_images=80,
         batch=16,
     ),
     "short": Schedule(
@@ -76,8 +78,29 @@ def gloo_threads() -> list[str]:
     return [name for name in names if "gloo" in name]
 
 
-def main() -> None:
-    folder, run = Path(sys.argv[1]), sys.argv[2]
+def forked(pair: bool, folder: Path, run: str, output: Connection, errors: Path) -> None:
+    """In a process forked for it: train, alone or as torchrun starts two."""
+    with errors.open("w") as file:
+        os.dup2(file.fileno(), 2)
+    os.dup2(output.fileno(), 1)
+    output.close()
+    if not pair:
+        main(folder, run)
+        return
+    launch = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=2,
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        max_restarts=0,
+        start_method="fork",
+    )
+    elastic_launch(launch, main)(folder, run)
+
+
+def main(folder: Path, run: str) -> None:
+    """Train, and leave this process's masks and weights."""
     history.VALIDATION_IMAGES, train.CHECKPOINT_SECONDS = 50, -1.0
     with connected("cpu") as devices:
         this = trainer(folder, run, devices)
@@ -98,4 +121,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(Path(sys.argv[1]), sys.argv[2])
