@@ -273,7 +273,7 @@ def cluster(tmp_path):
     for _ in range(2):
         start(
             "worker", "--scheduler-file", str(file), "--host", "127.0.0.1", "--nthreads", "1",
-            "--no-dashboard", "--no-nanny",
+            "--no-dashboard", "--memory-limit", "0",
         )  # fmt: skip
     try:
         while not file.is_file() or not file.read_text().strip():
