@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sim.options import hardware_option, replaced
+
 if TYPE_CHECKING:
     from sw.importers.door import Imported
     from sw.importers.fit import Report
@@ -68,6 +70,7 @@ def import_options(function: Callable) -> Callable:
             help="A state dict for FILE.py:FUNCTION: .safetensors, .pt.",
         ),
         click.option("--trust", is_flag=True, help="Open a pickle that can run code."),
+        hardware_option,
     )):  # fmt: skip
         function = option(function)
     return function
@@ -86,9 +89,11 @@ def opened(
     round_leak: bool,
     weights: Path | None,
     trust: bool,
+    hardware: Path | None = None,
     dimensions: int | None = None,
 ) -> Imported:
     """The network. dimensions: of the images that are there, 5 of spikes."""
+    from hw.config import LANES, Config
     from sim.errors import BadInput
     from sw.importers.door import Scaling, imported, read
     from sw.importers.graph import Options
@@ -111,7 +116,8 @@ def opened(
         round_leak=round_leak,
     )
     graph = read(network, options, weights=weights, trust=trust)
-    return imported(graph, options, Scaling(mean=mean, std=std))
+    sizes = None if hardware is None else replaced(Config(ticks=min(ticks, LANES)), hardware)
+    return imported(graph, options, Scaling(mean=mean, std=std), sizes)
 
 
 def print_report(report: Report) -> None:

@@ -416,6 +416,25 @@ def test_a_rounded_leak_needs_to_be_accepted(tmp_path, capsys):
     assert tickets.load(out).network.layers[0].neuron.leak == 230 / 256
 
 
+def test_larger_hardware_has_room_for_larger_maps(tmp_path, capsys):
+    weight = np.ones((40, 2, 3, 3), np.float32)
+    file = save(tmp_path / "net.nir", chain((2, 64, 64), conv(weight), integrate(40, 64, 64)))
+    spikes = ("--dt", "1", "--reset", "zero", "--encoding", "spikes")
+    given = ("--input", "2,64,64", "--ticks", "16", *spikes)
+    assert run("check", file, *given) == 2
+    line = (
+        r"layer conv2d0: its map of 40 channels of 64x64 in 4 rounds of ticks needs 2621440 bits .*"
+        "; nearest: --hardware with a buffer_depth above 512$"
+    )
+    assert re.search(line, capsys.readouterr().err.strip())
+    large = tmp_path / "large.yaml"
+    large.write_text("buffer_depth: 4096")
+    assert run("check", file, *given, "--hardware", large) == 0
+    large.write_text("preset: tiny")  # whose rings the event machine does not have
+    assert run("check", file, *given, "--hardware", large) == 2
+    assert re.search(r"hardware: scratchpad_depth = 64, allowed: 128", capsys.readouterr().err)
+
+
 EVENT = """\
 machine: event
 n_pe: 4

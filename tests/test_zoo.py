@@ -11,19 +11,23 @@ from sim.rtl.harness import Rtl
 from sw.importers import door
 from sw.importers.graph import Refused
 from sw.importers.torch import from_module
+from tb.test_event_array import CONFIGS
 from tests.soak import times
-from tests.zoo import ZOO, TorchConv, settled
+from tests.zoo import ZOO, TorchConv, resnet18, settled
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")
-HARDWARE = Config(machine="event", n_pe=4, scratchpad_depth=256)
-SMALLEST = ("MLP", "SpikingJelly CSNN", "depthwise separable", "sinabs N-MNIST")
+PAPER = Config(machine="event")
 SOAKED = times(1) > 1
-IN_RTL = tuple(ZOO) if SOAKED else SMALLEST
+HARDWARE = (
+    PAPER if SOAKED else CONFIGS["three PEs, tiles of 8x8, 8 banks, 256 bits"]
+)  # built anyway
+SMALL = ("SpikingJelly CSNN", "snnTorch 5x5", "depthwise separable", "sinabs N-MNIST")
+IN_RTL = tuple(ZOO) if SOAKED else SMALL
 
 
-def opened(entry, module, **changes):
+def opened(entry, module, hardware=None, **changes):
     given = replace(entry.options, **changes)
-    return door.imported(from_module(module, given), given, door.Scaling())
+    return door.imported(from_module(module, given), given, door.Scaling(), hardware)
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +67,7 @@ def test_integers_fire_as_the_framework(name, imported):
 @pytest.mark.parametrize("name", ZOO)
 def test_models_run_it(name, imported):
     entry, network = imported(name)
-    deployed = Deployment(ticket=network.ticket(), config=HARDWARE, method=name)
+    deployed = Deployment(ticket=network.ticket(), config=PAPER, method=name)
     first, second = deployed.predict(entry.images(2)).images
     assert first.accumulates != second.accumulates
     assert min(first.cycles) > 0
@@ -75,6 +79,19 @@ def test_the_rtl_is_the_models(name, imported, rtl):
     deployed = Deployment(ticket=network.ticket(), config=HARDWARE, method=name)
     run = deployed.run(entry.images(1), rtl=rtl, jobs=1)
     assert run.mismatch is None
+
+
+def test_the_whole_resnet18_fits():
+    """64 to 512 channels, 11 million weights: three maps of 64x32x32 need twice the preset's spike buffer."""
+    entry, module = ZOO["ResNet-18"], resnet18()
+    small = opened(entry, module).report
+    assert small.reason.endswith("nearest: --hardware with a buffer_depth above 512")
+    report = opened(entry, module, Config(machine="event", buffer_depth=1024)).report
+    assert report.verdict == "exact"
+    assert len(report.layers) == 18
+    added = [fit for fit in report.layers if " + " in fit.becomes]
+    assert len(added) == 8  # a shortcut a block
+    assert all(fit.why_not["event"] is None for fit in report.layers)
 
 
 def test_norms_of_a_deep_network_are_rounded():

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hw.config import Config
 from sw.importers import nir
 from sw.importers.fit import Report, fit
 from sw.importers.graph import ASSUMED, GIVEN, Choice, Graph, Options, Refused
@@ -72,11 +73,17 @@ def network_input(options: Options, scaling: Scaling) -> tuple[Input, tuple[Choi
     return Input(shape=options.shape, mean=mean, std=std), tuple(choices)
 
 
-def imported(graph: Graph, options: Options, scaling: Scaling) -> Imported:
-    """A graph as layers. Raises Refused, naming the node, for what no lowering makes into layers."""
+def imported(
+    graph: Graph, options: Options, scaling: Scaling, hardware: Config | None = None
+) -> Imported:
+    """A graph as layers. Raises Refused, naming the node, for what no lowering makes into layers.
+
+    hardware: whose sizes the layers must fit, by default the preset `paper`'s.
+    """
     seen, choices = network_input(options, scaling)
     lowered = lower(graph, options, seen)
-    return Imported(graph, lowered, fit(lowered, options, choices + graph.choices), options)
+    report = fit(lowered, options, choices + graph.choices, hardware)
+    return Imported(graph, lowered, report, options)
 
 
 def read(

@@ -80,11 +80,16 @@ def refusal(error: Refused) -> Report:
     return Report((Fit(node, (node,), "nothing", why, ()),))
 
 
-def fit(lowered: Lowered, options: Options, choices: tuple[Choice, ...]) -> Report:
-    """What the machines of today's hardware say of each layer, at the presets' sizes."""
+def fit(
+    lowered: Lowered,
+    options: Options,
+    choices: tuple[Choice, ...],
+    hardware: Config | None = None,
+) -> Report:
+    """What both machines say of each layer, in the sizes of `hardware`, by default the preset `paper`."""
     network = lowered.network
     shapes = network.shapes()
-    found = why_not(network, options.ticks)
+    found = why_not(network, options.ticks, hardware)
     fits = []
     for layer, row in zip(network.layers, lowered.rows, strict=True):
         what = becomes(layer, shapes, host=layer is network.host)
@@ -94,18 +99,25 @@ def fit(lowered: Lowered, options: Options, choices: tuple[Choice, ...]) -> Repo
     return Report(tuple(fits), choices)
 
 
-def why_not(network: Network, ticks: int) -> dict[str, dict[str, str | None]]:
-    """By layer and machine, at the presets' sizes: why it does not run; None: it runs."""
+def why_not(
+    network: Network, ticks: int, hardware: Config | None = None
+) -> dict[str, dict[str, str | None]]:
+    """By layer and machine: why it does not run; None: it runs. hardware: as of `fit`."""
     shapes = network.shapes()
     found: dict[str, dict[str, str | None]] = {}
     for machine in MACHINES:
+        unsized = None  # why the machine is not there in such sizes
+        try:
+            config = replace(hardware or Config(ticks=min(ticks, LANES)), machine=machine)
+        except ValueError as error:
+            config, unsized = Config(machine=machine), str(error)
         for layer in network.layers:
-            why = _neuron(layer, network, machine) or _ticks(ticks, machine)
+            why = unsized or _neuron(layer, network, machine) or _ticks(ticks, machine)
             if why is None and layer is not network.host:
-                why = _shape(layer, shapes, Config(machine=machine))
+                why = _shape(layer, shapes, config)
             found.setdefault(layer.name, {})[machine] = why
         if not any(found[layer.name][machine] for layer in network.layers):
-            where, why = _place(network, ticks, machine)
+            where, why = _place(network, ticks, config)
             if why:
                 found[where][machine] = why
     return found
@@ -155,9 +167,9 @@ def _shape(layer: Layer, shapes: dict[str, Shape], config: Config) -> str | None
     return None
 
 
-def _place(network: Network, ticks: int, machine: str) -> tuple[str, str | None]:
+def _place(network: Network, ticks: int, config: Config) -> tuple[str, str | None]:
     """Whether all maps find their place: else the layer that does not, and why."""
-    config, none = Config(machine=machine, ticks=min(ticks, LANES)), np.zeros(0)
+    none = np.zeros(0)
     array = []
     for layer in network.array:
         described = tuple(map(_plain, layer.sources))
@@ -171,6 +183,8 @@ def _place(network: Network, ticks: int, machine: str) -> tuple[str, str | None]
         place(Ordered(outline, {}, outline.array), config)
     except DoesNotFit as error:
         text = str(error)
+        if "spike buffer" in text:
+            text += f"; nearest: --hardware with a buffer_depth above {config.buffer_depth}"
         names = [layer.name for layer in network.array if text.startswith(f"layer {layer.name}:")]
         return (names or [network.array[0].name])[0], text
     return "", None
