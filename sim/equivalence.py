@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import click
@@ -28,7 +30,7 @@ def compare(
     images: np.ndarray,
     *,
     labels: np.ndarray | None = None,
-    known: Mapping[str, np.ndarray] | None = None,
+    known: Mapping[str, np.ndarray | Batched] | None = None,
     against: str = FLOATS,
 ) -> dict[str, Any]:
     """Integers against the graph in float64, or against `known` spikes: shares of what is equal.
@@ -72,9 +74,21 @@ def compare(
     return {"against": against, **_summary(equal, predictions, labels)}
 
 
+@dataclass(frozen=True)
+class Batched:
+    """What one node fires, an image after the other, (T, ...); a batch of images is run at a time."""
+
+    run: Callable[[int], dict[str, np.ndarray]]  # of a batch's number
+    node: str
+
+    def __getitem__(self, image: int) -> np.ndarray:
+        number, at = divmod(image, BATCH)
+        return self.run(number)[self.node][at]
+
+
 def framework_spikes(
     network: Imported, images: np.ndarray
-) -> tuple[dict[str, np.ndarray] | None, str]:
+) -> tuple[dict[str, Batched] | None, str]:
     """What the user's framework itself fires, by node, and its name; None for a file, or if it cannot run.
 
     images: as of `compare`. Then the name is FLOATS, with why.
@@ -85,17 +99,19 @@ def framework_spikes(
     from sw.importers import live
 
     seen, name = network.lowered.network.input, live.framework(live_module)
-    inputs = images
-    if seen.mean is not None and seen.std is not None:
-        inputs = scaled(images, seen.mean, seen.std)
+
+    @lru_cache(maxsize=1)
+    def run(number: int) -> dict[str, np.ndarray]:
+        inputs = images[number * BATCH : (number + 1) * BATCH]
+        if seen.mean is not None and seen.std is not None:
+            inputs = scaled(inputs, seen.mean, seen.std)
+        return live.spikes(network, inputs)
+
     try:
-        parts = [
-            live.spikes(network, inputs[first : first + BATCH])
-            for first in range(0, len(inputs), BATCH)
-        ]
+        nodes = list(run(0))
     except Refused as error:
         return None, f"{FLOATS} ({name} did not run: {error})"
-    return {node: np.concatenate([part[node] for part in parts]) for node in parts[0]}, name
+    return {node: Batched(run, node) for node in nodes}, name
 
 
 def _fires(network: Imported, name: str) -> bool:

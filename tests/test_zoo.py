@@ -58,7 +58,7 @@ def test_integers_fire_as_the_framework(name, imported):
     images = entry.images(2)
     known, framework = framework_spikes(network, images)
     assert framework.split()[0] in ("spikingjelly", "snntorch", "sinabs", "norse"), framework
-    rates = [float(values.mean()) for values in known.values()]
+    rates = [float(values[0].mean()) for values in known.values()]
     assert all(0.01 < rate < 0.4 for rate in rates[:-1]), rates  # the last: sums, or few neurons
     found = compare(network, network.ticket(), images, known=known, against=framework)
     assert found["spikes_equal"] >= entry.share, found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ def command(
     network = opened(**given, dimensions=None if there is None else there.ndim)
     seen = network.lowered.network
     sample = read_images(images, seen, network.options.ticks) if images else None
-    known, against = (read_arrays(reference), reference.name) if reference else (None, "")
+    known: Mapping[str, Any] | None = read_arrays(reference) if reference else None
     report = network.report
     print_report(report)
     if report.reason:
@@ -65,6 +66,7 @@ def command(
     ticket = network.ticket()
     content = report.to_dict()
     if sample:
+        against = reference.name if reference else ""
         if known is None:
             known, against = framework_spikes(network, sample[0])
         agreement = compare(
