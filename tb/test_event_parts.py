@@ -182,6 +182,7 @@ class Headers:
                 words.append(wsp | sub << 9 | (sub == subs[-1]) << 11 | left << 12)
                 left = 0
             self.beats.append((place, taps, count + 1, count + len(subs)))
+        self.count = len(words)
         self.rows = -(-len(words) // 4)
         self.words = words + [0] * (4 * self.rows - len(words))
         self.restart()
@@ -210,11 +211,14 @@ async def slices(dut):
 
 
 class Decoding(Headers):
-    """Cycle by cycle: words are read one a cycle, up to the last of a beat, or the first of the next once it is taken."""
+    """Cycle by cycle: words are read one a cycle, up to the last of a beat, or the first of the next once it is taken.
+
+    That there are no more takes a cycle as a word does.
+    """
 
     def __init__(self, dut, rng):
         self.start = 0
-        self.have = False
+        self.have = self.over = False
         super().__init__(dut, rng)
 
     def inputs(self, rng):
@@ -240,7 +244,7 @@ class Decoding(Headers):
         if not self.have:
             return False, False
         if self.beat == len(self.beats):
-            return True, True
+            return self.over, self.over
         _, _, known, complete = self.beats[self.beat]
         return self.read >= known, self.read >= complete
 
@@ -258,6 +262,7 @@ class Decoding(Headers):
         return result
 
     def edge(self, i):
+        self.over = self.have and self.at == self.count and not i["pass_end"]
         if i["pass_end"]:
             if self.have:
                 self.start += self.rows

@@ -58,54 +58,53 @@ class SliceFifo(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         depth, places = self.config.fifo_depth, self.places(self.config)
-        m.submodules.slices = slices = Memory(
-            shape=self.entry.shape(), depth=depth, init=[], attrs={"ram_style": "distributed"}
+        # The first slice is in registers: its spikes are looked up in every cycle.
+        work, begun = Signal.like(self.work, name="first", reset_less=True), Signal()
+        m.submodules.behind = behind = Memory(
+            shape=self.entry.shape(), depth=depth - 1, init=[], attrs={"ram_style": "distributed"}
         )
         m.submodules.order = order = Memory(
             shape=END, depth=places, init=[], attrs={"ram_style": "distributed"}
         )
-        write, order_write = slices.write_port(), order.write_port()
-        source, work = slices.read_port(domain="comb"), slices.read_port(domain="comb")
-        order_read = order.read_port(domain="comb")
-        level, order_level = Signal(range(depth + 1)), Signal(range(places + 1))
-        tail, head, following = (
-            Signal(range(depth), name=n) for n in ("tail", "head", "following")
-        )
-        order_tail, order_head = Signal(range(places)), Signal(range(places))
+        write, order_write = behind.write_port(), order.write_port()
+        read, order_read = behind.read_port(domain="comb"), order.read_port(domain="comb")
+        level = Signal(range(depth + 1), name="level")  # of slices, the first included
+        order_level = Signal(range(places + 1))
+        is_slice, direct = Signal(), Signal()
 
-        def step(pointer: Signal, size: int) -> Value:
-            return Mux(pointer == size - 1, 0, pointer + 1)
+        def pointer(name: str, size: int, moves: Value) -> Signal:
+            at = Signal(range(size), name=name)
+            with m.If(moves):
+                m.d.sync += at.eq(Mux(at == size - 1, 0, at + 1))
+            return at
 
-        is_slice = self.push & ~self.what.is_end
+        follows = self.pop & (level != 1)  # the slice behind becomes the first
         m.d.comb += [
+            is_slice.eq(self.push & ~self.what.is_end),
+            direct.eq(is_slice & (level == self.pop)),
             self.room.eq((level != depth) & (order_level != places)),
             self.end_room.eq(order_level != places),
-            write.en.eq(is_slice),
-            write.addr.eq(tail),
+            write.en.eq(is_slice & ~direct),
+            write.addr.eq(pointer("tail", depth - 1, write.en)),
             write.data.eq(self.entry),
+            read.addr.eq(pointer("head", depth - 1, follows)),
             order_write.en.eq(self.push),
-            order_write.addr.eq(order_tail),
+            order_write.addr.eq(pointer("order_tail", places, self.push)),
             order_write.data.eq(self.what),
-            order_read.addr.eq(order_head),
+            order_read.addr.eq(pointer("order_head", places, self.begin)),
             self.next_valid.eq(order_level != 0),
             self.next_what.eq(order_read.data),
-            source.addr.eq(Mux(self.more, head, following)),
-            self.source.eq(source.data),
-            work.addr.eq(head),
-            self.work.eq(work.data),
+            self.work.eq(work),
+            self.source.eq(Mux(begun & ~self.more, read.data, work)),
         ]
         m.d.sync += [
             level.eq(level + is_slice - self.pop),
             order_level.eq(order_level + self.push - self.begin),
         ]
-        with m.If(is_slice):
-            m.d.sync += tail.eq(step(tail, depth))
-        with m.If(self.push):
-            m.d.sync += order_tail.eq(step(order_tail, places))
-        with m.If(self.begin):
-            m.d.sync += order_head.eq(step(order_head, places))
-            with m.If(~self.next_what.is_end):
-                m.d.sync += following.eq(step(following, depth))
+        with m.If(direct | follows):
+            m.d.sync += work.eq(Mux(direct, self.entry, read.data))
         with m.If(self.pop):
-            m.d.sync += head.eq(step(head, depth))
+            m.d.sync += begun.eq(0)
+        with m.If(self.begin & ~self.next_what.is_end):
+            m.d.sync += begun.eq(1)
         return m

@@ -20,6 +20,8 @@ class HeaderUnit(wiring.Component):
     active: the segment may be read. pass_end: the caster ends a pass; with segment_end the segment.
     known: it is known whether a place is needed: `position`, where `positioned`, or none any more.
     complete: all taps of that place are in `taps`; a beat without a last header ends with the pass. take: the caster hands the slice out.
+    All three are registers, since the caster asks in the cycle in which it hands out: that there are no more headers is known a
+    cycle after it is seen, as a header is.
     """
 
     def __init__(self, config: Config, pointer: int) -> None:
@@ -54,6 +56,7 @@ class HeaderUnit(wiring.Component):
         cursor, here = Signal(POSITION_BITS), Signal(POSITION_BITS)
         ended, opens, ends_segment = Signal(), Signal(), Signal()
         last = Signal()  # the beat's last header was read
+        over = Signal()  # and the pass's
         header = Signal(SLICE_HEADER)
         gap = header.as_value()[KERNEL:]
         m.d.comb += [
@@ -62,8 +65,8 @@ class HeaderUnit(wiring.Component):
             ended.eq(have & ((self.row == end) | (self.available & (self.word == 0)))),
             opens.eq(~self.positioned | self.take),
             here.eq(cursor + header.skip),
-            self.known.eq(self.positioned | (self.active & ended)),
-            self.complete.eq(last | ended),
+            self.known.eq(self.positioned | over),
+            self.complete.eq(last | over),
             self.advance.eq(
                 self.active & have & self.available & ~ended & ~self.pass_end & (~last | self.take)
             ),
@@ -73,6 +76,7 @@ class HeaderUnit(wiring.Component):
             self.to.eq(Mux(self.segment_end, end, start)),
             self.tail.eq(start),
         ]
+        m.d.sync += over.eq(self.active & ended & ~self.pass_end)
         with m.If(self.take):
             m.d.sync += [self.positioned.eq(0), last.eq(0)]
         with m.If(self.advance):
