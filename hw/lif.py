@@ -8,49 +8,21 @@ The sweep machine's neuron is its configuration's. Each layer of the event machi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
 from amaranth import Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.config import Config
-from hw.neuron import UNIT
 from hw.program import NEURON
+from hw.told import Told
 from hw.unreset import data_register
-
-
-@dataclass(frozen=True)
-class Told:
-    """A neuron whose numbers are signals: hw.neuron.Neuron, as far as the units ask it. code: NEURON."""
-
-    code: Any
-
-    def leak(self, u: Value) -> Value:
-        """What a tick leaves of a potential."""
-        return ((u * self.code.share + self.code.carry) >> UNIT.bit_length() - 1)[
-            : len(u)
-        ].as_signed()
-
-    def level(self, threshold: Value) -> Value:
-        """What a reset by subtraction takes away."""
-        return threshold - self.code.above
-
-    def reset(self, u: Value, threshold: Value) -> Value:
-        """The potential after firing."""
-        return Mux(self.code.subtract, u - self.level(threshold), 0)
-
-    def initial(self, threshold: Value) -> Value:
-        """The potential before the first tick."""
-        return Mux(self.code.start, self.level(threshold) >> 1, 0)
 
 
 class Lif(wiring.Component):
     """hw.neuron in hardware: u = leak(u) + sum; fires where u >= threshold; u = reset(u) after firing.
 
     valid, sums: one neuron a cycle, a field a tick. threshold: held while its neurons pass. Of machine
-    `event` alone: neuron: held, too; before: the neuron's potential before these ticks, where `carried`; else they are the first.
+    `event` alone: neuron: held, too, both from the cycle before; before: the neuron's potential before these ticks, where `carried`; else they are the first.
     potentials: after each tick's reset; tick t's belongs to the neuron of t + 1 cycles ago, or to the last before
     it where there was none. spikes: bit t is tick t; of the neuron of `latency` cycles ago.
     """
@@ -79,7 +51,8 @@ class Lif(wiring.Component):
         m = Module()
         bits = self.config.accumulator_bits
         event = self.config.machine == "event"
-        neuron = Told(self.neuron) if event else self.config.neuron
+        told = Told(m, self.neuron, self.threshold) if event else None
+        swept = self.config.neuron
         fired: Value | None = None  # of the ticks before, of the neuron in this stage
         here: Value = self.valid  # a neuron is in this stage
         waiting = list(
@@ -92,20 +65,30 @@ class Lif(wiring.Component):
                 Signal(name=f"fires_{t}"),
                 Signal(t + 1, name=f"fired_{t}", reset_less=True),
             )
-            before = potentials[t - 1] if t else neuron.initial(self.threshold)
-            if event and not t:
-                before = Mux(self.carried, self.before, before)
-            m.d.comb += u.eq(waiting[0] + neuron.leak(before))
-            m.d.comb += fires.eq(u >= self.threshold)
+            before = Signal(signed(bits), name=f"before_{t}")
+            if t:
+                start: Value | int = potentials[t - 1]
+            elif told:
+                start = Mux(self.carried, self.before, told.initial())
+            else:
+                start = swept.initial(self.threshold)
+            m.d.comb += before.eq(start)
+            if told:
+                m.d.comb += u.eq(told.integrate(m, before, waiting[0], u.name))
+                fire, reset = told.decide(m, u, u.name)
+            else:
+                m.d.comb += u.eq(waiting[0] + swept.leak(before))
+                fire, reset = u >= self.threshold, swept.reset(u, self.threshold)
+            m.d.comb += fires.eq(fire)
             delayed = [
                 Signal(signed(bits), name=f"sum_{k}_in_{t + 1}", reset_less=True)
                 for k in range(t + 1, self.config.ticks)
             ]
             with m.If(here):
-                m.d.sync += potentials[t].eq(Mux(fires, neuron.reset(u, self.threshold), u))
+                m.d.sync += potentials[t].eq(Mux(fires, reset, u))
                 m.d.sync += stage[t].eq(fires)
                 m.d.sync += [
-                    after.eq(before) for after, before in zip(delayed, waiting[1:], strict=True)
+                    later.eq(earlier) for later, earlier in zip(delayed, waiting[1:], strict=True)
                 ]
                 if fired is not None:
                     m.d.sync += stage[:t].eq(fired)

@@ -101,6 +101,10 @@ def sizes(config: Config) -> dict[str, tuple[int, int]]:
         "uticket_header_ring": ring,
         "uticket_value_ring": ring,
         "uticket_list_ring": (LIST_WORDS // places, config.stream_bits),
+        "uticket_potentials": (
+            config.positions // config.lifs,
+            config.lifs * config.accumulator_bits,
+        ),
         **banks,
     }
 

@@ -73,7 +73,7 @@ class Tile:
     def ports(self) -> dict[str, int]:
         """What is held while it leaves."""
         names = (
-            "height", "width", "pool", "average", "threshold", "carried", "last_tick", "row",
+            "height", "width", "pool", "average", "threshold", "carried", "kept", "last_tick", "row",
             "column",
         )  # fmt: skip
         return {name: int(getattr(self, name)) for name in names} | {

@@ -31,7 +31,8 @@ class Neurons:
         if rng.random() < 0.05:
             self.rate = rng.choice([0, 0.5, 1])
         self.valid = rng.random() < self.rate
-        if not any(self.inside) and rng.random() < 0.2:  # held while its neurons pass
+        if not any(self.inside) and rng.random() < 0.2:  # held while its neurons pass, and before
+            self.valid = self.valid and self.config.machine != "event"
             self.threshold = rng.choice([rng.randint(1, 1 << 12), rng.randint(1, 1 << 21)])
             if self.config.machine == "event":
                 kind = rng.choice(kinds())

@@ -97,10 +97,11 @@ def test_the_map_of_names(exported):
 
 
 def test_memories_are_memories_or_black_boxes(exported, config):
-    """The event machine's PE has two rings, its caster one."""
+    """The event machine's PE has two rings and potentials, its caster a ring."""
     counts = {"pe": (1, 0), "top": (1, 4)}
     if config.machine == "event":
         counts = {"pe": (2, 0), "top": (3, 4)}
+    kept = config.machine == "event"  # potentials
     for name, count in counts.items():
         inferred = (exported / f"{name}.v").read_text()
         boxes = (exported / "blackbox" / f"{name}.v").read_text()
@@ -109,6 +110,7 @@ def test_memories_are_memories_or_black_boxes(exported, config):
         assert (rings, banks) == count
         rings = len(re.findall("  uticket_(?:scratchpad|header_ring|value_ring|list_ring) ", boxes))
         assert (rings, boxes.count("  uticket_spike_bank ")) == count
+        assert boxes.count("  uticket_potentials ") == kept
         assert " ring [" not in boxes
         assert "accumulators_0 [" in boxes
 

@@ -6,7 +6,6 @@ from itertools import pairwise
 
 from amaranth import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from hw.average import LATENCY, Average
@@ -14,7 +13,7 @@ from hw.config import Config
 from hw.lif import Lif
 from hw.pool import OutputWord
 from hw.program import NEURON
-from hw.sram import UNUSED_COLLISIONS
+from hw.sram import Sram
 from hw.unreset import data_register
 
 SUMMED = 1 + LATENCY
@@ -26,7 +25,7 @@ class Drain(wiring.Component):
 
     start: a tile is drained from the next cycle on. height, width, threshold, row, column: of it, held until
     `done`, as `neuron` of its layer;
-    carried: potentials go on from the drain before; last_tick: spikes behind it are dropped; row, column: where it starts in its word. running: `y`, `x` and those right of it, `lanes`, are
+    carried: potentials go on from the drain before; kept: those of this one wait for the next; last_tick: spikes behind it are dropped; row, column: where it starts in its word. running: `y`, `x` and those right of it, `lanes`, are
     read from the banks in the next cycle, and `sums` are theirs then. last: with the last of them.
     done: the tile's spikes are in `word` in the next cycle. results: sums of the last neuron.
     """
@@ -49,6 +48,7 @@ class Drain(wiring.Component):
                 "threshold": In(signed(config.accumulator_bits)),
                 "neuron": In(NEURON),
                 "carried": In(1),
+                "kept": In(1),
                 "last_tick": In(2),
                 "average": In(1),
                 "pool": In(1),
@@ -100,34 +100,23 @@ class Drain(wiring.Component):
         m.d.comb += seen.eq((1 << (self.last_tick + 1)) - 1)
 
         m.submodules.word = word = OutputWord(config, neurons=lifs)
-        for k in range(lifs):
-            m.submodules[f"average_{k}"] = averaged = Average(config)
-            m.submodules[f"lif_{k}"] = lif = Lif(config)
+        sums = self._sums(m, read)
+        results = data_register(m, self.results, "held_results")
+        with m.If(given.lanes[0]):
+            m.d.sync += results.eq(sums[0])
+        lif_units = [Lif(config) for _ in range(lifs)]
+        before = self._potentials(m, lif_units, passing)
+        for k, lif in enumerate(lif_units):
+            m.submodules[f"lif_{k}"] = lif
             m.d.comb += [
-                averaged.valid.eq(read.lanes[k]),
-                averaged.i.eq(self.sums[k]),
                 lif.valid.eq(given.lanes[k]),
-                lif.sums.eq(averaged.o),
+                lif.sums.eq(sums[k]),
                 lif.threshold.eq(self.threshold),
                 lif.neuron.eq(self.neuron),
                 lif.carried.eq(self.carried),
-                lif.before.eq(self._potentials(m, k, lif, passing)),
+                lif.before.eq(before[k]),
                 word.spikes.word_select(k, config.ticks).eq(lif.spikes & seen),
             ]
-            if k == 0:  # the first adds up a whole map, the others' sums with its own
-                m.d.comb += [
-                    averaged.enable.eq(self.average),
-                    averaged.first.eq((read.y == 0) & (read.x == 0)),
-                ]
-                for t in range(config.ticks):
-                    added = sum(
-                        Mux(self.average & read.lanes[j], self.sums[j][t], 0)
-                        for j in range(1, lifs)
-                    )
-                    m.d.comb += averaged.i[t].eq(self.sums[0][t] + added)
-                results = data_register(m, self.results, "held_results")
-                with m.If(given.lanes[0]):
-                    m.d.sync += results.eq(averaged.o)
             single = 1 if k == 0 else 0  # of an averaged map there is one neuron
             m.d.comb += word.valid[k].eq(Mux(self.average, out.last & single, out.lanes[k]))
         m.d.comb += [
@@ -142,23 +131,42 @@ class Drain(wiring.Component):
         ]
         return m
 
-    def _potentials(self, m: Module, k: int, lif: Lif, passing: list[data.View]) -> Value:
-        """What lane k's neurons kept of the ticks before: read a cycle ahead of `lif`, written behind it."""
-        bits, lifs = self.config.accumulator_bits, self.config.lifs
-        log = lifs.bit_length() - 1
-        memory = Memory(
-            shape=signed(bits),
-            depth=self.config.positions // lifs,
-            init=[],
-            attrs={**UNUSED_COLLISIONS, "ram_style": "distributed"},
+    def _sums(self, m: Module, read: data.View) -> list[Value]:
+        """What each lane's neurons get: its sums; the first's, all lanes' of a whole map added up, where they are averaged."""
+        config = self.config
+        m.submodules.average = average = Average(config)
+        m.d.comb += [
+            average.valid.eq(read.lanes[0]),
+            average.enable.eq(self.average),
+            average.first.eq((read.y == 0) & (read.x == 0)),
+        ]
+        for t in range(config.ticks):
+            added = sum(
+                Mux(self.average & read.lanes[k], self.sums[k][t], 0) for k in range(1, config.lifs)
+            )
+            m.d.comb += average.i[t].eq(self.sums[0][t] + added)
+        result: list[Value] = [average.o]
+        for k in range(1, config.lifs):
+            held = Signal.like(self.sums[k], name=f"sums_{k}", reset_less=True)
+            with m.If(read.lanes[k]):
+                m.d.sync += held.eq(self.sums[k])
+            result.append(held)
+        return result
+
+    def _potentials(self, m: Module, lifs: list[Lif], passing: list[data.View]) -> list[Value]:
+        """What each lane's neurons kept of the ticks before: read a cycle ahead of their unit, written behind it."""
+        bits, count = self.config.accumulator_bits, len(lifs)
+        log = count.bit_length() - 1
+        m.submodules.potentials = memory = Sram(
+            macro="uticket_potentials", width=count * bits, depth=self.config.positions // count
         )
-        m.submodules[f"potentials_{k}"] = memory
         read, write = memory.read_port(), memory.write_port()
         ahead, out = passing[SUMMED - 1], passing[-1]
         m.d.comb += [
             read.addr.eq(Cat(ahead.x[log:], ahead.y)),
+            read.en.eq(self.carried & ahead.lanes[0]),
             write.addr.eq(Cat(out.x[log:], out.y)),
-            write.data.eq(lif.potentials[self.config.ticks - 1]),
-            write.en.eq(out.lanes[k]),
+            write.data.eq(Cat(lif.potentials[self.config.ticks - 1] for lif in lifs)),
+            write.en.eq(self.kept & out.lanes[0]),  # a lane's only where the first one's is
         ]
-        return read.data
+        return [read.data[bits * k : bits * (k + 1)].as_signed() for k in range(count)]

@@ -64,6 +64,7 @@ class Leaving(wiring.Component):
             drain.threshold.eq(tile.threshold),
             drain.neuron.eq(layer.neuron),
             drain.carried.eq(carried),
+            drain.kept.eq(~last_round),
             drain.last_tick.eq(Mux(last_round, layer.last_tick, config.ticks - 1)),
             out.base.eq(base),
             out.part.eq(layer.more_rounds != 0),
