@@ -58,10 +58,11 @@ class SliceFifo(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         depth, places = self.config.fifo_depth, self.places(self.config)
+        rows = max(depth - 1, 2)  # an address has at least a bit
         # The first slice is in registers: its spikes are looked up in every cycle.
         work, begun = Signal.like(self.work, name="first", reset_less=True), Signal()
         m.submodules.behind = behind = Memory(
-            shape=self.entry.shape(), depth=depth - 1, init=[], attrs={"ram_style": "distributed"}
+            shape=self.entry.shape(), depth=rows, init=[], attrs={"ram_style": "distributed"}
         )
         m.submodules.order = order = Memory(
             shape=END, depth=places, init=[], attrs={"ram_style": "distributed"}
@@ -85,9 +86,9 @@ class SliceFifo(wiring.Component):
             self.room.eq((level != depth) & (order_level != places)),
             self.end_room.eq(order_level != places),
             write.en.eq(is_slice & ~direct),
-            write.addr.eq(pointer("tail", depth - 1, write.en)),
+            write.addr.eq(pointer("tail", rows, write.en)),
             write.data.eq(self.entry),
-            read.addr.eq(pointer("head", depth - 1, follows)),
+            read.addr.eq(pointer("head", rows, follows)),
             order_write.en.eq(self.push),
             order_write.addr.eq(pointer("order_tail", places, self.push)),
             order_write.data.eq(self.what),
