@@ -27,7 +27,8 @@ TIMEOUT_S = 900
 # What a report says where the RTL did something wrong, and not the test bench or the tools. A bare
 # assert counts where pytest itself shows it; further right stand the lines of a simulation's traceback.
 MISMATCH = re.compile(
-    r"^E(?: {3,12}assert\b.*|\s+(?:\w+\.)*(?:AssertionError|SimTimeoutError|RtlError)\b.*)",
+    r"^E(?: {3,12}assert\b.*|\s+(?:\w+\.)*(?:AssertionError|SimTimeoutError|RtlError)\b.*|"
+    r"\s+Failed: DID NOT RAISE .*RtlError.*)",
     re.MULTILINE,
 )
 BROKEN = re.compile(r"^E .*(?:does not build|BadInput).*", re.MULTILINE)
