@@ -22,6 +22,7 @@ COMPONENTS = {"output word": "pool.py", "place": "geometry.py"}
 INSIDE = {  # what is in the Verilog of another component
     "window.py": {"resolve.py", "tile_address.py", "assemble.py"},
     "drain.py": {"word_out.py"},
+    "lif.py": {"told.py"},
     "array.py": {"pe_array.py"},
     "top.py": {"chip.py"},
 }
