@@ -16,19 +16,11 @@ from typing import Annotated, Any, ClassVar, NoReturn
 from pydantic import ConfigDict, Field
 
 from hw import neuron as hardware
+from sw.fields import STRICT, Leak, Name, Natural, Number, Positive, Whole
 
 IMAGE = "image"  # the network's input, where a source names its map
 MAX_WEIGHTS = 1 << 28  # of a network, zero or not: 1 GiB as floats; ResNet-19 has 12 million
 MAX_MAP = 1 << 24  # channels times positions; the largest of ResNet-19 has 2**17
-STRICT = ConfigDict(extra="forbid", strict=True)
-# What a field allows is its description: errors quote it.
-Name = Annotated[str, Field(min_length=1, description="a name")]
-Whole = Annotated[int, Field(ge=1, description="a whole number, at least 1")]
-Natural = Annotated[int, Field(ge=0, description="a whole number, at least 0")]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, description="a number above 0")]
-Number = Annotated[float, Field(allow_inf_nan=False, description="a finite number")]
-Share = Annotated[float, Field(ge=0, le=1, description="0 to 1")]
-Leak = Annotated[float, Field(gt=0, le=1, description="a number above 0, at most 1")]
 
 
 class Reduce(StrEnum):

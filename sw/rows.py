@@ -14,21 +14,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from sw.layers import (
-    IMAGE,
-    STRICT,
-    Input,
-    Layer,
-    Name,
-    Natural,
-    Network,
-    Pool,
-    Reduce,
-    Whole,
-    conv,
-    identity,
-    linear,
-)
+from sw.fields import STRICT, Name, Natural, Whole
+from sw.layers import IMAGE, Input, Layer, Network, Pool, Reduce, conv, identity, linear
 
 MAX_ROWS = 1000
 # YAML has no enums: their values are read as words

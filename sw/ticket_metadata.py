@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal, NoReturn, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError
 
-from sw.layers import STRICT, Input, Layer, Leak, Name, Natural, Share, Whole
+from sw.fields import STRICT, Leak, Name, Natural, Share, Whole
+from sw.layers import Input, Layer
 
 FORMAT = "uticket-ticket"
 VERSION = 2

@@ -12,20 +12,8 @@ from pydantic import BaseModel, Field
 
 from hw.neuron import trained
 from sw import networks
-from sw.layers import (
-    STRICT,
-    Layer,
-    Leak,
-    Name,
-    Network,
-    Pool,
-    Reduce,
-    Source,
-    TrainedNeuron,
-    Whole,
-    identity,
-    refuse,
-)
+from sw.fields import STRICT, Leak, Name, Whole
+from sw.layers import Layer, Network, Pool, Reduce, Source, TrainedNeuron, identity, refuse
 from sw.ticket_metadata import History, Metadata
 
 Side = Annotated[Literal[1, 3], Field(description="1 or 3")]
