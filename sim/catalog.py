@@ -11,19 +11,32 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from hw.config import PRESETS, Config
+from hw.config import LANES, PRESETS, Config
+from hw.widths import ROUND_BITS
 from sim import yaml_file
 from sim.errors import BadInput
 from sw import rows, schedules
 from sw.datasets import STATISTICS
+from sw.layers import LIF, TrainedNeuron
 from sw.quantize import ticket_config
 from sw.rows import Row
 from sw.ticket import Ticket, load
 
 TICKETS = Path(__file__).resolve().parent.parent / "tickets"
 SORT = "sort"
-DEFAULT_SCHEDULE = "vgg"
-KEYS = ("network", "dataset", "schedule", "sparsity", "mirror", "methods", "baseline", "hardware")
+KEYS = (
+    "network",
+    "neuron",
+    "dataset",
+    "ticks",
+    "schedule",
+    "sparsity",
+    "mirror",
+    "methods",
+    "baseline",
+    "hardware",
+)
+MAX_TICKS = LANES << ROUND_BITS  # of the event machine
 FIELDS = tuple(field.name for field in fields(Config))
 
 
@@ -51,10 +64,14 @@ class Model:
     dataset: str | None = None
     rows: tuple[Row, ...] | None = None
     """The network's layers, where it is one of the user's own."""
+    neuron: TrainedNeuron = LIF
+    """Of the layers of `rows` that have none of their own."""
     data: Path | None = None
     """The data set's file, where it is one of the user's own (sw/own_data.py)."""
-    schedule: str = DEFAULT_SCHEDULE
-    """Of training, a name of sw/schedules.py."""
+    ticks: int | None = None
+    """Of the network that is trained; None: as many as event frames, or the hardware, have."""
+    schedule: str | None = None
+    """Of training, a name of sw/schedules.py; None: the default there."""
     sparsity: float | None = None
     """That training prunes to; None: the schedule's."""
     mirror: bool = True
@@ -174,6 +191,10 @@ def _of_yaml(path: Path) -> Model:
         if key not in content:
             raise BadInput(f"{path}: {key} is missing")
     network, own = _network(path, content["network"])
+    neuron = _neuron(path, content["neuron"], own) if "neuron" in content else LIF
+    ticks = content.get("ticks")
+    if ticks is not None and not (type(ticks) is int and 1 <= ticks <= MAX_TICKS):
+        raise BadInput(f"{path}: ticks = {ticks!r}; allowed: 1 to {MAX_TICKS}")
     dataset, data = _dataset(path, content["dataset"])
     methods = {}
     for name, row in _mapping(path, content["methods"], "methods").items():
@@ -183,8 +204,8 @@ def _of_yaml(path: Path) -> Model:
     baseline = content.get("baseline")
     if baseline is not None and (not isinstance(baseline, str) or baseline not in methods):
         raise BadInput(f"{path}: baseline = {baseline!r}; allowed: {', '.join(methods)}")
-    schedule = content.get("schedule", DEFAULT_SCHEDULE)
-    if not isinstance(schedule, str):
+    schedule = content.get("schedule")
+    if schedule is not None and not isinstance(schedule, str):
         raise BadInput(f"{path}: schedule = {schedule!r}; allowed: a name of sw/schedules.py")
     sparsity = content.get("sparsity")
     if sparsity is not None and not (isinstance(sparsity, float) and 0 < sparsity < 1):
@@ -193,7 +214,7 @@ def _of_yaml(path: Path) -> Model:
     if not isinstance(mirror, bool):
         raise BadInput(f"{path}: mirror = {mirror!r}; allowed: true, false")
     try:
-        plan = schedules.named(schedule)
+        plan = schedules.named(schedule or schedules.default())
         if sparsity is not None:
             plan.at_sparsity(sparsity)
     except ValueError as error:
@@ -205,7 +226,9 @@ def _of_yaml(path: Path) -> Model:
         network=network,
         dataset=dataset,
         rows=own,
+        neuron=neuron,
         data=data,
+        ticks=ticks,
         schedule=schedule,
         sparsity=sparsity,
         mirror=mirror,
@@ -225,6 +248,15 @@ def _network(path: Path, given: Any) -> tuple[str, tuple[Row, ...] | None]:
         )
     try:
         return path.stem, rows.read(given)
+    except ValueError as error:
+        raise BadInput(f"{path}: {error}") from None
+
+
+def _neuron(path: Path, given: Any, own: tuple[Row, ...] | None) -> TrainedNeuron:
+    if own is None:
+        raise BadInput(f"{path}: neuron of a named network; allowed: with a list of layers")
+    try:
+        return rows.read_neuron(given)
     except ValueError as error:
         raise BadInput(f"{path}: {error}") from None
 

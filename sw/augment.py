@@ -1,6 +1,6 @@
 """Which images a training step sees, and how they are moved and mirrored: a function of the step alone.
 
-Every epoch sees each image once, in an order of its own. An image is moved by up to `shift` pixels, what
+Every epoch sees each image once, in an order of its own. An image is moved by up to an eighth of its side, what
 enters at the border is its mirror, and is mirrored left to right every other epoch ("alternating flip":
 two epochs see both sides of each image). Nothing is drawn from a state, so a run that goes on, another
 method, and another number of processes all see the same.
@@ -12,13 +12,16 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-SHIFT = 4  # pixels, in each direction
+from sw.schedules import FULL_SIDE
+
+SHIFT = 8  # an image is moved by up to such a part of its shorter side: 4 pixels of 32
 
 
 class Batches:
     """Augmented batches of a training set.
 
-    images: uint8 (N, C, H, W); labels: (N,); mean, std: per channel, in units of full scale. All that is
+    images: uint8 (N, C, H, W), or event frames (N, T, C, H, W), 0 or 1, all of whose ticks move together.
+    labels: (N,); mean, std: per channel, in units of full scale, not used for frames. All that is
     random is drawn on the CPU from `seed`; the images lie on their device.
     """
 
@@ -30,11 +33,14 @@ class Batches:
         mean: tuple[float, ...],
         std: tuple[float, ...],
         seed: int,
-        shift: int = SHIFT,
+        shift: int | None = None,
         mirror: bool = True,
     ) -> None:
-        self.images = images.permute(0, 2, 3, 1).contiguous()
-        self.labels, self.seed, self.shift, self.mirror = labels, seed, shift, mirror
+        self.ticks = images.shape[1] if images.ndim == 5 else None
+        """Of event frames; None for images."""
+        self.images = images.flatten(1, -3).permute(0, 2, 3, 1).contiguous()
+        self.labels, self.seed, self.mirror = labels, seed, mirror
+        self.shift = min(images.shape[-2:]) // SHIFT if shift is None else shift
         device = images.device
         self.mean = torch.tensor(mean, device=device).view(1, -1, 1, 1)
         self.std = torch.tensor(std, device=device).view(1, -1, 1, 1)
@@ -43,7 +49,7 @@ class Batches:
     def drawn(self, first: int, count: int) -> tuple[torch.Tensor, ...]:
         """What is drawn for the images number `first` to `first + count - 1` of a run.
 
-        Returns index (count,), rows and columns (count, side) to pick of each image.
+        Returns index (count,), rows (count, H) and columns (count, W) to pick of each image.
         """
         number = torch.arange(first, first + count)
         epochs = number // len(self.images)
@@ -53,10 +59,10 @@ class Batches:
                 for epoch in epochs.unique()
             ]
         )
-        side = self.images.shape[1]
         rng = self._generator(0, first)
         moves = torch.randint(-self.shift, self.shift + 1, (2, count, 1), generator=rng)
-        rows, columns = (_mirrored(move + torch.arange(side), side) for move in moves)
+        sides = self.images.shape[1:3]
+        rows, columns = (_moved(move, side) for move, side in zip(moves, sides, strict=True))
         flipped = ((index * 2654435761 >> 7) + epochs) % 2 == 1
         if self.mirror:
             columns = torch.where(flipped[:, None], columns.flip(1), columns)
@@ -80,20 +86,28 @@ class Batches:
     def picked(
         self, index: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The drawn uint8 images (B, C, H, W) and their labels (B,)."""
+        """The drawn uint8 images (B, C, H, W) and their labels (B,). Channels of frames: those of all ticks."""
         index, rows, columns = (part.to(self.images.device) for part in (index, rows, columns))
         picked = self.images[index[:, None, None], rows[:, :, None], columns[:, None, :]]
         return picked.permute(0, 3, 1, 2), self.labels[index]
 
     def normalized(self, images: torch.Tensor, side: int) -> torch.Tensor:
-        """Floats (B, C, side, side), channels last, of uint8 images (B, C, H, W)."""
+        """What the network sees of uint8 images (B, C, H, W), as `picked`: floats, channels last.
+
+        side: of an image that should have `FULL_SIDE`; others are averaged down as much. Frames become
+        (T, B, C, H, W), as they are.
+        """
+        if self.ticks:
+            frames = images.unflatten(1, (self.ticks, -1)).transpose(0, 1).float()
+            flat = frames.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+            return flat.unflatten(0, frames.shape[:2])
         scaled = (images.float() / 255 - self.mean) / self.std
-        if side < scaled.shape[-1]:
-            scaled = F.avg_pool2d(scaled, scaled.shape[-1] // side)
+        if side < FULL_SIDE:
+            scaled = F.avg_pool2d(scaled, FULL_SIDE // side)
         return scaled.contiguous(memory_format=torch.channels_last)
 
 
-def _mirrored(position: torch.Tensor, side: int) -> torch.Tensor:
-    """Positions outside 0 to side - 1, reflected at the border pixels."""
-    position = position.abs()
+def _moved(move: torch.Tensor, side: int) -> torch.Tensor:
+    """The rows or columns 0 to side - 1 of images moved by `move` (count, 1), reflected at the borders."""
+    position = (move.clamp(1 - side, side - 1) + torch.arange(side)).abs()
     return torch.where(position > side - 1, 2 * (side - 1) - position, position)

@@ -39,7 +39,7 @@ def load(path: Path, identity: str | None = None) -> dict:
     if found != VERSION:
         raise ValueError(f"{path} has version {found}; allowed: {VERSION}; {afresh}")
     if identity is not None and state["identity"] != identity:
-        raise ValueError(f"{path} is of another schedule, seed or balancing; {afresh}")
+        raise ValueError(f"{path} is of another network, schedule, seed or balancing; {afresh}")
     return state
 
 

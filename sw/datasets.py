@@ -24,7 +24,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from sw.layers import Input
+from sw.layers import Encoding, Input
 
 SIDE = 32  # of every image, in pixels
 MAX_BYTES = 100 << 20  # of a file of Fashion-MNIST, unpacked: twice the largest
@@ -34,7 +34,10 @@ Split = tuple[np.ndarray, np.ndarray]  # uint8 images (N, C, 32, 32), int64 labe
 
 @dataclass(frozen=True)
 class Dataset:
-    """Images as uint8 (N, C, 32, 32) with labels (N,), and the per-channel statistics in [0, 1]."""
+    """Images as uint8 (N, C, H, W) with labels (N,), and the per-channel statistics in [0, 1].
+
+    Event frames are uint8 (N, T, C, H, W), 0 or 1, and have no statistics.
+    """
 
     name: str
     train_images: np.ndarray
@@ -47,7 +50,12 @@ class Dataset:
     @property
     def channels(self) -> int:
         """Of an image."""
-        return self.train_images.shape[1]
+        return self.train_images.shape[-3]
+
+    @property
+    def ticks(self) -> int | None:
+        """Of event frames; None for images."""
+        return self.train_images.shape[1] if self.train_images.ndim == 5 else None
 
     @property
     def classes(self) -> int:
@@ -57,7 +65,10 @@ class Dataset:
     @property
     def input(self) -> Input:
         """What a network sees of it."""
-        return Input(shape=self.train_images.shape[1:], mean=self.mean, std=self.std)
+        shape = self.train_images.shape[-3:]
+        if self.ticks:
+            return Input(shape=shape, encoding=Encoding.SPIKES)
+        return Input(shape=shape, mean=self.mean, std=self.std)
 
 
 # Per-channel mean and deviation of the training images, in units of full scale. Fashion-MNIST's are

@@ -44,7 +44,7 @@ def scales(network: SpikingNetwork, masks: Masks, *, weight_bits: int) -> dict[s
     bits or less but that of a filter whose weights are next to nothing. inf: no weight but zeros.
     """
     result: dict[str, torch.Tensor] = {}
-    for layer in network.layers[1:]:
+    for layer in network.array:
         parts = [source.name for source in layer.sources if not source.identity]
         magnitude = {
             name: (network.prunable[name].double() * masks[name]).abs().flatten(1).amax(1)

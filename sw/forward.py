@@ -47,11 +47,12 @@ class Forward:
             yield
 
     def _prepared(self, images: np.ndarray, current: Round) -> torch.Tensor:
-        return self.batches.normalized(torch.from_numpy(images).to(self.device), current.side)
+        channels = torch.from_numpy(images).flatten(1, -3)
+        return self.batches.normalized(channels.to(self.device), current.side)
 
     @torch.no_grad()
     def accuracy(self, images: np.ndarray, labels: np.ndarray, current: Round) -> float:
-        """Fraction of uint8 images (N, C, H, W) classified right, at a round's ticks and image side."""
+        """Fraction of uint8 images (N, C, H, W), or frames, classified right, at a round's ticks and side."""
         self.network.eval()
         right = 0
         with self.as_loaded(current):
@@ -64,7 +65,7 @@ class Forward:
         return right / len(images)
 
     def input_sparsity(self, images: np.ndarray, current: Round) -> dict[str, float]:
-        """Share of zeros in each array layer's input, for uint8 images (N, C, H, W)."""
+        """Share of zeros in each array layer's input, for uint8 images or frames."""
         prepared = self._prepared(images, current)
         with self.as_loaded(current), self.mixed_precision():
             return input_sparsity(self.network, prepared, current.ticks, current.output)
@@ -89,11 +90,10 @@ class Forward:
 
         A multiplication and an addition are two. Pruned weights count: they are multiplied as zeros.
         """
+        seen = self.batches.normalized(self.batches.images[:2].permute(0, 3, 1, 2), current.side)
         with torch.device("meta"):  # shapes alone
-            network = SpikingNetwork(self.network.layers)
-            _, height, _, channels = self.batches.images.shape
-            side = min(height, current.side)
-            images, labels = torch.empty(2, channels, side, side), torch.empty(2, dtype=torch.long)
+            network = SpikingNetwork(self.network.layers, frames=self.network.frames)
+            images, labels = torch.empty(seen.shape), torch.empty(2, dtype=torch.long)
         with FlopCounterMode(display=False) as counter:
             loss(network(images, current.ticks, current.output), labels).backward()
             if current.teacher:

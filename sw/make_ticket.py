@@ -21,7 +21,6 @@ from sw import datasets, evaluate, history, networks, schedules, ticket
 from sw.datasets import Dataset
 from sw.layers import Layer, Network, Source
 from sw.model import SpikingNetwork
-from sw.norm_fire import TRAINED
 from sw.quantize import quantize
 from sw.ticket import Norm, Parameters, Ticket
 
@@ -41,12 +40,13 @@ def make_ticket(
     seed: int,
     config: Config,
     images: int,
+    ticks: int | None = None,
     log: Callable[[str], None] = print,
 ) -> Ticket:
     """The ticket of a finished round, tested on the first `images` images of the test set.
 
     network: its name; layers: as trained. checkpoint: written by `train.Trainer`; method, schedule, policy, n_pe, seed: what it ran with.
-    config: ticks, weight bits and leak of the integer network.
+    config: weight bits and machine of the integer network. ticks: by default as many as the hardware has lanes.
     Raises ValueError for a checkpoint inside a round, whose masks and weights are in flux.
     """
     state = training.load(checkpoint)
@@ -56,9 +56,8 @@ def make_ticket(
             f"{state['progress']['round']}, allowed: the end of a round"
         )
     described = Network(input=dataset.input, layers=tuple(layers))
-    model = SpikingNetwork(layers)
-    model.load_state_dict(state["network"])
-    model.eval()
+    fitting = SpikingNetwork(layers, frames=described.host is None)
+    fitting.load_state_dict(state["network"])  # raises where it is another network's
     parameters = tuple(
         _parameters(layer, source, state["network"], state["masks"])
         for layer, source in described.sources()
@@ -73,8 +72,8 @@ def make_ticket(
             "schedule": schedule,
             "policy": policy,
             "n_pe": n_pe,
-            "ticks": config.ticks,
-            "leak": TRAINED.factor,
+            "ticks": ticks or config.ticks,
+            **_leak(layers),
             "weight_bits": config.weight_bits,
             "seed": seed,
             **_trained(rows, dataset),
@@ -102,6 +101,12 @@ def make_ticket(
         "accuracy_quantized": quantized,
     }
     return replace(result, metadata=metadata)
+
+
+def _leak(layers: Sequence[Layer]) -> dict:
+    """The neurons', where they have one."""
+    leaks = {layer.neuron.leak for layer in layers if layer.neuron}
+    return {"leak": leaks.pop()} if len(leaks) == 1 else {}
 
 
 def _trained(rows: list[dict], dataset: Dataset) -> dict:

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from sw.convolution import Convolution
-from sw.layers import Layer, Pool, Reduce, Source
+from sw.layers import IMAGE, Layer, Pool, Reduce, Source
 from sw.norm_fire import THRESHOLD, Fire, norm_fire
 from sw.schedules import Output
 
@@ -19,43 +19,58 @@ SPREAD = 3.0  # of currents around the threshold, when more ticks begin
 
 
 class SpikingNetwork(nn.Module):
-    """Direct encoding, batch norm after each convolution, LIF, max-pool on spikes, shortcuts.
+    """Direct encoding or event frames, batch norm before neurons, max-pool on spikes, shortcuts.
 
     `weights[name]` are the sources' convolutions or linear maps, `norms[name]` their batch norms.
     """
 
-    def __init__(self, layers: Sequence[Layer], *, fused: bool = False) -> None:
-        """fused: layers compiled (sw/norm_fire.py); the same but for the order of roundings."""
+    def __init__(
+        self, layers: Sequence[Layer], *, frames: bool = False, fused: bool = False
+    ) -> None:
+        """frames: the input is spikes for each tick, and the array runs the first layer, too.
+
+        fused: layers compiled (sw/norm_fire.py); the same but for the order of roundings.
+        """
         super().__init__()
-        self.layers, self.fused = tuple(layers), fused
+        self.layers, self.frames, self.fused = tuple(layers), frames, fused
         self.weights = nn.ModuleDict()
         self.norms = nn.ModuleDict()
         for layer in self.layers:
             for source in layer.learned:
-                self._add(source, layer.filters)
+                self._add(source, layer)
 
-    def _add(self, source: Source, filters: int) -> None:
+    def _add(self, source: Source, layer: Layer) -> None:
         """The parameters of a source."""
-        if source.kernel is None:
+        filters = layer.filters
+        if layer.neuron is None:
             self.weights[source.name] = nn.Linear(source.channels, filters)
             return
-        conv = Convolution(
-            source.channels,
-            filters,
-            source.kernel,
-            source.stride,
-            source.padding,
-            groups=source.groups,
-        )
+        weights: nn.Module
+        if source.kernel is None:
+            weights = nn.Linear(source.channels, filters, bias=False)
+        else:
+            weights = Convolution(
+                source.channels,
+                filters,
+                source.kernel,
+                source.stride,
+                source.padding,
+                groups=source.groups,
+            )
         # fan-out: fan-in initialization makes late layers small, and global pruning empties them
-        nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
-        self.weights[source.name] = conv
+        nn.init.kaiming_normal_(weights.weight, mode="fan_out", nonlinearity="relu")
+        self.weights[source.name] = weights
         self.norms[source.name] = nn.BatchNorm2d(filters)
 
     @property
+    def array(self) -> tuple[Layer, ...]:
+        """The layers that the array runs: all after that of an image."""
+        return self.layers if self.frames else self.layers[1:]
+
+    @property
     def prunable(self) -> dict[str, torch.Tensor]:
-        """Weights of every source that the array runs: all after the first layer."""
-        names = (source.name for layer in self.layers[1:] for source in layer.learned)
+        """Weights of every source that the array runs."""
+        names = (source.name for layer in self.array for source in layer.learned)
         return {name: self.weights[name].weight for name in names}
 
     def forward(
@@ -65,19 +80,20 @@ class SpikingNetwork(nn.Module):
         output: Output = Output.SPIKE,
         price: float = 0.0,
     ) -> torch.Tensor:
-        """Classifier outputs (T, B, classes) for float images (B, C, H, W).
+        """Classifier outputs (T, B, classes) for float images (B, C, H, W), or frames (T, B, C, H, W).
 
         output: what the layers hand on; `Output.CLIP` is the network without spikes. price: of activity, the
         mean over layers of their mean output, in the loss: gradients are of the loss and price times that.
         """
         price /= max(sum(layer.neuron is not None for layer in self.layers), 1)
-        first = self.layers[0]
-        y = self.weights[first.name](images)
-        y = y.expand(ticks, *y.shape)  # the same in every tick
-        handed = {
-            first.name: norm_fire(y, self.norms[first.name], self._fire(first, output), price=price)
-        }
-        for layer in self.layers[1:]:
+        handed = {IMAGE: images}
+        if not self.frames:
+            first = self.layers[0]
+            y = self._of_image(first, images)
+            y = y.expand(ticks, *y.shape)  # the same in every tick
+            fire = self._fire(first, output)
+            handed[first.name] = norm_fire(y, self.norms[first.name], fire, price=price)
+        for layer in self.array:
             sums = {s.name: self._sums(layer, s, handed[s.map], ticks) for s in layer.learned}
             if layer.neuron is None:
                 return sums[layer.name].float()
@@ -90,10 +106,18 @@ class SpikingNetwork(nn.Module):
             handed[layer.name] = norm_fire(sums[layer.name], norm, fire, added=added, price=price)
         raise ValueError("the network has no classifier: its last layer must have no neurons")
 
+    def _of_image(self, layer: Layer, images: torch.Tensor) -> torch.Tensor:
+        """The first layer's sums, (B, K, H, W)."""
+        weights = self.weights[layer.name]
+        if layer.own.kernel is None:
+            return weights(images.flatten(1))[..., None, None]
+        return weights(images)
+
     def _sums(self, layer: Layer, source: Source, x: torch.Tensor, ticks: int) -> torch.Tensor:
-        """What a source adds before its norm, (T, B, K, H, W), or (T, B, K) of a linear one."""
+        """What a source adds before its norm, (T, B, K, H, W), or (T, B, K) of the classifier."""
         if source.kernel is None:
-            return self.weights[source.name](x.flatten(2))
+            sums = self.weights[source.name](x.flatten(2))
+            return sums if layer.neuron is None else sums[..., None, None]
         flat = x.flatten(0, 1)
         if layer.reduce is Reduce.MEAN:
             flat = flat.mean((2, 3), keepdim=True)
@@ -103,12 +127,18 @@ class SpikingNetwork(nn.Module):
 
     def _fire(self, layer: Layer, output: Output) -> Fire:
         neuron = layer.neuron.hardware if layer.neuron else None
-        if neuron is None or neuron.start != "zero":
+        if layer.neuron is None or neuron is None or neuron.start != "zero":
             raise ValueError(
                 f"layer {layer.name}: {layer.neuron} is not trained; allowed: those of hw/neuron.py"
                 " that start at zero"
             )
-        return Fire(output, pool=layer.pool is Pool.MAX2, neuron=neuron, fused=self.fused)
+        return Fire(
+            output,
+            pool=layer.pool is Pool.MAX2,
+            neuron=neuron,
+            fused=self.fused,
+            drive=layer.neuron.gain,
+        )
 
     def _normalized(self, sums: dict[str, torch.Tensor], source: Source) -> torch.Tensor:
         """What a shortcut convolution adds to the current, (T, B, K, H, W)."""
@@ -127,7 +157,7 @@ class SpikingNetwork(nn.Module):
         for norm in self.norms.values():
             norm.weight.fill_(0.5)
             norm.bias.zero_()
-        for layer in self.layers[1:]:
+        for layer in self.array:
             for source in layer.learned:
                 if source.kernel is not None:
                     self._hand_on(self.weights[source.name].weight)

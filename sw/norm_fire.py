@@ -41,11 +41,14 @@ class Fire:
     pool: bool = False
     neuron: Neuron = TRAINED
     fused: bool = False
+    drive: float | None = None  # gain of spiking neurons; None: what the neuron's leak leaves of 1
 
     @property
     def gain(self) -> float:
         """Factor of the current."""
-        return self.neuron.gain if self.output is Output.SPIKE else 1.0
+        if self.output is not Output.SPIKE:
+            return 1.0
+        return self.neuron.gain if self.drive is None else self.drive
 
 
 def norm_fire(

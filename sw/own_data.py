@@ -1,4 +1,4 @@
-"""A data set of one's own: an .npz of images and labels to train on and to test with (docs/training.md)."""
+"""A data set of one's own: an .npz of images or event frames, and labels (docs/training.md)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ def read(path: Path) -> Dataset:
     """The data set of a file, under the file's name.
 
     path: an .npz of train_images, train_labels, test_images, test_labels. Images are uint8 (N, C, H, W),
-    or (N, H, W) of one channel; labels are whole numbers from 0. The statistics are those of the training images.
+    or (N, H, W) of one channel, or event frames (N, T, C, H, W), 0 or 1; labels are whole numbers from 0. The
+    statistics are those of the training images; frames have none.
     Raises ValueError, naming file and array, for anything else.
     """
     (train_images, train_labels), test = (_split(path, part) for part in PARTS)
@@ -33,8 +34,10 @@ def read(path: Path) -> Dataset:
         raise ValueError(
             f"{path}: test_labels hold {test[1].max()}; allowed: 0 to {train_labels.max()}, as train_labels"
         )
-    mean = train_images.mean((0, 2, 3)) / 255
-    std = np.maximum(train_images.std((0, 2, 3)) / 255, 1 / 255)
+    mean, std = np.zeros(0), np.zeros(0)
+    if train_images.ndim == 4:
+        mean = train_images.mean((0, 2, 3)) / 255
+        std = np.maximum(train_images.std((0, 2, 3)) / 255, 1 / 255)
     return Dataset(
         path.stem,
         train_images,
@@ -65,10 +68,13 @@ def _split(path: Path, part: str) -> Split:
         raise ValueError(f"{path}: no .npz of images and labels ({error})") from None
     if images.ndim == 3:
         images = images[:, None]
-    if images.dtype != np.uint8 or images.ndim != 4 or 0 in images.shape:
+    if images.dtype != np.uint8 or images.ndim not in (4, 5) or 0 in images.shape:
         raise ValueError(
-            f"{path}: {names[0]} = {images.dtype} {images.shape}, allowed: uint8 (N, C, H, W)"
+            f"{path}: {names[0]} = {images.dtype} {images.shape}, allowed: uint8 (N, C, H, W), or "
+            "event frames (N, T, C, H, W)"
         )
+    if images.ndim == 5 and images.max() > 1:
+        raise ValueError(f"{path}: {names[0]} hold {images.max()}; allowed of event frames: 0, 1")
     if labels.dtype.kind not in "iu" or labels.shape != (len(images),):
         raise ValueError(
             f"{path}: {names[1]} = {labels.dtype} {labels.shape}, allowed: integers "

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
+FULL_SIDE = 32  # pixels, of what `Round.side` counts in
+
 
 class Output(Enum):
     """What layers hand on while they train (sw/norm_fire.py)."""
@@ -33,7 +35,7 @@ class Round:
     orthogonal: float = (
         0.0  # peak of the convolutions' orthogonalized steps (sw/optimizer.py); 0: SGD
     )
-    side: int = 32  # of the images, in pixels, averaged down: a divisor of 32
+    side: int = FULL_SIDE  # of images of `FULL_SIDE` pixels, averaged down: a divisor of it
     warm: float = 0.2
     final: float = 0.0
     prunings: int = 1
@@ -143,6 +145,23 @@ class Schedule:
             self, dense=rounds(self.dense), pruned=rounds(self.pruned), rewind_images=rewind
         )
 
+    def at_ticks(self, ticks: int, *, frames: bool = False) -> Schedule:
+        """The same rounds, the last with `ticks` ticks. Rounds with one tick keep it, others their share.
+
+        frames: every round has all ticks, since those of an event frame differ.
+        """
+        last = self.rounds[-1].ticks
+
+        def share(before: int) -> int:
+            if frames:
+                return ticks
+            return 1 if before == 1 < last else max(before * ticks // last, 1)
+
+        def rounds(those: tuple[Round, ...]) -> tuple[Round, ...]:
+            return tuple(replace(r, ticks=share(r.ticks)) for r in those)
+
+        return replace(self, dense=rounds(self.dense), pruned=rounds(self.pruned))
+
     def at_sparsity(self, sparsity: float) -> Schedule:
         """The same rounds, pruned to `sparsity`, 0 to 1, of the weights after the first layer.
 
@@ -234,6 +253,25 @@ SCHEDULES = {
     # Hours on a CPU core: docs/training.md has what each ingredient brings.
     "vgg": _taught(0.018, clip=5.5, spike=3, prune=2, settle=2.5, two=0.25, four=0.75),
     "resnet": _taught(0.016, clip=5.5, spike=3, prune=2, settle=2.5, two=0.25, four=0.75),
+    # Spikes and all ticks from the first step on: event frames, and neurons that remember for long.
+    "direct": Schedule(
+        dense=(Round(keep=1.0, images=10 * EPOCH, ticks=4, learning_rate=0.1, final=0.2),),
+        pruned=(
+            Round(
+                keep=0.02,
+                images=5 * EPOCH,
+                ticks=4,
+                learning_rate=0.05,
+                prunings=24,
+                span=1.0,
+                final=1.0,
+            ),
+            Round(keep=0.02, images=5 * EPOCH, ticks=4, learning_rate=0.05),
+        ),
+        batch=50,
+        classifier_rate=0.1,
+        mixed_precision=False,  # small maps are faster in float32
+    ),
     # A few batches, to see that everything works.
     "smoke": Schedule(
         dense=(
@@ -247,6 +285,11 @@ SCHEDULES = {
         batch=16,
     ),
 }
+
+
+def default(*, frames: bool = False) -> str:
+    """The name of the schedule where none is given. frames: of event frames."""
+    return "direct" if frames else "vgg"
 
 
 def named(name: str) -> Schedule:

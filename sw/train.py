@@ -20,7 +20,7 @@ import torch
 
 from sw import balance, checkpoint, history, norm_fire, optimizer
 from sw.augment import Batches
-from sw.datasets import Dataset
+from sw.datasets import STATISTICS, Dataset
 from sw.devices import Devices
 from sw.forward import Forward
 from sw.history import summary
@@ -94,7 +94,13 @@ class Trainer:
             fused = why_not is None
             if why_not and self.devices.first:
                 log(f"layers are not compiled: {why_not}")
-        self.network = self.devices.place(SpikingNetwork(layers, fused=fused))
+        frames = dataset.ticks is not None
+        if frames and any(r.output is Output.CLIP for r in schedule.rounds):
+            raise ValueError(
+                f"{dataset.name} has event frames; allowed: a schedule all of whose rounds have spikes, as direct"
+            )
+        network = SpikingNetwork(layers, frames=frames, fused=fused)
+        self.network = self.devices.place(network)
         self.kept = MaskedWeights(self.network, self.device)
         self.pruner = Pruner(self.network, self.kept, schedule, policy=policy, n_pe=n_pe, seed=seed)
         self.teacher: SpikingNetwork | None = None
@@ -193,7 +199,7 @@ class Trainer:
                 f"{self._teacher_path} is missing; to start afresh: rm -r {self.folder}"
             )
         state = checkpoint.load(self._teacher_path)["network"]
-        teacher = SpikingNetwork(self.layers, fused=self.network.fused)
+        teacher = SpikingNetwork(self.layers, frames=self.network.frames, fused=self.network.fused)
         teacher.load_state_dict(state)
         self.teacher = self.devices.place(teacher).eval().requires_grad_(False)
 
@@ -292,7 +298,9 @@ class Trainer:
     def _identity(self, *, pruned: bool = False) -> str:
         """What a checkpoint's run must have in common with this one."""
         schedule = self.schedule if pruned else replace(self.schedule, pruned=(), weight_bits=16)
-        return repr((schedule, self.seed, (self.policy, self.n_pe) if pruned else None))
+        balanced = (self.policy, self.n_pe) if pruned else None
+        own = () if self.dataset.name in STATISTICS else (self.layers,)
+        return repr((schedule, self.seed, balanced, *own))
 
     def _save(self, path: Path) -> None:
         if not self.devices.first:

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from sw.augment import Batches
+from sw.schedules import FULL_SIDE
 
 COUNT, SIDE = 20, 8
 
@@ -79,10 +80,10 @@ def test_images_are_moved_and_reflected_at_the_border(images):
 
 def test_images_are_normalized_and_averaged_down(images):
     this = batches(images)
-    full = this.normalized(images, SIDE)
+    full = this.normalized(images, FULL_SIDE)
     np.testing.assert_allclose(
         full.numpy(), (images.numpy() / 255 - 0.5) / 0.25, rtol=1e-5, atol=1e-5
     )
-    half = this.normalized(images, SIDE // 2)
+    half = this.normalized(images, FULL_SIDE // 2)
     assert half.shape == (COUNT, 3, SIDE // 2, SIDE // 2)
     np.testing.assert_allclose(half[0, 0, 0, 0], full[0, 0, :2, :2].mean(), rtol=1e-4)

@@ -65,7 +65,7 @@ def test_a_ticket_is_a_model_on_the_hardware_it_was_trained_for(tmp_path):
         ("network: small", "", "network is missing"),
         ("network: small", "network: 3", "network = 3; allowed: a name"),
         ("dataset: cifar10", "dataset: imagenet", "'imagenet'; allowed: cifar10"),
-        ("baseline", "base", "unknown key 'base'; allowed: network, dataset"),
+        ("baseline", "base", "unknown key 'base'; allowed: network, neuron, dataset"),
         ("baseline: lth", "baseline: dense", "'dense'; allowed: uticket, lth, sort"),
         ("lth: lth.npz", "lth: 3", "methods.lth = 3; allowed: a ticket file"),
         ("policy: sort", "policy: best", "methods.sort"),

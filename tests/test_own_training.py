@@ -118,11 +118,14 @@ def test_rows_become_layers():
         ),
         (["conv"], r"network\[0\]: a row = 'conv'; allowed: conv, linear"),
         ([{"conv": 8}], r"network\[0\]: conv; allowed: linear in the last row"),
-        ([{"linear": 8}, {"linear": 4}], r"network\[0\]: linear; allowed: linear in the last row"),
         ([{"conv": 8, "linear": 4}], r"network\[0\]: conv and linear; allowed: one of them"),
         (
+            [{"linear": 8, "pool": "max2"}, {"linear": 4}],
+            r"network\[0\]: pool of a linear layer; allowed: linear, name, neuron$",
+        ),
+        (
             [{"linear": 4, "stride": 2}],
-            r"network\[0\]: stride of a linear layer; allowed: linear, name",
+            r"network\[0\]: stride of a linear layer, the last; allowed: linear, name$",
         ),
     ],
 )

@@ -32,6 +32,7 @@ class Entry:
     mean: float = 0.0  # of currents, and their deviation
     deviation: float = 1.0
     exact_norms: bool = False  # batch norms shift by multiples of a power of two, and scale by 1
+    sparsity: float = 0.0  # of each layer after the first, by magnitude
 
     def images(self, count: int, seed: int = 0) -> np.ndarray:
         """uint8 (N, C, H, W), or frames of 0 and 1, (N, T, C, H, W): blobs, so that neighbours are alike."""
@@ -67,8 +68,9 @@ def settled(entry: Entry, module: nn.Module) -> nn.Module:
     """
     generator = torch.Generator().manual_seed(1)
     known = from_module(module, entry.options).live
+    assert known is not None
     normed = any(isinstance(part, nn.BatchNorm2d) for part in module.modules())
-    hooks = []
+    hooks, drawn_before = [], False
     for part in module.modules():
         if isinstance(part, nn.BatchNorm2d):
             part.train()
@@ -78,6 +80,10 @@ def settled(entry: Entry, module: nn.Module) -> nn.Module:
         if isinstance(part, nn.Conv2d | nn.Linear):
             fan_in = part.weight[0].numel()
             drawn = torch.randn(part.weight.shape, generator=generator) / fan_in**0.5
+            if entry.sparsity and drawn_before:
+                limit = np.quantile(drawn.abs().numpy(), entry.sparsity)
+                drawn *= drawn.abs() > limit
+            drawn_before = True
             part.weight.data = drawn
             if part.bias is not None:
                 nn.init.constant_(part.bias, 0)
@@ -109,7 +115,7 @@ def into_weights(conv: nn.Module, norm: nn.Module) -> None:
 
 def scaling(entry: Entry) -> Callable:
     """A hook that scales a layer's weights: no tick's currents have a larger deviation than the entry's, by a tenth."""
-    done = []
+    done: list[bool] = []
 
     def hook(part: nn.Module, _: Any, out: torch.Tensor) -> torch.Tensor | None:
         biased = part.bias is not None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from sw.datasets import Dataset
     from sw.devices import Devices
     from sw.layers import Layer
-    from sw.schedules import Schedule
     from sw.train import Trainer
 
 POLICIES = {"lth": "none", "uticket": "magnitude"}
@@ -95,7 +93,8 @@ def command(
 
     chosen = load_model(model)
     schedule = schedule or chosen.schedule
-    schedules.named(schedule)  # a wrong name, before anything is loaded
+    if schedule:
+        schedules.named(schedule)  # a wrong name, before anything is loaded
     trained = [name for name in chosen.methods if name in POLICIES]
     if method is not None and method not in trained:
         raise BadInput(f"METHOD {method!r} is not trained; allowed: {', '.join(trained)}")
@@ -109,14 +108,19 @@ def command(
     if not force:
         _ask(files.values())
     _start_pytorch(threads)
+    from sim import training_checks
     from sim.reports.progress import TrainingBar
     from sw import datasets, own_data
     from sw.devices import connected, default_device
 
     dataset = own_data.read(chosen.data) if chosen.data else datasets.load(chosen.dataset)
-    layers = _layers(chosen, dataset)
+    schedule = schedule or schedules.default(frames=dataset.ticks is not None)
+    ticks = training_checks.ticks(chosen, dataset)
+    layers = training_checks.layers(chosen, dataset, ticks)
     with connected(device or default_device()) as devices, TrainingBar(devices.first) as bar:
-        run = _Run(chosen, hardware, dataset, layers, seed, images, devices, bar, compiled, files)
+        run = _Run(
+            chosen, hardware, dataset, layers, ticks, seed, images, devices, bar, compiled, files
+        )
         if minutes:
             schedule = run.fitted(schedule, minutes, methods)
         for name in methods:
@@ -155,34 +159,6 @@ def _in_git(path: Path) -> bool:
         return False
 
 
-def _layers(model: Model, dataset: Dataset) -> tuple[Layer, ...]:
-    """The network for the images of a data set. Raises BadInput where they do not meet, or it does not run."""
-    from sw import networks, rows
-    from sw.importers import fit
-    from sw.layers import Network
-
-    try:
-        if model.rows:
-            layers = rows.build(model.rows, dataset.input)
-        else:
-            layers = networks.build(
-                model.network or "", in_channels=dataset.channels, classes=dataset.classes
-            )
-        network = Network(input=dataset.input, layers=layers)
-        network.shapes()
-    except ValueError as error:
-        raise BadInput(f"{model.name}: {error}") from None
-    if layers[-1].filters < dataset.classes:
-        raise BadInput(
-            f"{model.name}: {layers[-1].filters} classes in the last layer; allowed: "
-            f"{dataset.classes} or more, as {dataset.name} has"
-        )
-    for machines in fit.why_not(network, model.hardware.ticks).values():
-        if why := machines[model.hardware.machine]:
-            raise BadInput(f"{model.name}: {why}")
-    return layers
-
-
 def _start_pytorch(threads: int | None) -> None:
     """Import PyTorch as training wants it. Raises BadInput where it is missing."""
     # PyTorch reads both when it starts: large pages, and a place for compiled layers that `make clean` clears
@@ -211,6 +187,7 @@ class _Run:
     hardware: Config
     dataset: Dataset
     layers: tuple[Layer, ...]
+    ticks: int
     seed: int
     images: int
     """Of the test set, for the accuracies."""
@@ -237,10 +214,13 @@ class _Run:
             weight_bits=self.hardware.weight_bits,
             mirror=self.model.mirror,
         )
+        plan = plan.at_ticks(self.ticks, frames=self.dataset.ticks is not None)
         if self.model.sparsity is not None:
             plan = plan.at_sparsity(self.model.sparsity)
+        from sim import training_checks
+
         folder = self._folder(schedule)
-        _check_room(
+        training_checks.check_room(
             folder,
             plan,
             sum(
@@ -303,6 +283,7 @@ class _Run:
                 n_pe=self.hardware.n_pe,
                 seed=self.seed,
                 config=self.hardware,
+                ticks=self.ticks,
                 images=self.images,
                 log=self.bar.log,
             )
@@ -310,28 +291,3 @@ class _Run:
             ticket.save(result, out)
             self.bar.log(f"wrote {out}")
         self.devices.wait()
-
-
-def _check_room(folder: Path, schedule: Schedule, parameters: int) -> None:
-    """Raises BadInput where a run cannot keep its checkpoints, or its network in memory."""
-    there = next(path for path in (folder, *folder.absolute().parents) if path.is_dir())
-    # network, momentum, values of cleared weights, perhaps a state to rewind to, masks; dense, method, one
-    # that is being written
-    disk = 3 * parameters * (4 * (4 if schedule.rewind_images else 3) + 1)
-    free = shutil.disk_usage(there).free
-    if free < disk:
-        raise BadInput(
-            f"{folder}: {free >> 20} MiB are free; a run's checkpoints need {disk >> 20}"
-        )
-    memory = 10 * 4 * parameters
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-    except OSError:  # another kernel
-        return
-    available = next(
-        (int(i.split()[1]) << 10 for i in lines if i.startswith("MemAvailable")), memory
-    )
-    if available < memory:
-        raise BadInput(
-            f"{available >> 20} MiB of memory are free; a run needs at least {memory >> 20}"
-        )
