@@ -31,7 +31,7 @@ def main() -> None:
     spec = load_spec(SPEC)
     draws = sweep.Draws(spec.seed, spec.spread, spec.spike_sparsity)
     point = next(p for p in spec.points if (p.sparsity, p.policy, p.n_pe) == (0.98, "random", 16))
-    program = sweep.program_of(point.masks, point.config, draws)
+    program = sweep.program_of(point.masks, point.on(), draws)
     plan = layout(program)
     print(f"cycle model: {best(lambda: predict(program), 20):.1f} ms")
     print(f"  of which the walk in C++: {best(lambda: walk(plan), 20):.1f} ms")

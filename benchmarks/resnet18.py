@@ -19,6 +19,7 @@ from sim.rtl.harness import Rtl
 from sim.rtl.runner import ImageResult
 from sw.importers import door
 from sw.importers.torch import from_module
+from sw.ticket import counts
 from tests.zoo import ZOO, resnet18
 
 HARDWARE = Config(machine="event", buffer_depth=1024)  # three maps of 64x32x32
@@ -46,9 +47,8 @@ def main() -> None:
         from_module(module, entry.options), entry.options, door.Scaling(), HARDWARE
     )
     ticket = network.ticket()
-    tell(
-        f"imported, {ticket.metadata['nnz']:,} weights of {ticket.metadata['weight_sparsity']:.4f}"
-    )
+    counted = counts(ticket.masks)
+    tell(f"imported, {counted['nnz']:,} weights, sparsity {counted['weight_sparsity']:.4f}")
     images = entry.images(given.images)
     known, framework = framework_spikes(network, images)
     found = compare(network, ticket, images, known=known, against=framework)

@@ -99,14 +99,19 @@ def technology_option(function: Callable) -> Callable:
     )(function)
 
 
+def model_hardware_option(function: Callable) -> Callable:
+    """--hardware, of commands with a MODEL."""
+    return click.option(
+        "--hardware",
+        type=click.Path(path_type=Path),
+        help="YAML of hardware fields that replace the model's.",
+    )(function)
+
+
 def model_options(function: Callable) -> Callable:
     """MODEL, --method, --n-pe and --hardware."""
     for option in (
-        click.option(
-            "--hardware",
-            type=click.Path(path_type=Path),
-            help="YAML of hardware fields that replace the model's.",
-        ),
+        model_hardware_option,
         click.option("--n-pe", type=int, help="PEs, instead of the model's."),
         click.option(
             "--method", help="The ticket: uticket, lth, sort, ... [default: the model's first]"

@@ -250,6 +250,36 @@ def test_a_model_without_tickets_is_told(folder, tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
+def test_other_hardware_is_the_models_own_with_other_fields(folder, written, tmp_path, capsys):
+    """Work is that of the masks, cycles those of eight PEs."""
+    (tmp_path / "h.yaml").write_text("n_pe: 8\n")
+    given = [
+        "paper",
+        str(folder / "small.yaml"),
+        "--images",
+        "1",
+        "--hardware",
+        str(tmp_path / "h.yaml"),
+    ]
+    with pytest.raises(SystemExit) as ended:
+        main([*given, "--out", str(tmp_path / "out")])
+    assert not ended.value.code
+    before, after = (
+        list(csv.DictReader((one / "table_2_1.csv").read_text().splitlines()))
+        for one in (written, tmp_path / "out")
+    )
+    for four, eight in zip(before, after, strict=True):
+        assert four["work (1e8 steps)"] == eight["work (1e8 steps)"]
+        assert float(eight["RTL (M cycles)"]) < 0.8 * float(four["RTL (M cycles)"])
+    (tmp_path / "h.yaml").write_text("machine: event\n")
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as ended:
+        main([*given, "--out", str(tmp_path / "none")])
+    assert ended.value.code == 2
+    assert "machine = 'event'; allowed for the paper: sweep\n" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
+
+
 def test_a_dense_ticket_without_measured_spikes_is_reported_all_the_same(tmp_path):
     for method in ("lth", "uticket"):
         made = random_ticket(3, layers=RESIDUAL, method=method, n_pe=4, density=1.1, rounds=1)

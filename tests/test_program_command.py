@@ -1,5 +1,7 @@
 """`uticket program`: files of beats that read back as the program and the results of the models."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -35,6 +37,25 @@ def test_files_of_a_ticket(tmp_path, capsys):
     at = 1 + BEATS * config.n_pe * (len(compiled.layers) - 1)
     raw = np.array(results[at : at + sums], np.uint64).view("<i4").reshape(10, -1)
     assert raw.sum(axis=1).argmax() == golden.predict(golden.run(network, spikes)["fc"].output)
+
+
+def test_files_of_an_image_of_ones_own(tmp_path, capsys):
+    deployed = Deployment.load(MODEL)
+    images = np.random.default_rng(1).integers(0, 256, (3, 1, 32, 32), np.uint8)
+    np.savez(tmp_path / "mine.npz", images=images)
+    own = ["program", MODEL, "--images", str(tmp_path / "mine.npz")]
+    with pytest.raises(SystemExit) as ended:
+        main([*own, "--image", "2", "--out", str(tmp_path)])
+    assert not ended.value.code
+    text = (tmp_path / "program.hex").read_text().split()
+    expected = deployed.program.beats(deployed.spikes(images[2:])[0])
+    assert [int(line, 16) for line in text] == expected.tolist()
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as ended:
+        main([*own, "--image", "3", "--out", str(tmp_path / "none")])
+    assert ended.value.code == 2
+    assert re.search("--image 3; allowed: 0 to 2, as .*mine.npz has\n$", capsys.readouterr().err)
+    assert not (tmp_path / "none").exists()
 
 
 def test_beats_are_read_by_readmemh(tmp_path):

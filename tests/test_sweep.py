@@ -22,9 +22,10 @@ from sim.explore import evaluate as evaluation
 from sim.explore import journal as journals
 from sim.explore import run as sweep
 from sim.explore import spot_check
-from sim.explore.evaluate import COLUMNS, Draws, batches, evaluate, pareto
-from sim.explore.spec import Point, Spec, load_spec
+from sim.explore.evaluate import COLUMNS, Draws, batches, drawn_network, evaluate, pareto
+from sim.explore.spec import BASE, Point, Spec, load_spec
 from sim.models.cycles import predict
+from sim.options import replaced
 from sw.balance import filter_nnz
 from sw.compile import compile_network
 from sw.layers import IMAGE, conv, linear
@@ -67,7 +68,7 @@ def test_points_are_the_product_of_the_axes(tmp_path):
     assert len(points) == len(set(points)) == 2 * 3 * 2
     assert points[0] == replace(POINT, policy="none", n_pe=8, scratchpad_depth=256)
     assert points[-1].n_pe == 32
-    assert all(point.config.accumulators == 256 for point in points)
+    assert all(point.on().accumulators == 256 for point in points)
 
 
 def test_accumulators_go_with_their_lanes(tmp_path):
@@ -77,7 +78,7 @@ def test_accumulators_go_with_their_lanes(tmp_path):
         (1, 16), (1, 64), (2, 32), (2, 128), (4, 64), (4, 256),
     ]  # fmt: skip
     for point in points:
-        config = point.config
+        config = point.on()
         assert (config.ticks, config.accumulators) == (point.lanes, point.accumulators)
         assert config.buffer_depth * config.positions == 512 * 64
 
@@ -107,7 +108,7 @@ def test_a_row_is_what_the_models_say():
     row = evaluate(POINT, DRAWS)
     assert list(row) == list(COLUMNS)
     network = synthetic.synthetic_network("vgg16", sparsity=0.99, policy="random", n_pe=16)
-    program = compile_network(network, POINT.config)
+    program = compile_network(network, POINT.on())
     assert row["cycles"] == sum(layer.cycles for layer in predict(program))
     assert row["nnz"] == sum(int(layer.filter_nnz.sum()) for layer in network.array)
     assert row["weight_sparsity"] == pytest.approx(0.99, abs=2e-4)
@@ -334,7 +335,7 @@ def test_a_spot_check_that_differs_fails_the_sweep(tmp_path, monkeypatch, capsys
 
 def test_spot_checks_draw_different_configurations(tmp_path):
     points = spot_check.drawn_points(load_spec(spec(tmp_path, SMALL)), 5)
-    assert len({point.config for point in points}) == 5
+    assert len({point.on() for point in points}) == 5
     assert points == spot_check.drawn_points(load_spec(spec(tmp_path, SMALL)), 5)
 
 
@@ -361,6 +362,30 @@ def test_specs_that_ship_can_be_read():
     found = load_spec(ROOT / "benchmarks" / "sweep.yaml")
     assert isinstance(found, Spec)
     assert len(found.points) >= 1000
+
+
+def test_other_hardware_is_another_sweep(tmp_path):
+    """Axes that the spec leaves out are the hardware's, and the row is of all of it."""
+    text = "{sparsity: 0.99, policy: none, n_pe: 8}"
+    (tmp_path / "h.yaml").write_text("scratchpad_depth: 256\nbuffer_depth: 64\nleak_mode: none\n")
+    base = replaced(BASE, tmp_path / "h.yaml")
+    usual, other = load_spec(spec(tmp_path, text)), load_spec(spec(tmp_path, text), base)
+    (point,) = other.points
+    assert (point.n_pe, point.scratchpad_depth) == (8, 256)
+    assert point.on(base) == replace(base, n_pe=8)
+    assert usual.fingerprint != other.fingerprint != replace(other, base=BASE).fingerprint
+    rows = [evaluate(point, replace(DRAWS, base=one)) for one in (BASE, base)]
+    assert (rows[0]["note"], rows[1]["cycles"]) == (None, None)
+    assert "spike buffer" in rows[1]["note"]  # an eighth of the base's
+    network = drawn_network(*point.masks, 4, base.neuron, 1, 0.25)
+    assert network.array[0].neuron == base.neuron != BASE.neuron
+
+
+def test_a_sweep_of_the_event_machine_is_refused(tmp_path, capsys):
+    (tmp_path / "h.yaml").write_text("machine: event\n")
+    assert command(spec(tmp_path, SMALL), "--hardware", tmp_path / "h.yaml") == 2
+    told = "uticket: error: machine = 'event'; allowed for a sweep: sweep\n"
+    assert capsys.readouterr().err == told
 
 
 def test_another_technology_is_another_sweep(tmp_path):

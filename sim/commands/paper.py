@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from sim.options import technology_option
+from sim.options import model_hardware_option, technology_option
 
 
 @click.command(short_help="The paper's tables and figures, from our tickets.")
@@ -17,18 +17,27 @@ from sim.options import technology_option
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Folder of the report. [default: build/paper]"
 )
+@model_hardware_option
 @technology_option
-def command(models: tuple[str, ...], images: int, out: Path | None, technology: str | None) -> None:
+def command(
+    models: tuple[str, ...],
+    images: int,
+    out: Path | None,
+    hardware: Path | None,
+    technology: str | None,
+) -> None:
     """Compute every table and figure of the paper for MODELS (by default all of tickets/).
 
     Uses the golden and the cycle model on shipped tickets; nothing is trained. Writes paper.html,
     paper.json and a CSV for each table (docs/paper.md).
     """
     import importlib
+    from dataclasses import replace
 
     from sim.catalog import known_models, load_model
     from sim.errors import BadInput
     from sim.files import BUILD, folder_to_write
+    from sim.options import replaced
     from sim.paper import FIGURES
     from sim.paper.claims import claims
     from sim.paper.document import Paper, write
@@ -38,7 +47,13 @@ def command(models: tuple[str, ...], images: int, out: Path | None, technology: 
 
     folder_to_write(out)
     folder = out or BUILD / "paper"
-    chosen = [load_model(name) for name in models or known_models()]
+    chosen = []
+    for name in models or known_models():
+        model = load_model(name)
+        config = replaced(model.hardware, hardware)
+        if config.machine != "sweep":
+            raise BadInput(f"{name}: machine = {config.machine!r}; allowed for the paper: sweep")
+        chosen.append(replace(model, hardware=config))
     with Steps(len(chosen) + 2) as steps:
         pairs, missing = load_pairs(chosen, images=images, technology=technology, step=steps.step)
         for line in missing:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from sim.errors import BadInput
 from sim.options import hardware_of, machine_option, model_options
 
 
@@ -13,7 +14,16 @@ from sim.options import hardware_of, machine_option, model_options
 @model_options
 @machine_option
 @click.option(
-    "--image", default=0, show_default=True, type=click.IntRange(min=0), help="Of the test set."
+    "--images",
+    type=click.Path(path_type=Path),
+    help="Your own: an .npz of images (docs/library.md). [default: the test set]",
+)
+@click.option(
+    "--image",
+    default=0,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="Which of them, from 0.",
 )
 @click.option(
     "--out",
@@ -25,6 +35,7 @@ from sim.options import hardware_of, machine_option, model_options
 def command(
     model: str,
     method: str | None,
+    images: Path | None,
     image: int,
     n_pe: int | None,
     hardware: Path | None,
@@ -44,8 +55,10 @@ def command(
     chosen = load_model(model)
     config = hardware_of(chosen, hardware, n_pe, machine)
     (deployed,) = deployments(chosen, [chosen.method(method)], config)
-    pixels, _ = deployed.test_images(image + 1)
-    spikes = deployed.spikes(pixels[image:])[0]
+    pixels, _ = deployed.images(images or image + 1)
+    if image >= len(pixels):
+        raise BadInput(f"--image {image}; allowed: 0 to {len(pixels) - 1}, as {images} has")
+    spikes = deployed.spikes(pixels[image : image + 1])[0]
     results = stream.expected_results(deployed.loaded, spikes)
     out.mkdir(parents=True, exist_ok=True)
     for name, beats in (("program", deployed.program.beats(spikes)), ("results", results)):

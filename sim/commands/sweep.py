@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from sim.options import technology_option
+from sim.options import hardware_option, technology_option
 
 
 @click.command(short_help="Cycles, energy and area over many designs.")
@@ -30,6 +30,7 @@ from sim.options import technology_option
     type=click.IntRange(min=0),
     help="Configurations whose RTL is built and compared.",
 )
+@hardware_option
 @technology_option
 def command(
     spec: Path,
@@ -37,19 +38,20 @@ def command(
     jobs: int | None,
     scheduler: str | None,
     spot_checks: int,
+    hardware: Path | None,
     technology: str | None,
 ) -> int:
-    """Evaluate every point of SPEC, a YAML of axes (docs/sweep.md).
+    """Evaluate every point of SPEC, a YAML of axes (docs/sweep.md). --hardware says what they leave out.
 
     A sweep that was killed goes on where it stopped. Exit status: 1 where the RTL of a spot check
     says something else than the cycle model.
     """
     from sim.errors import BadInput
     from sim.explore import page, run, spot_check
-    from sim.explore.spec import load_spec
+    from sim.explore.spec import BASE, load_spec
     from sim.files import BUILD, file_to_write
     from sim.models.eq3 import energies
-    from sim.options import refuse_given
+    from sim.options import refuse_given, replaced
     from sim.processes import cores
     from sim.reports.progress import Steps
     from sim.rtl.harness import RtlError
@@ -57,7 +59,7 @@ def command(
     if scheduler is not None:
         refuse_given(("jobs",), "with --scheduler, whose workers it does not start")
     energies(technology)  # refuses an unknown one before the work
-    wanted = replace(load_spec(spec), technology=technology)
+    wanted = replace(load_spec(spec, replaced(BASE, hardware)), technology=technology)
     path = out or BUILD / "sweep" / f"{spec.stem}.csv"
     if path.suffix not in (".csv", ".parquet"):
         raise BadInput(f"--out {path}: allowed: a .csv or a .parquet file")
@@ -89,7 +91,7 @@ def command(
                     checks.append(spot_check.spot_check(point, wanted))
                     steps.part()
             except RtlError as error:
-                click.echo(f"uticket: error: {point.config}: {error}", err=True)
+                click.echo(f"uticket: error: {point.on(wanted.base)}: {error}", err=True)
                 return 1
         steps.step(f"report: {path}")
         run.write_rows(rows, path)

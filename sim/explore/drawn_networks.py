@@ -10,6 +10,7 @@ import zlib
 
 import numpy as np
 
+from hw.neuron import PAPER, Neuron
 from sw.balance import balance
 from sw.layers import Layer
 from sw.networks import build, images
@@ -25,6 +26,7 @@ def synthetic_network(
     policy: str,
     n_pe: int,
     ticks: int = 4,
+    neuron: Neuron = PAPER,
     spread: float = 0.25,
     seed: int = 1,
 ) -> IntegerNetwork:
@@ -48,7 +50,7 @@ def synthetic_network(
     return IntegerNetwork(
         input=images("cifar10"),
         host=host,
-        array=tuple(_integer(layer, masks) for layer in layers[1:]),
+        array=tuple(_integer(layer, masks, neuron) for layer in layers[1:]),
         ticks=ticks,
     )
 
@@ -64,7 +66,7 @@ def drawn_mask(
     return mask.reshape(shape)
 
 
-def _integer(layer: Layer, masks: dict[str, np.ndarray]) -> IntegerLayer:
+def _integer(layer: Layer, masks: dict[str, np.ndarray], neuron: Neuron) -> IntegerLayer:
     filters = layer.filters
     ones = np.ones(filters, np.int64)
     sources = tuple(
@@ -86,4 +88,5 @@ def _integer(layer: Layer, masks: dict[str, np.ndarray]) -> IntegerLayer:
         threshold=None if layer.neuron is None else ones,
         scale=np.ones(filters),
         float_bias=NOTHING,
+        neuron=neuron,
     )

@@ -8,8 +8,9 @@ from functools import lru_cache
 from typing import Any
 
 from hw.config import Config
+from hw.neuron import Neuron
 from sim.explore.drawn_networks import synthetic_network
-from sim.explore.spec import Point
+from sim.explore.spec import BASE, Point
 from sim.models import memory
 from sim.models.components import add_counts, breakdown, pe_area_um2, total_pj
 from sim.models.cycles import predict
@@ -41,17 +42,18 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Draws:
-    """What a point does not say and its masks depend on."""
+    """What a point does not say and its row depends on."""
 
     seed: int
     spread: float
     spike_sparsity: float
     technology: str | None = None
+    base: Config = BASE
 
 
 def evaluate(point: Point, draws: Draws) -> Row:
     """A row: the point and RESULTS, null but for `note` where the array cannot run it."""
-    config = point.config
+    config = point.on(draws.base)
     row: Row = {**asdict(point), **dict.fromkeys(RESULTS)}
     try:
         program = program_of(point.masks, config, draws)
@@ -99,7 +101,14 @@ def evaluate_batch(points: Sequence[Point], draws: Draws) -> list[Row]:
 
 @lru_cache(maxsize=2)
 def drawn_network(
-    name: str, sparsity: float, policy: str, n_pe: int, ticks: int, seed: int, spread: float
+    name: str,
+    sparsity: float,
+    policy: str,
+    n_pe: int,
+    ticks: int,
+    neuron: Neuron,
+    seed: int,
+    spread: float,
 ) -> IntegerNetwork:
     """Of a point's masks; the last two networks are kept."""
     return synthetic_network(
@@ -108,6 +117,7 @@ def drawn_network(
         policy=policy,
         n_pe=n_pe,
         ticks=ticks,
+        neuron=neuron,
         seed=seed,
         spread=spread,
     )
@@ -116,7 +126,7 @@ def drawn_network(
 @lru_cache(maxsize=2)
 def program_of(masks: tuple[str, float, str, int], config: Config, draws: Draws) -> Program:
     """Of masks on an array; the last two are kept. Raises DoesNotFit."""
-    network = drawn_network(*masks, config.ticks, draws.seed, draws.spread)
+    network = drawn_network(*masks, config.ticks, config.neuron, draws.seed, draws.spread)
     orders = sort_orders(network) if masks[2] == "sort" else None
     encoded = _encoded(masks, draws)
     return compile_network(network, config, orders=orders, encoded=encoded)

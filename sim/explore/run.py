@@ -30,7 +30,7 @@ def run(
     jobs: processes on this machine. scheduler: address of a Dask scheduler to use instead.
     done: is told how many points came to be there.
     """
-    draws = Draws(spec.seed, spec.spread, spec.spike_sparsity, spec.technology)
+    draws = Draws(spec.seed, spec.spread, spec.spike_sparsity, spec.technology, spec.base)
     rows = read_journal(journal, spec)
     if rows:
         done(len(rows))

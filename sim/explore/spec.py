@@ -7,7 +7,7 @@ import itertools
 import json
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,16 +39,16 @@ class Point:
     scratchpad_depth: int
     """Words of 16 bits of a PE."""
 
-    @property
-    def config(self) -> Config:
-        """The hardware; its spike buffer has the size of the base configuration's, in bits."""
+    def on(self, base: Config = BASE) -> Config:
+        """The hardware: `base` with the point's sizes. Its spike buffer has the size of base's, in bits."""
         positions = self.accumulators // self.lanes
-        return Config(
+        return replace(
+            base,
             n_pe=self.n_pe,
             ticks=self.lanes,
             tile_side=math.isqrt(positions),
             scratchpad_depth=self.scratchpad_depth,
-            buffer_depth=BASE.buffer_depth * BASE.positions // positions,
+            buffer_depth=base.buffer_depth * base.positions // positions,
         )
 
     @property
@@ -70,11 +70,15 @@ class Spec:
     """Share of steps without a spike, for energy."""
     technology: str | None = None
     """Of energy, a name or a path (docs/energy.md)."""
+    base: Config = BASE
+    """What the axes do not say of the hardware."""
 
     @property
     def fingerprint(self) -> str:
         """Equal for sweeps that have equal rows."""
         content = [self.seed, self.spread, self.spike_sparsity, [asdict(p) for p in self.points]]
+        if self.base != BASE:
+            content.append(asdict(self.base))
         if self.technology is not None:
             path = Path(self.technology)
             text = path.read_text(encoding="utf-8") if path.suffix in (".yaml", ".yml") else ""
@@ -90,7 +94,8 @@ def _share(v: Any) -> bool:
     return isinstance(v, int | float) and not isinstance(v, bool) and 0 <= v < 1
 
 
-AXES: dict[str, tuple[list[Any], Callable[[Any], bool], str]] = {  # default, check, what is allowed
+Axis = tuple[Any, Callable[[Any], bool], str]
+AXES: dict[str, Axis] = {  # default, or the field of the base that is it; check; what is allowed
     "network": (
         ["vgg16"],
         lambda v: isinstance(v, str) and v in NETWORKS,
@@ -102,14 +107,14 @@ AXES: dict[str, tuple[list[Any], Callable[[Any], bool], str]] = {  # default, ch
         lambda v: isinstance(v, str) and v in POLICIES,
         ", ".join(POLICIES),
     ),
-    "n_pe": ([BASE.n_pe], _whole(1, 64), "1 to 64"),
-    "lanes": ([BASE.lanes], _whole(1, 4), "1 to 4"),
+    "n_pe": ("n_pe", _whole(1, 64), "1 to 64"),
+    "lanes": ("lanes", _whole(1, 4), "1 to 4"),
     "accumulators": (
-        [BASE.accumulators],
+        "accumulators",
         _whole(16, 256),
         "16 or 64 for each lane",
     ),
-    "scratchpad_depth": ([BASE.scratchpad_depth], _whole(32, 1024), "a power of two, 32 to 1024"),
+    "scratchpad_depth": ("scratchpad_depth", _whole(32, 1024), "a power of two, 32 to 1024"),
 }
 NUMBERS: dict[str, tuple[float, Callable[[Any], bool], str]] = {
     "seed": (1, _whole(0, 2**32), "a whole number, 0 or more"),
@@ -122,15 +127,17 @@ NUMBERS: dict[str, tuple[float, Callable[[Any], bool], str]] = {
 }
 
 
-def load_spec(path: Path) -> Spec:
-    """The sweep of a YAML. Raises BadInput, naming file, key and value."""
+def load_spec(path: Path, base: Config = BASE) -> Spec:
+    """The sweep of a YAML, on hardware `base` but for its axes. Raises BadInput, naming file, key and value."""
+    if base.machine != BASE.machine:
+        raise BadInput(f"machine = {base.machine!r}; allowed for a sweep: {BASE.machine}")
     content = yaml_file.read(path)
     if not isinstance(content, dict):
         raise BadInput(f"{path}: holds {content!r}; allowed: names with lists of values")
     for key in content:
         if key not in AXES and key not in NUMBERS:
             raise BadInput(f"{path}: unknown key {key!r}; allowed: {', '.join((*AXES, *NUMBERS))}")
-    axes = {name: _axis(path, name, content.get(name, AXES[name][0])) for name in AXES}
+    axes = {name: _axis(path, name, content.get(name, _default(name, base))) for name in AXES}
     numbers = {}
     for name, (default, valid, allowed) in NUMBERS.items():
         value = numbers[name] = content.get(name, default)
@@ -145,7 +152,7 @@ def load_spec(path: Path) -> Spec:
         if point.accumulators not in [point.lanes * p for p in POSITIONS]:
             continue  # of another number of lanes
         try:
-            _ = point.config
+            point.on(base)
         except ValueError as error:
             raise BadInput(f"{path}: {error}") from None
         points.append(point)
@@ -154,7 +161,12 @@ def load_spec(path: Path) -> Spec:
             f"{path}: accumulators = {axes['accumulators']} fit none of lanes = {axes['lanes']}; "
             "allowed: 16 or 64 for each lane"
         )
-    return Spec(points=tuple(points), **numbers)
+    return Spec(points=tuple(points), base=base, **numbers)
+
+
+def _default(name: str, base: Config) -> list[Any]:
+    given = AXES[name][0]
+    return [getattr(base, given)] if isinstance(given, str) else given
 
 
 def _axis(path: Path, name: str, values: Any) -> list[Any]:

@@ -36,7 +36,7 @@ def drawn_points(spec: Spec, count: int) -> list[Point]:
     """Points of different configurations, drawn from the seed; all where there are fewer."""
     by_config: dict[Config, list[Point]] = {}
     for point in spec.points:
-        by_config.setdefault(point.config, []).append(point)
+        by_config.setdefault(point.on(spec.base), []).append(point)
     rng = np.random.default_rng([spec.seed, 7])
     chosen = [list(by_config)[i] for i in rng.permutation(len(by_config))[:count]]
     return [by_config[c][int(rng.integers(len(by_config[c])))] for c in chosen]
@@ -47,10 +47,10 @@ def spot_check(point: Point, spec: Spec) -> SpotCheck:
 
     Spikes, every counter of every PE and all cycles are compared. Raises RtlError if the RTL errs.
     """
-    config = point.config
+    config = point.on(spec.base)
     rng = np.random.default_rng([spec.seed, spec.points.index(point)])
     side = int(rng.integers(5, 17))
-    network = drawn_network(*point.masks, config.ticks, spec.seed, spec.spread)
+    network = drawn_network(*point.masks, config.ticks, config.neuron, spec.seed, spec.spread)
     network, program = _leading(network, config, side, sort=point.policy == "sort")
     shape = (config.ticks, *network.input.shape)
     spikes = (rng.random(shape) > spec.spike_sparsity).astype(np.uint8)
