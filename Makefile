@@ -86,9 +86,9 @@ synth: .venv/synth  ## Area and timing on standard cells, in build/synth (LIBERT
 	@$(BIN)/uticket synth $${LIBERTY:+"--liberty=$$LIBERTY"} $${NODE:+"--node=$$NODE"} \
 	    $${MACHINE:+"--machine=$$MACHINE"}
 
-power: .venv/synth  ## Energy of a PE's gates in a real layer, in build/synth (LIBERTY= NODE= MODEL=)
+power: .venv/synth  ## Energy of a PE's gates in a real layer, in build/synth (LIBERTY= NODE= MODEL= MACHINE=)
 	@$(BIN)/uticket power $${LIBERTY:+"--liberty=$$LIBERTY"} $${NODE:+"--node=$$NODE"} \
-	    "--model=$$MODEL"
+	    $${MACHINE:+"--machine=$$MACHINE"} "--model=$$MODEL"
 
 fpga: .venv/synth  ## FPGA build, in build/fpga (BOARD= N_PE=)
 	@$(BIN)/uticket fpga $${BOARD:+"--board=$$BOARD"} $${N_PE:+"--n-pe=$$N_PE"}

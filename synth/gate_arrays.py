@@ -1,8 +1,9 @@
-"""A flat netlist as the arrays that gates.cpp reads: gates in order, flip-flops, gated clocks, a memory."""
+"""A flat netlist as the arrays that gates.cpp reads: gates in order, flip-flops, gated clocks, memories."""
 
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Collection
 
 import numpy as np
 
@@ -16,6 +17,19 @@ from synth.recording import Ports
 WIDTH = 6  # inputs of a gate, at most
 
 
+PINS = ("read_address", "read_data", "write_address", "write_data")
+
+
+class Memory(ctypes.Structure):
+    """`Memory` of gates.cpp, field by field."""
+
+    _fields_ = [
+        *((name, ctypes.c_int64) for name in ("address_bits", "data_bits")),
+        *((name, ctypes.c_void_p) for name in PINS),
+        *((name, ctypes.c_int64) for name in ("read_enable", "write_enable")),
+    ]
+
+
 class Netlist(ctypes.Structure):
     """`Netlist` of gates.cpp, field by field."""
 
@@ -26,12 +40,8 @@ class Netlist(ctypes.Structure):
         ("flop_clocks", ctypes.c_void_p),
         ("clock_gates", ctypes.c_int64),
         ("clock_gate_enables", ctypes.c_void_p),
-        *((name, ctypes.c_int64) for name in ("address_bits", "data_bits")),
-        *(
-            (name, ctypes.c_void_p)
-            for name in ("read_address", "read_data", "write_address", "write_data")
-        ),
-        *((name, ctypes.c_int32) for name in ("read_enable", "write_enable")),
+        ("memories", ctypes.c_int64),
+        ("memory", ctypes.c_void_p),
         *((name, ctypes.c_int64) for name in ("inputs", "outputs")),
         *((name, ctypes.c_void_p) for name in ("input_nets", "output_nets")),
     ]
@@ -40,13 +50,13 @@ class Netlist(ctypes.Structure):
 class GateArrays:
     """Cells of a netlist by the numbers of their nets. Raises BadInput for what cannot be simulated."""
 
-    def __init__(self, module: Module, library: Library, *, macro: str = "") -> None:
-        """macro: the kind of the one memory in the netlist."""
+    def __init__(self, module: Module, library: Library, *, macros: Collection[str] = ()) -> None:
+        """macros: kinds of memories."""
         self.module, self.library = module, library
         self.nets: dict[str, int] = {"1'h0": 0, "1'h1": 1}
         self.gated = clocks.clock_gates(module, library)
         self._gate_number = {clock: k for k, clock in enumerate(self.gated)}
-        self.memory: Instance | None = None
+        self.memories: list[Instance] = []
         self._gates: list[tuple[list[int], int, int]] = []  # inputs, truth table, output
         self._flops: list[
             tuple[list[int], int, list[int], int]
@@ -55,9 +65,9 @@ class GateArrays:
         for instance in module.instances:
             cell = library.cells.get(instance.kind)
             if cell is None:
-                if instance.kind != macro or self.memory:
+                if instance.kind not in macros:
                     raise BadInput(f"{instance.name}: {instance.kind} is no cell of {library.name}")
-                self.memory = instance
+                self.memories.append(instance)
             elif not cell.clock_gate:
                 self._add(instance, cell)
         if len(self._roots) > 1:
@@ -117,25 +127,31 @@ class GateArrays:
             "clock_gates": len(self.gated),
             "inputs": len(inputs),
             "outputs": len(outputs),
-            "address_bits": 0,
-            "data_bits": 0,
+            "memories": len(self.memories),
         }
-        if self.memory:
-            pins = {
-                name: [self.net(bit) for bit in _expand(names)]
-                for name, names in self.memory.pins.items()
-            }
-            for name in ("read_address", "read_data", "write_address", "write_data"):
-                arrays[name] = np.array(pins[name][::-1], np.int32)
-            numbers |= {
-                "address_bits": len(pins["read_address"]),
-                "data_bits": len(pins["read_data"]),
-                "read_enable": pins["read_enable"][0],
-                "write_enable": pins["write_enable"][0],
-            }
-        self._arrays = arrays  # the structure has their addresses alone
+        memories = [self._memory(one, ports) for one in self.memories]
+        block = (Memory * len(memories))(*(memory for memory, _ in memories))
+        self._held = arrays, block, memories  # the structure has their addresses alone
         fields = {name: array.ctypes.data for name, array in arrays.items()} | numbers
-        return Netlist(nets=len(self.nets), **fields)
+        return Netlist(nets=len(self.nets), memory=ctypes.addressof(block), **fields)
+
+    def _memory(self, one: Instance, ports: Ports) -> tuple[Memory, list[np.ndarray]]:
+        """A memory, and the arrays whose addresses it has. A pin on a whole port of the module is that port's bits."""
+        pins = {}
+        for name, nets in one.pins.items():
+            width = ports.inputs.get(nets[0], 1) if len(nets) == 1 else 1
+            pins[name] = [
+                self.net(bit) for bit in (port_bits({nets[0]: width}) if width > 1 else nets)
+            ]
+        arrays = [np.array(pins[name][::-1], np.int32) for name in PINS]
+        memory = Memory(
+            address_bits=len(pins["read_address"]),
+            data_bits=len(pins["read_data"]),
+            read_enable=pins["read_enable"][0],
+            write_enable=pins["write_enable"][0],
+            **{name: array.ctypes.data for name, array in zip(PINS, arrays, strict=True)},
+        )
+        return memory, arrays
 
 
 def _in_order(gates: list[tuple[list[int], int, int]]) -> list[tuple[list[int], int, int]]:
@@ -174,10 +190,3 @@ def port_bits(ports: dict[str, int]) -> list[str]:
         for name, width in ports.items()
         for bit in range(width - 1, -1, -1)
     ]
-
-
-def _expand(names: list[str]) -> list[str]:
-    """A macro's pin: whole buses of the module's own ports become their bits."""
-    if names == ["weights__payload"]:
-        return port_bits({names[0]: 64})
-    return names

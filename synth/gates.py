@@ -7,6 +7,7 @@ load then alone, and such edges are counted, too.
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,13 +17,13 @@ from sim.errors import BadInput
 from sim.native import library as native
 from synth.gate_arrays import GateArrays, port_bits
 from synth.liberty import Library
-from synth.netlist import Module
+from synth.netlist import Instance, Module
 from synth.recording import Ports
 
 
 @dataclass(frozen=True)
 class Switching:
-    """Changes of each net, and edges of each gated clock, in each window of cycles; the macro's accesses."""
+    """Changes of each net, and edges of each gated clock, in each window of cycles; the memories' accesses."""
 
     nets: dict[str, int]
     """Its index in `changes`."""
@@ -30,7 +31,8 @@ class Switching:
     clock_gates: dict[str, int]
     """Of a clock-gating cell, by its name, its index in `passed`."""
     passed: np.ndarray  # uint32 (windows, clock gates)
-    reads: np.ndarray  # int64 (windows,)
+    memories: list[Instance]
+    reads: np.ndarray  # int64 (windows, memories)
     writes: np.ndarray
 
 
@@ -41,13 +43,13 @@ def simulate(
     rows: list[tuple[str, str]],
     *,
     window: int,
-    macro: str = "",
+    macros: Collection[str] = (),
 ) -> Switching:
-    """Replay a recording (synth.recording). macro: the kind of the one memory in the netlist.
+    """Replay a recording (synth.recording). macros: kinds of the memories in the netlist.
 
     Raises BadInput where an output differs from the recording, or for a cell it cannot simulate.
     """
-    arrays = GateArrays(module, library, macro=macro)
+    arrays = GateArrays(module, library, macros=macros)
     reset = arrays.net("rst")
     netlist = arrays.structure(ports)
     outputs = port_bits(ports.outputs)
@@ -56,7 +58,7 @@ def simulate(
     windows = -(-len(rows) // window)
     changes = np.zeros((windows, netlist.nets), np.uint32)
     passed = np.zeros((windows, len(arrays.gated)), np.uint32)
-    reads, writes = np.zeros(windows, np.int64), np.zeros(windows, np.int64)
+    reads, writes = (np.zeros((windows, len(arrays.memories)), np.int64) for _ in range(2))
     run = native(Path(__file__).with_name("gates.cpp")).simulate
     run.restype = ctypes.c_int64
     wrong = run(
@@ -74,7 +76,7 @@ def simulate(
             f"the netlist differs from the RTL in cycle {cycle} of the recording: {name}"
         )
     names = {gate.name: k for k, gate in enumerate(arrays.gated.values())}
-    return Switching(arrays.nets, changes, names, passed, reads, writes)
+    return Switching(arrays.nets, changes, names, passed, arrays.memories, reads, writes)
 
 
 def _bytes(rows: list[str], bits: int) -> np.ndarray:

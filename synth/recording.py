@@ -17,8 +17,10 @@ from sim.deployment import Deployment
 from sim.errors import BadInput
 from sim.models import golden
 from sim.rtl.harness import Rtl
-from sw.compile import Program, compile_network
+from sw.compile import Program
 from sw.layers import Shape
+from sw.lowering import finish
+from sw.machines import compiling_for
 from sw.quantize import part
 
 COUNTED = ("steps", "accumulates", "cycle")  # of hw.counters: two counters, and what a cycle is
@@ -77,7 +79,7 @@ def layer_program(
         rest = part(network, names[names.index(layer) :], Shape(*inside.shape[1:]))
     except ValueError as error:
         raise BadInput(f"--layer {layer}: {error}") from None
-    return compile_network(rest, deployed.config), inside, deployed.config
+    return finish(compiling_for(rest, deployed.config)), inside, deployed.config
 
 
 def record(

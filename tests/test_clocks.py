@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hw.counters import CYCLES, Counter
 from sim.errors import BadInput
 from synth import asic, clocks, gates, measure, netlist, power
 from synth.functions import possible
@@ -219,10 +220,17 @@ def test_gated_clocks_are_in_the_windows_that_are_fitted():
     window = measure.WINDOW
     work = np.array([0, 40, 100, 256, 7])
     account = np.concatenate([np.arange(window) < n for n in work]).astype(int) - 1
-    account[account == 0] = measure.WORK
+    at_work = Counter.WORK_CYCLES
+    account[account == 0] = CYCLES.index(at_work)
     costs = power.Costs({}, {"a": 3e-12}, {"g": {"b": 2e-12}}, {"b": 1e-6})
     switching = gates.Switching(
-        {}, np.zeros((5, 0), np.uint32), {"g": 0}, work.astype(np.uint32)[:, None], work, work
+        {},
+        np.zeros((5, 0), np.uint32),
+        {"g": 0},
+        work.astype(np.uint32)[:, None],
+        [netlist.Instance("m", "ring", {})],
+        work[:, None],
+        2 * work[:, None],
     )
     found = measure.summary(
         "conv",
@@ -231,12 +239,16 @@ def test_gated_clocks_are_in_the_windows_that_are_fitted():
         costs,
         switching,
         clocks.Gating(2, 1, 1),
-        MemoryMacro("m", 1, 1, 1, 1.0, 1.0, 0.1, 1e-12, 1e-12, 1e-9, ""),
+        [MemoryMacro("m", 1, 1, 1, 1.0, 1.0, 0.1, 1e-12, 1e-12, 1e-9, "")],
         period=2.5e-9,
         lanes=4,
+        work=(at_work,),
     )
     assert found.fit["cycle"] == near(3e-12)
     assert found.fit["work_cycle"] == near(2e-12)
     assert found.fit["accumulate"] == pytest.approx(0, abs=1e-18)
     mean = work[1:].mean() / window
     assert found.clock_cycle == {"a": near(3e-12), "b": near(2e-12 * mean)}
+    (memory,) = found.memories
+    assert (memory.name, memory.leakage_cycle) == ("ring", near(2.5e-18))
+    assert (memory.reads_cycle, memory.writes_cycle) == (near(mean), near(2 * mean))

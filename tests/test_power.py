@@ -131,11 +131,62 @@ def test_a_memory_by_hand():
     ]
     recording = [(f"{a << 3 | d << 2 | r << 1 | w:x}", f"{q:x}") for (a, d, r, w), q in cycles]
     found = gates.simulate(
-        netlist.read(MEMORY), Library(CELLS), ports, recording, window=3, macro="ram"
+        netlist.read(MEMORY), Library(CELLS), ports, recording, window=3, macros=["ram"]
     )
-    assert found.reads.tolist() == [1, 2]
-    assert found.writes.tolist() == [3, 0]
+    assert found.reads.tolist() == [[1], [2]]
+    assert found.writes.tolist() == [[3], [0]]
     assert found.changes[:, found.nets["q"]].tolist() == [1, 2]
+
+
+TWO_MEMORIES = """module pe(clk, rst, d, q);
+  input [1:0] d;
+  ram first (
+    .clk(clk),
+    .read_enable(1'h1),
+    .read_address(1'h0),
+    .read_data({ \\m[1] , \\m[0]  }),
+    .write_enable(1'h1),
+    .write_address(1'h0),
+    .write_data(d)
+  );
+  rom second (
+    .clk(clk),
+    .read_enable(\\m[0] ),
+    .read_address(1'h1),
+    .read_data(q),
+    .write_enable(\\m[1] ),
+    .write_address(1'h1),
+    .write_data(\\m[0] )
+  );
+endmodule
+"""
+
+
+def test_two_memories_in_a_row():
+    """The second sees what the first showed before this edge. A whole port of the module is a pin's bits."""
+    ports = Ports({"d": 2}, {"q": 1})
+    given = [3, 1, 3, 2, 0, 0, 0]
+    rows, kept, shown, row, q = [], 0, 0, 0, 0
+    counts = {"reads": [0, 0], "writes": [0, 0]}
+    for d in given:
+        rows.append((f"{d:x}", f"{q:x}"))
+        reads, writes = shown & 1, shown >> 1
+        for name, number in (("reads", reads), ("writes", writes)):
+            counts[name][0] += 1
+            counts[name][1] += number
+        q, row = (row if reads else q), (shown & 1 if writes else row)
+        shown, kept = kept, d
+    assert q == 1
+    assert 0 < counts["reads"][1] < len(given)
+    module = netlist.read(TWO_MEMORIES)
+    found = gates.simulate(
+        module, Library(CELLS), ports, rows, window=len(rows), macros=["ram", "rom"]
+    )
+    assert [one.name for one in found.memories] == ["first", "second"]
+    assert found.reads.tolist() == [counts["reads"]]
+    assert found.writes.tolist() == [counts["writes"]]
+    with pytest.raises(BadInput, match="second: rom is no cell of"):
+        gates.simulate(module, Library(CELLS), ports, rows, window=4, macros=["ram"])
 
 
 def test_energy_inside_by_load_and_slew():

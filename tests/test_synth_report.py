@@ -83,15 +83,12 @@ def test_report_of_power(tmp_path):
         clock_cycle={"lanes": 2e-12, "clock-gating cells": 1e-12},
         data_cycle=6e-12,
         gating=Gating(28, 20, 3),
-        macro_leakage_cycle=1e-12,
-        macro_read=3e-12,
-        macro_write=4e-12,
-        macro_reads_cycle=0.04,
-        macro_writes_cycle=0.02,
+        memories=(measure.MemoryUse("ring", 3e-12, 4e-12, 1e-12, 0.04, 0.02),),
         fit={"cycle": 5e-12, "work_cycle": 7e-12, "accumulate": 0.5e-12, "residual": 0.02},
         lanes=4,
     )
-    text = measure.write(measured, tmp_path).read_text()
+    image = measure.Counted(cycles=10_000, work_cycles=4500, accumulates=2000)
+    text = measure.write(measured, image, tmp_path).read_text()
     found = json.loads((tmp_path / "power.json").read_text())
     # (1.5 + 0.5 + 1) pJ a cycle, a step a quarter of it; with 5 pJ of clock and control
     assert found["ratios"] == {"leakage": near(1.5), "leakage_and_clock": near(4.0)}
@@ -99,3 +96,12 @@ def test_report_of_power(tmp_path):
     assert "leakage alone 1.500, with clock and control 4.00" in text
     assert "clocks of 20 of 28 flip-flops gated" in text
     assert "E_leak = 3.000 pJ a cycle" in text
+    # 2000 accumulates, 4500 cycles at work, 10,000 cycles; memories: 0.2 pJ a cycle where nine of ten are at work
+    assert found["image"]["joules"] == {
+        "accumulates": near(1e-9),
+        "work": near(31.5e-9),
+        "clock and control": near(50e-9),
+        "leakage": near(30e-9),
+        "memories": near(1e-9),
+        "all": near(113.5e-9),
+    }
