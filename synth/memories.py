@@ -56,13 +56,13 @@ def macros(library: Library, node: int, config: Config, period: float) -> list[M
     result = []
     table = yaml.safe_load(TABLE.read_text())["macros"]
     for name, size in sizes(config).items():
-        entry = table[name]
-        if (entry["depth"], entry["width"]) != size:
+        known_sizes = {(entry["depth"], entry["width"]): entry for entry in entries(table[name])}
+        if size not in known_sizes:
+            allowed = " or ".join(f"{depth} of {width}" for depth, width in known_sizes)
             raise BadInput(
-                f"{name}: {size[0]} rows of {size[1]} bits; allowed: {entry['depth']} of "
-                f"{entry['width']}, of which memories.yaml has figures"
+                f"{name}: {size[0]} rows of {size[1]} bits; allowed: {allowed}, of which memories.yaml has figures"
             )
-        rows = entry["nodes"]
+        rows = known_sizes[size]["nodes"]
         row, linear, energy = rows.get(node), 1.0, 1.0
         source = f"CACTI at {node} nm"
         if node > OLDEST:
@@ -75,8 +75,8 @@ def macros(library: Library, node: int, config: Config, period: float) -> list[M
         result.append(
             MemoryMacro(
                 name=name,
-                depth=entry["depth"],
-                width=entry["width"],
+                depth=size[0],
+                width=size[1],
                 enables=granules(config) if name == "uticket_spike_bank" else 1,
                 area=row["area"] * linear**2,
                 access=row["access"] * linear,
@@ -88,6 +88,11 @@ def macros(library: Library, node: int, config: Config, period: float) -> list[M
             )
         )
     return result
+
+
+def entries(figures: dict | list[dict]) -> list[dict]:
+    """Those of a macro in memories.yaml: one, or one for each of several sizes."""
+    return figures if isinstance(figures, list) else [figures]
 
 
 def sizes(config: Config) -> dict[str, tuple[int, int]]:

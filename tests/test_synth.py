@@ -308,4 +308,17 @@ def test_bad_input_is_one_line(arguments, reason):
 def test_known_libraries_have_macros():
     table = yaml.safe_load(memories.TABLE.read_text())
     for node in table["libraries"].values():
-        assert node > memories.OLDEST or all(node in m["nodes"] for m in table["macros"].values())
+        figures = [one for macro in table["macros"].values() for one in memories.entries(macro)]
+        assert node > memories.OLDEST or all(node in one["nodes"] for one in figures)
+
+
+def test_a_macro_of_each_number_of_pipelines(library):
+    two = replace(PRESETS["paper"], machine="event")
+    kept = {}
+    for lifs in (1, 2):
+        macros = memories.macros(library, 45, replace(two, lifs=lifs), 2.5)
+        (kept[lifs],) = (one for one in macros if one.name == "uticket_potentials")
+    assert (kept[1].depth, kept[1].width, kept[1].area) == (64, 24, 1669)
+    assert (kept[2].depth, kept[2].width, kept[2].area) == (32, 48, 2089)
+    with pytest.raises(BadInput, match="64 rows of 20 bits; allowed: 32 of 48 or 64 of 24,"):
+        memories.macros(library, 45, replace(two, lifs=1, accumulator_bits=20), 2.5)
