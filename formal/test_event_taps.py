@@ -71,6 +71,7 @@ def lookup_bench(config: Config) -> Bench:
     for bank in range(config.banks):
         mask, at = b.masks[bank], b.rows[bank]
         b.check(b.valid[bank] == mask.any())
+        b.check(b.at[bank] == Mux(b.valid[bank], 1 << at, 0))
         b.check(b.rest[bank] == (mask & ~(1 << at)), b.valid[bank])
         b.check((mask >> at)[0] & ((mask & ((1 << at) - 1)) == 0), b.valid[bank])
         for y in range(SIDE):

@@ -26,7 +26,8 @@ stime -p
 """
 GATED = 3  # flip-flops with one enable that are worth a clock-gating cell
 PE_BOX = "pe"  # in the top, synthesized alone
-ADDERS = "+/choices/kogge-stone.v"
+ADDERS = {"sweep": " -map +/choices/kogge-stone.v", "event": ""}
+"""By machine: Kogge-Stone, or Yosys' own, which are Brent-Kung. The event machine has many more of them, and the time."""
 
 
 @dataclass(frozen=True)
@@ -52,12 +53,13 @@ def synthesize(
     period: float,
     boxes: str = "",
     box_loads: str = "",
+    machine: str = "sweep",
 ) -> Path:
     """Map module `top` to gates; returns the netlist.
 
     flat: one module, optimized across components, for timing. Otherwise the components stay as they
     are, and memories that are no macro become a component of their own, `memory`. period: ns. boxes: Verilog
-    of more black boxes. box_loads: how they load the logic (synth.interface.loads).
+    of more black boxes. box_loads: how they load the logic (synth.interface.loads). machine: whose adders, of ADDERS.
     """
     folder.mkdir(parents=True, exist_ok=True)
     name = f"{top}_{'flat' if flat else 'hier'}"
@@ -74,7 +76,7 @@ def synthesize(
         f"read_verilog {verilog_path.resolve()}",
         f"hierarchy -check -top {top}",
         *coarse(library, flat=flat),
-        *fine(library),
+        *fine(library, ADDERS[machine]),
         *(["techmap -max_iter 1 -map box_loads.v"] if box_loads else []),
         f"abc -liberty {liberty} -constr {name}.constr -D {period * 1000:.0f}"
         f" -script abc.script {dont_use(library)}",
@@ -111,13 +113,13 @@ def coarse(library: Library, *, flat: bool) -> list[str]:
     ]
 
 
-def fine(library: Library) -> list[str]:
-    """Yosys' commands: from words to gates, and to the library's flip-flops."""
+def fine(library: Library, adders: str) -> list[str]:
+    """Yosys' commands: from words to gates, and to the library's flip-flops. adders: of ADDERS."""
     return [
         f"{opt(library)} -fast -full",
         "memory_map",
         f"{opt(library)} -undriven -fine",
-        f"techmap -map +/techmap.v -map {ADDERS}",
+        f"techmap -map +/techmap.v{adders}",
         f"{opt(library)} -fast",
         "attrmap -remove init w:*",  # what a reset or the first write sets needs no start value
         "setundef -undriven -zero",

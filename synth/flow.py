@@ -96,6 +96,7 @@ class Flow:
                 period=self.period,
                 boxes=boxes,
                 box_loads=box_loads if flat else "",
+                machine=self.config.machine,
             )
             netlists.append(path)
             stat = path.with_suffix(".stat.json")

@@ -28,14 +28,14 @@ class Sums:
         return {
             "add": add,
             "drain": not add and rng.random() < 0.5,
-            "row": rng.randrange(ROWS),
+            "at": 1 << rng.randrange(ROWS),
             "spikes": rng.randrange(1, 1 << CONFIG.ticks),
             "weight": signed_random(rng, CONFIG.weight_bits) & 0xFFFF,
             "bias": signed_random(rng, CONFIG.accumulator_bits) & 0xFFFFFF,
         }
 
     def _now(self, i):
-        kept = self.sums[i["row"]]
+        kept = self.sums[i["at"].bit_length() - 1]
         return [i["bias"]] * CONFIG.ticks if kept is None else kept
 
     def outputs(self, i):
@@ -44,12 +44,12 @@ class Sums:
     def edge(self, i):
         if i["add"]:
             weight = i["weight"] - (i["weight"] >> 15 << 16)
-            self.sums[i["row"]] = [
+            self.sums[i["at"].bit_length() - 1] = [
                 (total + weight * (i["spikes"] >> t & 1)) & 0xFFFFFF
                 for t, total in enumerate(self._now(i))
             ]
         if i["drain"]:
-            self.sums[i["row"]] = None
+            self.sums[i["at"].bit_length() - 1] = None
 
 
 class Words:

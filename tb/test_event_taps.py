@@ -80,7 +80,7 @@ async def lookups(dut):
     component = TapLookup(config)
     layouts = {
         name: getattr(component, name).shape()
-        for name in ("masks", "start", "rows", "ticks", "rest")
+        for name in ("masks", "start", "rows", "at", "ticks", "rest")
     }
     rows = config.positions // config.banks
     rng = random.Random(1)
@@ -98,16 +98,18 @@ async def lookups(dut):
         dut.spikes.value = number(cells, config)
         await Timer(1, "ns")
         valid = int(dut.valid.value)
-        at = fields(layouts["rows"], int(dut.rows.value))
+        found = fields(layouts["rows"], int(dut.rows.value))
+        at = fields(layouts["at"], int(dut.at.value))
         ticks = fields(layouts["ticks"], int(dut.ticks.value))
         rest = fields(layouts["rest"], int(dut.rest.value))
         for bank, mask in enumerate(masks):
             assert bool(valid >> bank & 1) == bool(mask)
             assert rest[bank] == mask & (mask - 1 if mask else 0)
+            assert at[bank] == mask & -mask
             if mask:
                 row = (mask & -mask).bit_length() - 1
                 y, x = position(config, bank, row)
-                assert (at[bank], ticks[bank]) == (row, cells[y + down, x + right])
+                assert (found[bank], ticks[bank]) == (row, cells[y + down, x + right])
 
 
 @pytest.mark.parametrize("config", CONFIGS)

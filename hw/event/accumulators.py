@@ -42,14 +42,14 @@ class Accumulators(wiring.Component):
         config, step = self.config, self.step
         across = config.tile_side // shape(config)[1]
         log_y, log_x = (n.bit_length() - 1 for n in shape(config))
-        rows = Signal.like(step.rows, name="rows_at", reset_less=True)
+        at = Signal.like(step.at, name="at", reset_less=True)
         spikes = Signal.like(step.spikes, name="spikes_at", reset_less=True)
         weight = Signal.like(step.weight, name="weight", reset_less=True)
         first_bias = Signal.like(step.bias, name="first_bias", reset_less=True)  # of position 0
         other_bias = Signal.like(step.bias, name="other_bias", reset_less=True)
-        drain_row = Signal.like(step.rows[0])
+        drain_at = Signal.like(step.at[0], name="drain_at")
         m.d.comb += [
-            drain_row.eq((self.y >> log_y) * across + (self.x >> log_x)),
+            drain_at.eq(1 << ((self.y >> log_y) * across + (self.x >> log_x))),
             self.spikes.eq(spikes),
         ]
         m.d.sync += [
@@ -65,16 +65,16 @@ class Accumulators(wiring.Component):
             banks.append(bank)
             drained = Signal(name=f"drained_{b}")
             m.d.sync += [
-                rows[b].eq(Mux(self.draining, drain_row, step.rows[b])),
+                at[b].eq(Mux(self.draining, drain_at, step.at[b])),
                 drained.eq(self._drains(b)),
             ]
             own: Value = other_bias
             if place(config, 0, 0)[0] == b:
-                own = Mux(rows[b] == place(config, 0, 0)[1], first_bias, other_bias)
+                own = Mux(at[b][place(config, 0, 0)[1]], first_bias, other_bias)
             m.d.comb += [
                 bank.add.eq(self.adding[b]),
                 bank.drain.eq(drained),
-                bank.row.eq(rows[b]),
+                bank.at.eq(at[b]),
                 bank.spikes.eq(spikes[b]),
                 bank.weight.eq(weight),
                 bank.bias.eq(own),

@@ -64,7 +64,7 @@ class Caster(wiring.Component):
             macro="uticket_list_ring", width=config.stream_bits, rows=LIST_WORDS // words
         )
         m.submodules.segments = queue = SyncFIFOBuffered(
-            width=SEGMENT_HEADER.size, depth=config.queue_depth
+            width=SEGMENT_HEADER["reserved"].offset, depth=config.queue_depth
         )
         m.submodules.visits = visits = Visits(config)
         connect(m, flipped(self.list), ring.i)

@@ -8,16 +8,16 @@ from amaranth.lib.wiring import In, Out
 
 from hw.config import Config
 from hw.event.fifo import END, entry_layout
-from hw.event.planes import slice_bits
-from hw.event.taps import TapLookup, TapMasks, row_bits
+from hw.event.planes import bank_rows, slice_bits
+from hw.event.taps import TapLookup, TapMasks
 
 
 def step_signature(config: Config) -> wiring.Signature:
-    """What the banks add in a cycle: `valid` of them, each at a row, in the ticks of its spikes."""
+    """What the banks add in a cycle: `valid` of them, each at a row, one-hot, in the ticks of its spikes."""
     return wiring.Signature(
         {
             "valid": Out(config.banks),
-            "rows": Out(data.ArrayLayout(row_bits(config), config.banks)),
+            "at": Out(data.ArrayLayout(bank_rows(config), config.banks)),
             "spikes": Out(data.ArrayLayout(config.ticks, config.banks)),
             "weight": Out(signed(config.weight_bits)),
             "bias": Out(signed(config.accumulator_bits)),
@@ -92,7 +92,7 @@ class Issue(wiring.Component):
             lookup.spikes.eq(self.spikes),
             lookup.start.eq(start),
             step.valid.eq(Mux(self.working, lookup.valid, 0)),
-            step.rows.eq(lookup.rows),
+            step.at.eq(lookup.at),
             step.spikes.eq(lookup.ticks),
             step.weight.eq(weight),
             step.bias.eq(bias),

@@ -95,7 +95,7 @@ class TapMasks(wiring.Component):
 class TapLookup(wiring.Component):
     """Each bank's next position of a tap, and its spikes in the slice. Combinational.
 
-    masks: rows to come of each bank. rest: those that then remain. row: the lowest, where `valid`.
+    masks: rows to come of each bank. rest: those that then remain. rows: the lowest, where `valid`, which is one-hot in `at`.
     """
 
     def __init__(self, config: Config) -> None:
@@ -109,6 +109,7 @@ class TapLookup(wiring.Component):
                 "rest": Out(masks),
                 "valid": Out(config.banks),
                 "rows": Out(data.ArrayLayout(row_bits(config), config.banks)),
+                "at": Out(masks),
                 "ticks": Out(data.ArrayLayout(config.ticks, config.banks)),
             }
         )
@@ -120,11 +121,11 @@ class TapLookup(wiring.Component):
         across = config.tile_side // bx
         log_y, log_x = by.bit_length() - 1, bx.bit_length() - 1
         cells = split_cells(self.spikes, ticks)
-        at = []  # row and column of each bank's position in its plane
+        along = []  # row and column of each bank's position in its plane
         for b in range(config.banks):
             mask = self.masks[b]
             row = self.rows[b]
-            lowest = Signal(len(mask), name=f"lowest_{b}")
+            lowest = self.at[b]
             m.d.comb += [
                 lowest.eq(mask & -mask),
                 self.valid[b].eq(mask != 0),
@@ -139,7 +140,7 @@ class TapLookup(wiring.Component):
                 down.eq((row >> log_across) + ((b // bx + self.start.down) >> log_y)),
                 right.eq(row[:log_across] + ((b % bx + self.start.right) >> log_x)),
             ]
-            at.append((down, right))
+            along.append((down, right))
         # Where a tap starts decides which bank reads which plane.
         places = {
             (py, px): Signal(data.StructLayout({"down": 4, "right": 4}), name=f"place_{py}_{px}")
@@ -164,8 +165,8 @@ class TapLookup(wiring.Component):
                         for b in range(config.banks):
                             plane = (b // bx + down) % by, (b % bx + right) % bx
                             m.d.comb += [
-                                places[plane].down.eq(at[b][0]),
-                                places[plane].right.eq(at[b][1]),
+                                places[plane].down.eq(along[b][0]),
+                                places[plane].right.eq(along[b][1]),
                                 self.ticks[b].eq(read[plane]),
                             ]
         return m
