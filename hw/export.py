@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -57,31 +59,84 @@ TRIGGER = re.compile(r"reg (\\\$auto\$verilog_backend\S+)\s+= 0;")
 # The first module of a text, up to the end of its list of ports.
 ONE_MODULE = re.compile(r"(\nmodule [^;]+;\n)")
 
+# Where the text of a module `pe` names itself or a module inside: at its head, and at an instance.
+PE_HEAD = re.compile(r"^module pe\(", re.MULTILINE)
+PE_INSIDE = re.compile(r"^(module |  )\\pe\.", re.MULTILINE)
 
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Python's collector of cycles stands still: it would walk over the whole netlist again and again."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+@uncollected()
 def export(
-    component: wiring.Component, name: str, folder: Path, platform: object | None = None
+    component: wiring.Component,
+    name: str,
+    folder: Path,
+    platform: object | None = None,
+    pes: PeText | None = None,
 ) -> Path:
     """Write `folder/name.v`, module `name`, and `name.json`; returns the Verilog's path.
 
     Ports are named as in the component, parts joined by two underscores. The PEs of an array are
     instances of one module, `name.pe`. The JSON maps the design's hierarchical names (modules and
-    signal, joined by dots) to the Verilog's.
+    signal, joined by dots) to the Verilog's. pes: exports with the same one convert their PE once.
     """
-    shared = OnePe(f"{name}.pe", platform)
-    is_pe = isinstance(component, PES)
-    fragment = Fragment.get(component, platform if is_pe else shared)
-    text, mapped = _convert(component, fragment, name)
-    if shared.pe:
-        pe_text, pe_names = _convert(shared.pe, Fragment.get(shared.pe, platform), shared.module)
-        text += ONE_MODULE.sub(r"\1  /* verilator no_inline_module */\n", pe_text, count=1)
-        own = len(shared.module)
-        for where in _instances(fragment, name, shared.module):
-            mapped |= {where + key[own:]: where + value[own:] for key, value in pe_names.items()}
+    pes = pes or PeText(platform)
+    if isinstance(component, PES):
+        text, mapped = pes.named(component, name)
+    else:
+        text, mapped = _with_pes(component, name, pes)
     folder.mkdir(parents=True, exist_ok=True)
     result = folder / f"{name}.v"
     write_text(result, HEADER + TRIGGER.sub(r"reg \1 ;\n  initial \1 = 0;", text))
     write_text(folder / f"{name}.json", json.dumps(mapped, indent=1, sort_keys=True) + "\n")
     return result
+
+
+class PeText:
+    """Verilog of a configuration's PE on a platform: converted once, under the name `pe`."""
+
+    def __init__(self, platform: object | None) -> None:
+        self.platform = platform
+        self._made: tuple[str, dict[str, str]] | None = None
+
+    def named(self, pe: wiring.Component, module: str) -> tuple[str, dict[str, str]]:
+        """Text and map of names of the PE as `module`."""
+        self._made = self._made or _convert(pe, Fragment.get(pe, self.platform), "pe")
+        text, names = self._made
+        if module == "pe":
+            return text, names
+        text = PE_HEAD.sub(lambda _: f"module {_identifier(module)}(", text)
+        text = PE_INSIDE.sub(lambda found: f"{found[1]}\\{module}.", text)
+        return text, {module + key[2:]: module + value[2:] for key, value in names.items()}
+
+
+def _identifier(module: str) -> str:
+    """A module's name in Verilog."""
+    return module if module.isidentifier() else f"\\{module} "
+
+
+def _with_pes(component: wiring.Component, name: str, pes: PeText) -> tuple[str, dict[str, str]]:
+    """Text and map of names of a component whose PEs, if it has any, are one module."""
+    shared = OnePe(f"{name}.pe", pes.platform)
+    fragment = Fragment.get(component, shared)
+    text, mapped = _convert(component, fragment, name)
+    if shared.pe:
+        pe_text, pe_names = pes.named(shared.pe, shared.module)
+        text += ONE_MODULE.sub(r"\1  /* verilator no_inline_module */\n", pe_text, count=1)
+        own = len(shared.module)
+        for where in _instances(fragment, name, shared.module):
+            mapped |= {where + key[own:]: where + value[own:] for key, value in pe_names.items()}
+    return text, mapped
 
 
 class OnePe:
@@ -175,8 +230,9 @@ def export_all(preset: str, folder: Path, config: Config | None = None) -> Itera
     components = modules(config)
     boxes = BlackBoxes()
     for where, platform in ((folder, None), (folder / "blackbox", boxes)):
+        pes = PeText(platform)
         for name, component in components.items():
-            path = export(component, name, where, platform)
+            path = export(component, name, where, platform, pes)
             yield path
             yield path.with_suffix(".json")
     macros = sorted(boxes.macros.values(), key=lambda macro: macro.name)

@@ -242,11 +242,20 @@ LOOP = (
 LATCH = "module bad(input a, input d, output reg q);\n  always @* if (a) q = d;\nendmodule\n"
 WIDTH = "module bad(input [3:0] a, output [1:0] b);\n  assign b = a;\nendmodule\n"
 MISSING = "module bad(input a);\n  nowhere n(.a(a));\nendmodule\n"
+UNDRIVEN = "module bad(input a, output b);\n  wire c;\n  assign b = a & c;\nendmodule\n"
+UNUSED = "module bad(input a, input c, output b);\n  assign b = a;\nendmodule\n"
 
 
-@pytest.mark.parametrize("text", [LOOP, LATCH, WIDTH, MISSING])
+@pytest.mark.parametrize("text", [LOOP, LATCH, WIDTH, MISSING, UNDRIVEN, UNUSED])
 def test_lint_warns(tmp_path, text):
     (tmp_path / "bad.v").write_text(text)
+    assert lint(tmp_path, tmp_path / "logs")
+
+
+@pytest.mark.parametrize("text", [WIDTH, MISSING, UNDRIVEN, UNUSED])
+def test_lint_warns_of_a_part_of_the_chip(tmp_path, text):
+    """One that the chip on AXI has, too."""
+    (tmp_path / "top.v").write_text(text.replace("module bad", "module top"))
     assert lint(tmp_path, tmp_path / "logs")
 
 
