@@ -73,7 +73,8 @@ class Forward:
     def seconds_an_image(self, current: Round) -> float:
         """Of training in a round, measured on copies: neither the network nor the run is changed."""
         network, teacher = copy.deepcopy(self.network).train(), copy.deepcopy(self.network).eval()
-        images, labels = self.batches.picked(*self.batches.drawn(0, self.schedule.batch))
+        batch = self.schedule.batch_of(current)
+        images, labels = self.batches.picked(*self.batches.drawn(0, batch))
         for _ in range(2):  # the first compiles and warms up
             started = time.perf_counter()
             prepared = self.batches.normalized(images, current.side)
@@ -83,7 +84,7 @@ class Forward:
                     with torch.no_grad():
                         teacher(prepared, 1, Output.CLIP)
             loss(outputs, labels).backward()
-        return (time.perf_counter() - started) / self.schedule.batch
+        return (time.perf_counter() - started) / batch
 
     def operations_an_image(self, current: Round) -> int:
         """Floating-point operations of training in a round, as PyTorch counts those of convolutions and products.

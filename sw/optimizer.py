@@ -82,6 +82,6 @@ def new(network: SpikingNetwork, schedule: Schedule, current: Round) -> torch.op
         {"params": parameters, "weight_decay": decay, "share": share, "orthogonal": orthogonal}
         for (decay, share, orthogonal), parameters in groups.items()
     ]
-    if schedule.optimizer == "adamw":
+    if current.optimizer == "adamw":
         return torch.optim.AdamW(described, lr=1e-3)
     return Muon(described, lr=0.1, momentum=schedule.momentum, nesterov=True)

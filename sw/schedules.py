@@ -32,6 +32,8 @@ class Round:
     images: int
     ticks: int
     learning_rate: float  # peak
+    optimizer: str = "sgd"  # or "adamw"
+    batch: int | None = None  # images a step; None: the schedule's
     orthogonal: float = (
         0.0  # peak of the convolutions' orthogonalized steps (sw/optimizer.py); 0: SGD
     )
@@ -45,6 +47,11 @@ class Round:
     price: float = 0.0  # of activity, in the loss: the mean over layers of their mean output
 
     def __post_init__(self) -> None:
+        if self.optimizer not in ("sgd", "adamw") or (self.orthogonal and self.optimizer != "sgd"):
+            raise ValueError(
+                f"optimizer {self.optimizer!r} with orthogonalized steps {self.orthogonal}; allowed: "
+                "'sgd' with or without, 'adamw' without"
+            )
         if self.orthogonal and self.keep < 1:
             raise ValueError(
                 f"orthogonalized steps at keep {self.keep}; allowed: at keep 1, "
@@ -83,7 +90,6 @@ class Schedule:
     pruned: tuple[Round, ...]
     rewind_images: int | None = None
     batch: int = 128
-    optimizer: str = "sgd"  # or "adamw"
     momentum: float = 0.9
     weight_decay: float = 5e-4
     smoothing: float = 0.0
@@ -93,6 +99,10 @@ class Schedule:
     """Every other epoch sees an image's mirror: not where left and right mean something."""
     mixed_precision: bool = True
     weight_bits: int = 16
+
+    def batch_of(self, current: Round) -> int:
+        """Images a step of a round."""
+        return current.batch or self.batch
 
     def quantizes(self, current: Round) -> bool:
         """Whether a round trains with quantized weights (sw/fake_quantize.py)."""
@@ -125,7 +135,13 @@ class Schedule:
             if number >= len(self.dense):
                 left = (left + again * current.images) * method
             if left:
-                kind = (current.ticks, current.side, current.output, current.teacher > 0)
+                kind = (
+                    current.ticks,
+                    current.side,
+                    current.output,
+                    current.teacher > 0,
+                    current.batch,
+                )
                 if kind not in costs:
                     costs[kind] = cost(current)
                 total += left * costs[kind]
@@ -134,11 +150,11 @@ class Schedule:
     def scaled(self, factor: float) -> Schedule:
         """The same rounds with `factor` times the images, whole batches, at least one each."""
 
-        def images(count: int) -> int:
-            return max(round(count * factor / self.batch), 1) * self.batch
+        def images(count: int, batch: int = self.batch) -> int:
+            return max(round(count * factor / batch), 1) * batch
 
         def rounds(those: tuple[Round, ...]) -> tuple[Round, ...]:
-            return tuple(replace(r, images=images(r.images)) for r in those)
+            return tuple(replace(r, images=images(r.images, self.batch_of(r))) for r in those)
 
         rewind = self.rewind_images and images(self.rewind_images)
         return replace(
@@ -196,36 +212,32 @@ def _taught(
     keep: float,
     *,
     clip: float,
-    spike: float,
     prune: float,
     settle: float,
-    two: float,
+    spike: float,
     four: float,
     side: int = 32,
 ) -> Schedule:
-    """A network without spikes first, which starts and teaches the spiking one; gradual pruning.
+    """A network without spikes first, pruned before it spikes; the dense one teaches what follows.
 
-    Numbers of epochs: clip without spikes, spike with one tick, prune to `keep` and settle there with
-    one tick, then two and four ticks. side: of the images up to the pruning.
+    Numbers of epochs: clip dense and without spikes, prune to `keep` and settle there without spikes,
+    spike with one tick, then with four. side: of the images while nothing is pruned.
     """
 
-    def epochs(count: float) -> int:
-        return round(count * EPOCH / 256) * 256
-
-    def spiking(epochs_: float, ticks: int, rate: float, keep: float = keep, **rest: Any) -> Round:
+    def pruned(epochs_: float, **rest: Any) -> Round:
+        count = round(epochs_ * EPOCH / 64) * 64
         return Round(
-            keep=keep,
-            images=epochs(epochs_),
-            ticks=ticks,
-            learning_rate=rate,
-            warm=0.05,
-            price=0.3 if keep == 1 else 0.1,  # a pruned network is silent enough
-            **rest,
+            **{"keep": keep, "images": count, "ticks": 1, "warm": 0.05, "batch": 64, **rest}
+        )
+
+    def spiking(epochs_: float, ticks: int) -> Round:
+        return pruned(
+            epochs_, ticks=ticks, learning_rate=0.002, optimizer="adamw", teacher=0.5, price=0.1
         )
 
     first = Round(
         keep=1.0,
-        images=epochs(clip),
+        images=round(clip * EPOCH / 256) * 256,
         ticks=1,
         learning_rate=0.1,
         orthogonal=0.03,
@@ -233,13 +245,14 @@ def _taught(
         output=Output.CLIP,
         side=side,
     )
+    quiet = {"learning_rate": 0.1, "output": Output.CLIP}
     return Schedule(
-        dense=(first, spiking(spike, 1, 0.05, 1.0, orthogonal=0.015, final=0.3)),
+        dense=(first,),
         pruned=(
-            spiking(prune, 1, 0.2, prunings=24, span=1.0, final=1.0),
-            spiking(settle, 1, 0.2, teacher=0.5),
-            spiking(two, 2, 0.05, teacher=0.5),
-            spiking(four, 4, 0.05, teacher=0.5),
+            pruned(prune, prunings=24, span=1.0, final=1.0, **quiet),
+            pruned(settle, teacher=0.5, **quiet),
+            spiking(spike, 1),
+            spiking(four, 4),
         ),
         batch=256,
         smoothing=0.1,
@@ -251,8 +264,8 @@ SCHEDULES = {
     # The paper's protocol (Kim et al. 2022): 15 rounds, 25 % of the remaining weights each.
     "paper": _lottery(200, prunings=14, per_round=0.25),
     # Hours on a CPU core: docs/training.md has what each ingredient brings.
-    "vgg": _taught(0.018, clip=5.5, spike=3, prune=2, settle=2.5, two=0.25, four=0.75),
-    "resnet": _taught(0.016, clip=5.5, spike=3, prune=2, settle=2.5, two=0.25, four=0.75),
+    "vgg": _taught(0.018, clip=5.5, prune=0.65, settle=1.25, spike=1.25, four=0.2),
+    "resnet": _taught(0.016, clip=5.5, prune=0.65, settle=1.25, spike=1.25, four=0.2),
     # Spikes and all ticks from the first step on: event frames, and neurons that remember for long.
     "direct": Schedule(
         dense=(Round(keep=1.0, images=10 * EPOCH, ticks=4, learning_rate=0.1, final=0.2),),

@@ -85,10 +85,11 @@ class Trainer:
         self.watch = watch
         self.devices = devices or Devices(torch.device("cpu"))
         self.device = self.devices.device
-        if schedule.batch % self.devices.count:
-            raise ValueError(
-                f"{self.devices.count} processes; allowed: divisors of the batch, {schedule.batch}"
-            )
+        for batch in map(schedule.batch_of, schedule.rounds):
+            if batch % self.devices.count:
+                raise ValueError(
+                    f"{self.devices.count} processes; allowed: divisors of the batch, {batch}"
+                )
         if fused:
             why_not = norm_fire.can_fuse(self.device)
             fused = why_not is None
@@ -164,6 +165,8 @@ class Trainer:
                     f"round {self.progress.round} done: validation accuracy "
                     f"{row['validation_accuracy']:.4f}, sparsity {row['weight_sparsity']:.4f}"
                 )
+            if current.output is Output.CLIP and current.keep == 1:
+                self._keep_teacher()
             self.progress.round += 1
             self.progress.images = self.progress.prunings = 0
             self._save(path)
@@ -174,19 +177,18 @@ class Trainer:
         if number == 0 and current.output is Output.CLIP:
             self.network.start_without_spikes()
         if (before.output, current.output) == (Output.CLIP, Output.SPIKE):
-            self._teach()
+            self.network.start_spiking()
         if before.ticks == 1 < current.ticks:
             self.network.start_ticks()
         self.optimizer = optimizer.new(self.network, self.schedule, current)
 
-    def _teach(self) -> None:
-        """Keep the network as the teacher, and go on with spikes."""
+    def _keep_teacher(self) -> None:
+        """Keep the network as the teacher of the rounds that come."""
         if self.devices.first:
             checkpoint.save(
                 {"network": self.network.state_dict()}, self._identity(), self._teacher_path
             )
         self.devices.wait()
-        self.network.start_spiking()
 
     @property
     def _teacher_path(self) -> Path:
@@ -249,7 +251,8 @@ class Trainer:
         """One batch; its loss, on the device."""
         for group in self.optimizer.param_groups:
             group["lr"] = group["share"] * current.rate(self.progress.images / current.images)
-        images, labels = self._drawn(self.schedule.batch)
+        batch = self.schedule.batch_of(current)
+        images, labels = self._drawn(batch)
         images = self.batches.normalized(images, current.side)
         self.optimizer.zero_grad(set_to_none=True)
         with self.runs.as_loaded(current):
@@ -265,7 +268,7 @@ class Trainer:
             value.backward()
         self.kept.clear_gradients()
         self.optimizer.step()
-        self.progress.images += self.schedule.batch
+        self.progress.images += batch
         return value.detach()
 
     @torch.no_grad()

@@ -272,10 +272,26 @@ TAUGHT = Schedule(
         Round(
             keep=1.0, images=64, ticks=1, learning_rate=0.05, orthogonal=0.03, output=Output.CLIP
         ),
-        Round(keep=1.0, images=64, ticks=1, learning_rate=0.05, orthogonal=0.02, teacher=0.5),
     ),
     pruned=(
-        Round(keep=0.2, images=96, ticks=1, learning_rate=0.05, prunings=4, teacher=0.5),
+        Round(
+            keep=0.2,
+            images=96,
+            ticks=1,
+            learning_rate=0.05,
+            prunings=4,
+            teacher=0.5,
+            output=Output.CLIP,
+        ),
+        Round(
+            keep=0.2,
+            images=32,
+            ticks=1,
+            learning_rate=0.002,
+            teacher=0.5,
+            optimizer="adamw",
+            batch=8,
+        ),
         Round(keep=0.2, images=32, ticks=2, learning_rate=0.05, teacher=0.5),
     ),
     batch=16,
@@ -314,7 +330,10 @@ def test_gradual_pruning_clears_what_the_optimizer_remembers(dataset, tmp_path):
         assert not w[~run.kept.masks[name]].any(), name
 
 
-def test_the_teacher_is_the_network_before_it_spiked(dataset, tmp_path):
+def test_the_teacher_is_the_dense_network_without_spikes(dataset, tmp_path):
+    run = trainer(dataset, tmp_path, schedule=TAUGHT)
+    run.run(None)
+    dense = {name: value.clone() for name, value in run.network.state_dict().items()}
     run = trainer(dataset, tmp_path, schedule=TAUGHT)
     biases, start = {}, run.network.start_spiking
 
@@ -328,14 +347,16 @@ def test_the_teacher_is_the_network_before_it_spiked(dataset, tmp_path):
     torch.testing.assert_close(
         biases["after"] - biases["before"], torch.full((12,), 1 / 0.75 - 0.5)
     )
-    assert torch.equal(run.teacher.norms["conv2"].bias, biases["before"])
+    assert not torch.equal(run.teacher.norms["conv2"].bias, biases["before"])
+    for name, value in run.teacher.state_dict().items():
+        assert torch.equal(value, dense[name]), name
     images = run.batches.normalized(torch.from_numpy(dataset.test_images), 32)
     shown = trainer(dataset, tmp_path / "other", schedule=TAUGHT)
     shown.network.load_state_dict(run.teacher.state_dict())
     with torch.no_grad(), run.runs.mixed_precision():
         expected = shown.network.eval()(images, 1, Output.CLIP)[0]
     assert torch.equal(run._answers(images), expected)
-    assert [row["output"] for row in run.progress.history] == ["clip", *["spike"] * 3]
+    assert [row["output"] for row in run.progress.history] == ["clip", "clip", "spike", "spike"]
 
 
 def test_answers_draw_the_loss_to_the_teacher():
@@ -381,7 +402,7 @@ def test_the_price_is_shared_by_the_layers(dataset, tmp_path):
 
 
 def test_a_taught_round_without_a_teacher_is_refused(dataset, tmp_path):
-    schedule = replace(TAUGHT, dense=TAUGHT.dense[1:])
+    schedule = replace(TAUGHT, dense=(replace(TAUGHT.dense[0], output=Output.SPIKE),))
     with pytest.raises(ValueError, match=r"teacher.pt is missing; to start afresh: rm -r"):
         trainer(dataset, tmp_path, schedule=schedule).run("uticket")
 
@@ -409,6 +430,23 @@ def test_a_taught_run_that_is_killed_resumes_to_the_same_result(
     expected, found = state(whole), state(resumed)
     for name, value in expected.items():
         assert torch.equal(value, found[name]), name
+
+
+def test_a_round_has_a_batch_and_an_optimizer_of_its_own(dataset, tmp_path):
+    run = trainer(dataset, tmp_path, schedule=TAUGHT)
+    step, seen = run._step, []
+
+    def noted(current):
+        before = run.progress.images
+        value = step(current)
+        seen.append((run.progress.images - before, type(run.optimizer).__name__))
+        return value
+
+    run._step = noted
+    run.run("uticket")
+    assert seen == [(16, "Muon")] * 10 + [(8, "AdamW")] * 4 + [(16, "Muon")] * 2
+    with pytest.raises(ValueError, match=r"optimizer 'adamw' with orthogonalized steps 0.1; allow"):
+        Round(keep=1.0, images=8, ticks=1, learning_rate=0.1, orthogonal=0.1, optimizer="adamw")
 
 
 def test_a_checkpoint_of_another_run_is_refused_and_kept(dataset, tmp_path):
@@ -449,11 +487,11 @@ def test_the_time_left_counts_what_is_left(dataset, tmp_path, monkeypatch):
     run = trainer(dataset, tmp_path, schedule=TAUGHT)
     seconds = {1: 1.0, 2: 10.0}
     monkeypatch.setattr(Forward, "seconds_an_image", lambda _, current: seconds[current.ticks])
-    assert run.seconds_left(method=False) == 128
-    assert run.seconds_left() == 128 + 96 + 320
-    assert run.seconds_left(again=1) == 128 + 2 * (96 + 320)
+    assert run.seconds_left(method=False) == 64
+    assert run.seconds_left() == 64 + 96 + 32 + 320
+    assert run.seconds_left(again=1) == 64 + 2 * (96 + 32 + 320)
     run.progress.round, run.progress.images = 2, 16
-    assert run.seconds_left() == 80 + 320
+    assert run.seconds_left() == 16 + 320
     before = state(run)
     before = {name: value.clone() for name, value in before.items()}
     monkeypatch.undo()
@@ -465,8 +503,8 @@ def test_schedules_by_name_and_factor():
     half = schedules.named("vgg:0.5")
     whole = schedules.named("vgg")
     for a, b in zip(half.rounds, whole.rounds, strict=True):
-        assert a.images % whole.batch == 0
-        assert abs(a.images - b.images / 2) <= whole.batch / 2
+        assert a.images % whole.batch_of(b) == 0
+        assert abs(a.images - b.images / 2) <= whole.batch_of(b) / 2
     assert schedules.named("vgg:1") == whole
     tiny = schedules.named("paper:0.0001")
     assert min(r.images for r in tiny.rounds) == tiny.batch * 8
