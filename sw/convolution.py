@@ -75,12 +75,13 @@ class _Product(torch.autograd.Function):
         flat = grad.view(-1, grad.shape[-1])
         of_x = of_weight = None
         if ctx.needs_input_grad[0]:
-            turned = weight.flip(1, 2).permute(3, 1, 2, 0)
+            turned = weight.flip(1, 2)
             if max(x.shape[1:3]) > SMALL_SIDE:
-                out = F.conv2d(grad.permute(0, 3, 1, 2), turned.permute(0, 3, 1, 2), padding=1)
+                out = F.conv2d(grad.permute(0, 3, 1, 2), turned.permute(3, 0, 1, 2), padding=1)
                 of_x = out.permute(0, 2, 3, 1)
             else:
-                of_x = (_windows(grad) @ turned.reshape(x.shape[-1], -1).T).view(x.shape)
+                rows = turned.permute(1, 2, 0, 3).reshape(-1, x.shape[-1])
+                of_x = (_windows(grad) @ rows).view(x.shape)
         if ctx.needs_input_grad[1]:
             of_weight = (flat.T @ _windows(x)).view(weight.shape)
         return of_x, of_weight

@@ -24,7 +24,10 @@ class MaskedWeights:
     @masks.setter
     def masks(self, masks: dict[str, torch.Tensor]) -> None:
         self._masks = masks
-        self.on_device = {n: m.to(self.device, non_blocking=True) for n, m in masks.items()}
+        weights = self.network.prunable  # whose order in memory the copies follow
+        self.on_device = {
+            n: torch.empty_like(weights[n], dtype=torch.bool).copy_(m) for n, m in masks.items()
+        }
 
     @torch.no_grad()
     def remember(self) -> None:

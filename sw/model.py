@@ -59,6 +59,7 @@ class SpikingNetwork(nn.Module):
             )
         # fan-out: fan-in initialization makes late layers small, and global pruning empties them
         nn.init.kaiming_normal_(weights.weight, mode="fan_out", nonlinearity="relu")
+        weights.to(memory_format=torch.channels_last)  # as the maps are, so that no step copies it
         self.weights[source.name] = weights
         self.norms[source.name] = nn.BatchNorm2d(filters)
 

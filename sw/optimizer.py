@@ -57,7 +57,8 @@ class Muon(torch.optim.SGD):
             state["momentum_buffer"] = torch.zeros_like(weights)
         momentum = state["momentum_buffer"].mul_(MOMENTUM).add_(weights.grad)
         ahead = weights.grad.add(momentum, alpha=MOMENTUM)  # Nesterov
-        step = orthogonalized(ahead.flatten(1)).to(weights.dtype).view_as(weights)
+        rows = ahead.movedim(1, -1)  # as they lie in memory; the order of columns means nothing
+        step = orthogonalized(rows.flatten(1)).to(weights.dtype).view_as(rows).movedim(-1, 1)
         weights.mul_(len(weights) ** 0.5 / weights.norm()).add_(step, alpha=-rate)
 
 
@@ -83,5 +84,5 @@ def new(network: SpikingNetwork, schedule: Schedule, current: Round) -> torch.op
         for (decay, share, orthogonal), parameters in groups.items()
     ]
     if current.optimizer == "adamw":
-        return torch.optim.AdamW(described, lr=1e-3)
-    return Muon(described, lr=0.1, momentum=schedule.momentum, nesterov=True)
+        return torch.optim.AdamW(described, lr=1e-3, fused=True)
+    return Muon(described, lr=0.1, momentum=schedule.momentum, nesterov=True, fused=True)

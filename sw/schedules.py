@@ -231,9 +231,7 @@ def _taught(
         )
 
     def spiking(epochs_: float, ticks: int) -> Round:
-        return pruned(
-            epochs_, ticks=ticks, learning_rate=0.002, optimizer="adamw", teacher=0.5, price=0.1
-        )
+        return pruned(epochs_, ticks=ticks, learning_rate=0.002, optimizer="adamw", teacher=0.5)
 
     first = Round(
         keep=1.0,
