@@ -458,7 +458,7 @@ def test_a_checkpoint_of_another_run_is_refused_and_kept(dataset, tmp_path):
         trainer(dataset, tmp_path, policy="none"),
     ):
         with pytest.raises(
-            ValueError, match=r"uticket.pt is of another schedule, seed or balancing; to st"
+            ValueError, match=r"uticket.pt is of another network, schedule, seed or balancing"
         ):
             other.run("uticket")
     trainer(dataset, tmp_path, schedule=longer).run("other")  # the dense rounds are the same
