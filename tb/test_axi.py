@@ -1,4 +1,4 @@
-"""The chip on AXI, driven by cocotbext-axi, a bus model that is not ours, in Icarus."""
+"""The chip of either machine on AXI, driven by cocotbext-axi, a bus model that is not ours, in Icarus."""
 
 import random
 import re
@@ -19,20 +19,20 @@ from cocotbext.axi import (
 )
 
 from hw.axi import TopAxi
-from hw.config import PRESETS, STREAM_BITS
+from hw.config import STREAM_BITS
 from hw.counters import BEATS
 from hw.export import export
 from hw.loader import Error
+from hw.machines import machine
 from hw.program import MAGIC, VERSION
 from hw.registers import ADDRESS, REGISTERS, c_header, markdown
 from hw.results import beats_a_result
 from sim.models import golden
-from tb.cocotb_runner import BUILD, simulate
+from tb.cocotb_runner import BUILD, parameters, simulate
 from tb.random_programs import build
 from tb.streams import stalls, start
-from tb.test_top import case
+from tb.test_top import CONFIGS, case
 
-CONFIG = PRESETS["tiny"]
 DONE, ERROR = 1, 2  # events
 RESET, DRAIN = 1, 2
 BYTES = STREAM_BITS // 8
@@ -42,7 +42,9 @@ class Chip:
     """The bus models, and registers by name."""
 
     def __init__(self, dut):
-        self.dut = dut
+        self.dut, self.config = dut, CONFIGS[parameters()["machine"]]
+        self.beat = machine(self.config).stream_bits // 8  # bytes of the program's
+        self.network = case(self.config)
         lite = AxiLiteBus.from_prefix(dut, "s_axil")
         self.lite = AxiLiteMaster(lite, dut.clk, dut.rst)
         self.source = AxiStreamSource(AxiStreamBus.from_prefix(dut, "s_axis"), dut.clk, dut.rst)
@@ -78,15 +80,16 @@ async def runs(chip, network, stall):
     results = await chip.sink.recv()
     layers = len(network.program.layers)
     classes = network.network.array[-1].layer.filters
-    raw = classes * beats_a_result(CONFIG)
-    assert len(results.tdata) == BYTES * (1 + layers * BEATS * CONFIG.n_pe + raw)
+    config = chip.config
+    raw = classes * beats_a_result(config)
+    assert len(results.tdata) == BYTES * (1 + layers * BEATS * config.n_pe + raw)
     expected = golden.run(network.network, network.spikes)
-    at = BYTES * (1 + (layers - 1) * BEATS * CONFIG.n_pe)
+    at = BYTES * (1 + (layers - 1) * BEATS * config.n_pe)
     sums = memoryview(bytes(results.tdata[at : at + BYTES * raw])).cast("i")
     want = expected[network.network.array[-1].layer.name].output
     size = raw // classes * 2
     assert [
-        sums[size * k + t] for k in range(classes) for t in range(CONFIG.ticks)
+        sums[size * k + t] for k in range(classes) for t in range(config.ticks)
     ] == want.T.ravel().tolist()
     await chip.interrupt()
     assert await chip.read("INTERRUPT_STATUS") == DONE
@@ -98,7 +101,7 @@ async def runs(chip, network, stall):
     assert counts == {
         "PROGRAMS": 1,
         "LAYERS": layers,
-        "BEATS_IN": len(data) // BYTES,
+        "BEATS_IN": len(data) // chip.beat,
         "BEATS_OUT": len(results.tdata) // BYTES,
     }
     return await chip.read("CYCLES")
@@ -110,7 +113,8 @@ async def registers_and_programs(dut):
     await start(dut, cycles=5)
     await ClockCycles(dut.clk, 3)
     assert await chip.read("ID") == MAGIC
-    hardware = CONFIG.n_pe | CONFIG.ticks << 8 | CONFIG.tile_side << 16 | VERSION << 24
+    config, version = chip.config, machine(chip.config).version
+    hardware = config.n_pe | config.ticks << 8 | config.tile_side << 16 | version << 24
     assert await chip.read("HARDWARE") == hardware
 
     # addresses of no register, writes to read-only ones: an error, and nothing changes
@@ -136,7 +140,7 @@ async def registers_and_programs(dut):
             if hasattr(channel, name):
                 getattr(channel, name).set_pause_generator(stalls(3, 0.3))
 
-    network = case()
+    network = chip.network
     quick = await runs(chip, network, stall=False)
     slow = await runs(chip, network, stall=True)
     assert quick < slow
@@ -174,8 +178,8 @@ async def a_late_error(dut):
     chip = Chip(dut)
     await start(dut, cycles=5)
     await chip.write("INTERRUPT_ENABLE", DONE | ERROR)
-    network = case()
-    await chip.source.send(AxiStreamFrame(program(network)[:-BYTES]))
+    network = chip.network
+    await chip.source.send(AxiStreamFrame(program(network)[: -chip.beat]))
     await chip.interrupt()
     assert (await chip.read("STATUS")) >> 1 & 7 == Error.LAST_EARLY
     out = await chip.read("BEATS_OUT")
@@ -197,17 +201,19 @@ async def programs_in_a_row(dut):
     """The second is taken while the first one's results wait: busy until both are out, and counted."""
     chip = Chip(dut)
     await start(dut, cycles=5)
-    network = build(CONFIG, (), side=1, channels=3, classes=4, seed=4)
+    network = build(chip.config, (), side=1, channels=3, classes=4, seed=4)
     data = program(network)
     for _ in range(2):
         await chip.source.send(AxiStreamFrame(data))
-    for _ in range(BEATS * CONFIG.n_pe):  # the counters, the last of what comes out, have begun
+    for _ in range(
+        BEATS * chip.config.n_pe
+    ):  # the counters, the last of what comes out, have begun
         while not (dut.m_axis_tvalid.value and dut.m_axis_tready.value):
             await RisingEdge(dut.clk)
         await RisingEdge(dut.clk)
     chip.sink.pause = True
     await chip.source.wait()
-    assert await chip.read("BEATS_IN") == 2 * len(data) // BYTES
+    assert await chip.read("BEATS_IN") == 2 * len(data) // chip.beat
     assert await chip.read("PROGRAMS") == 0
     chip.sink.pause = False
     await chip.sink.recv()
@@ -277,10 +283,11 @@ async def rules_of_axi(dut):
     assert min(count["s_axil_b"], count["s_axil_r"]) > 100
 
 
-@pytest.fixture(scope="module")
-def verilog():
-    """Of the chip, exported once."""
-    return export(TopAxi(CONFIG), "top_axi", BUILD / "verilog" / "axi")
+@pytest.fixture(scope="module", params=CONFIGS)
+def chip(request):
+    """The machine, and Verilog of its chip, exported once."""
+    folder = BUILD / "verilog" / f"axi-{request.param}"
+    return request.param, export(TopAxi(CONFIGS[request.param]), "top_axi", folder)
 
 
 @pytest.mark.parametrize(
@@ -292,8 +299,10 @@ def verilog():
         "rules_of_axi",
     ],
 )
-def test_axi(test, verilog):
-    simulate(verilog, "top_axi", "tb.test_axi", {}, f"axi-{test}", simulator="icarus", test=test)
+def test_axi(test, chip):
+    name, verilog = chip
+    values, case = {"machine": name}, f"axi-{name}-{test}"
+    simulate(verilog, "top_axi", "tb.test_axi", values, case, simulator="icarus", test=test)
 
 
 def test_the_header_is_the_map(tmp_path):
