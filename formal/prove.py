@@ -56,12 +56,14 @@ def prove(
     *,
     depth: int,
     induction: int | None = None,
+    any_state: bool = False,
     edit: Callable[[str], str] | None = None,
 ) -> Proof:
     """Prove the assertions of a bench. Raises ProofError where one fails.
 
-    depth: cycles from reset. induction: length of the induction step, None for a bounded proof only;
-    at most `depth`. edit: changes the Verilog first, to see the proof fail.
+    depth: cycles from reset; with `any_state` from any state at all, which proves what needs no past.
+    induction: length of the induction step, None for a bounded proof only; at most `depth`. edit: changes
+    the Verilog first, to see the proof fail.
     """
     started = time.perf_counter()
     folder = BUILD / (name if edit is None else f"{name}-fault")
@@ -83,6 +85,7 @@ def prove(
         "proc",
         "flatten",
         "cd bench",
+        *(rf"connect -set \{sink} \{source}" for sink, source in bench.cuts.items()),
         *(
             rf"connect -nounset -set \{sink} \{source}"
             for sink, source in bench.connections.items()
@@ -102,7 +105,7 @@ def prove(
     log = (folder / "prepare.log").read_text()
     if "Warning" in log:
         raise BadInput(re.findall(r".*Warning.*", log)[0] + f" (see {folder / 'prepare.log'})")
-    smtbmc(folder, ["-t", str(depth)])
+    smtbmc(folder, ["-t", str(depth), *(["--noinit"] if any_state else [])])
     if induction is not None:
         smtbmc(folder, ["-i", "-t", str(induction)])
     proof = Proof(name, depth, induction, time.perf_counter() - started)
@@ -150,10 +153,11 @@ def refute(
     *,
     depth: int,
     induction: int | None = None,
+    any_state: bool = False,
 ) -> None:
     """Raises AssertionError unless the proof fails, from reset or in the induction, once the Verilog is edited."""
     try:
-        prove(bench, name, depth=depth, induction=induction, edit=edit)
+        prove(bench, name, depth=depth, induction=induction, any_state=any_state, edit=edit)
     except ProofError:
         return
     raise AssertionError(f"{name}: the proof holds in spite of the fault")

@@ -116,6 +116,25 @@ def same_as_trained(one, folder, frames):
     assert np.ptp(expected) > 0.5
 
 
+def test_images_are_trained_for_more_ticks_than_lanes(folder, bars, capsys):
+    """With the same neurons; the first layer, whose reset subtracts as well, runs in software."""
+    rng = np.random.default_rng(3)
+    pixels = rng.integers(0, 256, (60, 2, SIDE, SIDE)).astype(np.uint8)
+    labels = pixels[:, 0].mean((1, 2)).argsort().argsort() % 4
+    np.savez(folder / "pixels.npz", **arrays((pixels, labels), (pixels, labels)))
+    methods = {"uticket": "uticket.npz"}
+    given = {"dataset": "pixels.npz", "ticks": 7, "schedule": "direct:0.0001"}
+    path = write(folder, **given, methods=methods, baseline=None)
+    assert run("train", path, "--threads", "1", "--no-compile") == 0
+    one = ticket.load(folder / "uticket.npz")
+    assert (one.network.host.name, one.metadata["ticks"]) == ("conv1", 7)
+    assert one.network.host.neuron.hardware == Share(230, "subtract")
+    assert [row["ticks"] for row in one.metadata["history"]] == [7] * 3
+    capsys.readouterr()
+    assert run("sim", path) == 0
+    assert "proven: " in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
