@@ -62,7 +62,6 @@ class Bench:
             connections.append((kind, name, port))
         self.m.submodules.dut = Instance("dut", *connections)
         self.connections: dict[str, str] = {}  # a wire, and the one that drives it
-        self.cuts: dict[str, str] = {}  # the same of wires that something else drove
         self.count = 0
 
     def __getattr__(self, name: str) -> Any:
@@ -86,12 +85,6 @@ class Bench:
         source = Signal(len(value), name=name)
         self.m.d.comb += source.eq(value)
         self.connections[f"dut.{path}"] = name
-
-    def cut(self, path: str, shape: Any, name: str) -> Any:
-        """Anything in every cycle, in the place of what drives a signal inside the component."""
-        signal = self.any(shape, name)
-        self.cuts[f"dut.{path}"] = name
-        return signal
 
     def any(self, shape: Any, name: str) -> Any:
         """A value that is anything in every cycle."""

@@ -85,7 +85,6 @@ def prove(
         "proc",
         "flatten",
         "cd bench",
-        *(rf"connect -set \{sink} \{source}" for sink, source in bench.cuts.items()),
         *(
             rf"connect -nounset -set \{sink} \{source}"
             for sink, source in bench.connections.items()

@@ -6,7 +6,7 @@ in parts, each alone, for all values, at 24 bits and four ticks:
 - digits, from the share: the sum of d[k] 4^k is the share, and what rounds is the carry plus the 4^k of each d[k] < 0;
 - terms, from digits: term k is d[k] u, less 1 where d[k] < 0;
 - the total, from terms: what rounds, the current, and each term times 4^k. Its bits from the 8th on are the potential;
-- what a tick does with it: where it starts, whether it fires, what is left;
+- what a tick does with it: where it starts, what it is above the level, whether it fires, what is left;
 - the pipeline: each tick gets its own current, and its spike comes out with those of the same neuron.
 
 Together: 256 u' + rest = share u + carry + 256 current, where rest is 0 to 255, since each -1 of a term is a one that rounds. That
@@ -103,8 +103,13 @@ def held_by_its_layer(b: Bench, bits: int) -> Value:
 
 
 def potential_of(b: Bench, t: int) -> Value:
-    """Of tick t, before its reset: anything, in place of its sum."""
-    return b.cut(f"u_{t}_total", BITS + UNIT_BITS, f"total_{t}")[UNIT_BITS:].as_signed()
+    """Of tick t, before its reset."""
+    return b.inside(f"u_{t}_total", BITS + UNIT_BITS)[UNIT_BITS:].as_signed()
+
+
+def over_of(b: Bench, t: int) -> Value:
+    """What the potential of tick t is above the level."""
+    return b.inside(f"u_{t}_over", signed(BITS + 2))
 
 
 def level_of(b: Bench) -> Value:
@@ -114,27 +119,34 @@ def level_of(b: Bench) -> Value:
     return level
 
 
+def difference_bench() -> Bench:
+    """What a potential is above the level, in any state."""
+    b = Bench(Lif(CONFIG))
+    level = level_of(b)
+    for t in range(TICKS):
+        b.check(over_of(b, t) == potential_of(b, t) - level)
+    return b
+
+
 def decision_bench() -> Bench:
-    """Where ticks start and whether they fire, in any state."""
+    """Where ticks start and whether they fire, in any state: u >= threshold is u - level >= above."""
     b = Bench(Lif(CONFIG))
     start = Signal(signed(BITS), name="spec_start")
     half = Mux(b.neuron.start, level_of(b) >> 1, 0)
     b.m.d.comb += start.eq(Mux(b.carried, b.before, half))
     for t in range(TICKS):
         b.check(b.inside(f"before_{t}", signed(BITS)) == (b.potentials[t - 1] if t else start))
-        b.check(b.inside(f"fires_{t}") == (potential_of(b, t) >= b.threshold))
+        b.check(b.inside(f"fires_{t}") == (over_of(b, t) >= b.neuron.above))
     return b
 
 
 def reset_bench() -> Bench:
     """What is left of a neuron that is in the stage, a cycle later."""
     b = Bench(Lif(CONFIG))
-    level = level_of(b)
     for t in range(TICKS):
-        u = potential_of(b, t)
         left = Signal(signed(BITS), name=f"spec_left_{t}")
-        reset = Mux(b.neuron.subtract, u - level, 0)
-        b.m.d.comb += left.eq(Mux(b.inside(f"fires_{t}"), reset, u))
+        reset = Mux(b.neuron.subtract, over_of(b, t), 0)
+        b.m.d.comb += left.eq(Mux(b.inside(f"fires_{t}"), reset, potential_of(b, t)))
         here = b.past(b.inside(f"valid_{t}") if t else b.valid, f"here_{t}")
         b.check(b.potentials[t] == b.past(left, f"left_{t}"), here & b.started())
     return b
@@ -173,6 +185,7 @@ PARTS = {
     "digits": Part(numbers_bench, depth=3, induction=1),
     "terms": Part(terms_bench, depth=1, any_state=True),
     **{f"total_{t}": Part(partial(total_bench, t), depth=1, any_state=True) for t in range(TICKS)},
+    "difference": Part(difference_bench, depth=1, any_state=True),
     "decision": Part(decision_bench, depth=1, any_state=True),
     "reset": Part(reset_bench, depth=2, induction=1),
     "pipeline": Part(pipeline_bench, depth=TICKS + 2, induction=TICKS + 1),
@@ -202,6 +215,10 @@ FAULTS = {
     "firing at the level, never above it": (
         "decision",
         fault("= neuron[19] & ", "= 1'h0 & ", count=4),
+    ),
+    "the level is the threshold, whatever is told": (
+        "difference",
+        fault("$signed(threshold) - $signed({ 1'h0, neuron[19] })", "$signed(threshold)"),
     ),
     "a potential starts at an eighth": (
         "decision",
