@@ -52,18 +52,6 @@ def test_verilog_of_other_hardware(tmp_path, monkeypatch):
     assert (config.n_pe, config.ticks) == (2, 2)
 
 
-def test_power_of_the_event_machine_is_refused_in_one_line(tmp_path, monkeypatch, capsys):
-    """Before anything is synthesized."""
-    monkeypatch.setattr(flow, "BUILD", tmp_path / "build")
-    (tmp_path / "h.yaml").write_text("machine: event\n")
-    library = ["--liberty", str(ROOT / "tests" / "cells.lib"), "--node", "45"]
-    with pytest.raises(SystemExit) as ended:
-        main(["power", *library, "--hardware", str(tmp_path / "h.yaml")])
-    assert ended.value.code == 2
-    error = capsys.readouterr().err
-    assert error == "uticket: error: machine = 'event'; allowed for power: sweep\n"
-
-
 @pytest.mark.parametrize("command", ["synth", "power", "verilog", "estimate", "sim", "program"])
 @pytest.mark.parametrize(
     ("content", "told"),
