@@ -348,8 +348,10 @@ def test_the_teacher_is_the_dense_network_without_spikes(dataset, tmp_path):
         biases["after"] - biases["before"], torch.full((12,), 1 / 0.75 - 0.5)
     )
     assert not torch.equal(run.teacher.norms["conv2"].bias, biases["before"])
+    kept = torch.load(tmp_path / "teacher.pt", weights_only=True)["network"]
     for name, value in run.teacher.state_dict().items():
         assert torch.equal(value, dense[name]), name
+        assert torch.equal(kept[name], dense[name]), name  # what a resumed run reads
     images = run.batches.normalized(torch.from_numpy(dataset.test_images), 32)
     shown = trainer(dataset, tmp_path / "other", schedule=TAUGHT)
     shown.network.load_state_dict(run.teacher.state_dict())
