@@ -1,4 +1,4 @@
-"""What a pruning does to the network in training: masks by magnitude, balanced, and weights to go on with."""
+"""What a pruning does to the network in training: masks by rank, balanced, and weights to go on with."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import torch
 from sw import balance, checkpoint
 from sw.masked import MaskedWeights
 from sw.model import SpikingNetwork
-from sw.prune import Masks, global_magnitude
-from sw.schedules import Output, Round, Schedule
+from sw.prune import Masks, global_magnitude, layer_adaptive
+from sw.schedules import Output, Rank, Round, Schedule
 
 
 class Pruner:
@@ -59,13 +59,12 @@ class Pruner:
         self.network.load_state_dict(self.rewind_state)
 
     def chosen(self, keep: float) -> Masks:
-        """The largest weights of the present ones."""
-        return global_magnitude(
-            {n: w.numpy() for n, w in self.kept.last_alive.items()},
-            {n: m.numpy() for n, m in self.kept.masks.items()},
-            keep=keep,
-            floor=self.schedule.floor,
-        )
+        """The largest weights of the present ones, as the schedule ranks them."""
+        values = {n: w.numpy() for n, w in self.kept.last_alive.items()}
+        masks = {n: m.numpy() for n, m in self.kept.masks.items()}
+        if self.schedule.rank is Rank.LAYER:
+            values = layer_adaptive(values, masks)
+        return global_magnitude(values, masks, keep=keep, floor=self.schedule.floor)
 
     def balanced(self, masks: Masks, values: Masks, number: tuple[int, int]) -> Masks:
         """Pruned masks, balanced. values: the weights, each as it was when last in its mask."""

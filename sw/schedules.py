@@ -18,6 +18,13 @@ class Output(Enum):
     SUM = "sum"  # their sums: shortcut convolutions
 
 
+class Rank(Enum):
+    """What pruning compares weights of all layers by (sw/prune.py)."""
+
+    MAGNITUDE = "magnitude"
+    LAYER = "layer"  # their share of what is left of their layer
+
+
 @dataclass(frozen=True, kw_only=True)
 class Round:
     """One round: prune to `keep`, and train on `images` images, augmented.
@@ -94,6 +101,7 @@ class Schedule:
     weight_decay: float = 5e-4
     smoothing: float = 0.0
     classifier_rate: float = 1.0
+    rank: Rank = Rank.MAGNITUDE
     floor: float = 0.003  # fraction of every layer's weights that pruning never removes
     mirror: bool = True
     """Every other epoch sees an image's mirror: not where left and right mean something."""
@@ -255,6 +263,7 @@ def _taught(
         batch=256,
         smoothing=0.1,
         classifier_rate=0.1,
+        rank=Rank.LAYER,
     )
 
 

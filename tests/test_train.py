@@ -16,7 +16,7 @@ from sw.devices import Devices
 from sw.forward import Forward
 from sw.layers import IMAGE, Pool, conv, linear
 from sw.model import loss
-from sw.schedules import Output, Round, Schedule
+from sw.schedules import Output, Rank, Round, Schedule
 from sw.train import Trainer
 
 LAYERS = (
@@ -84,6 +84,35 @@ def test_global_magnitude_keeps_the_largest(seed, keep, floor):
         assert mask.sum() >= np.ceil(floor * mask.size) or keep == floor
         if 0 < mask.sum() < mask.size:
             assert np.abs(weights[name][mask]).min() >= np.abs(weights[name][~mask]).max()
+
+
+@given(seed=st.integers(0, 1000))
+def test_layer_adaptive_scores_are_those_of_their_definition(seed):
+    """Each computed alone, from the definition: w^2 / sum of the squares of the weights as large."""
+    rng = np.random.default_rng(seed)
+    weights = {"a": rng.normal(0, 1, (3, 4)), "b": rng.normal(0, 1e-3, (2, 3, 3, 3))}
+    masks = {name: rng.random(w.shape) < 0.7 for name, w in weights.items()}
+    for name, scores in prune.layer_adaptive(weights, masks).items():
+        weight, mask = weights[name], masks[name]
+        for index, score in np.ndenumerate(scores):
+            as_large = mask & (np.abs(weight) >= abs(weight[index]))
+            expected = weight[index] ** 2 / np.sum(weight[as_large] ** 2) if mask[index] else 0
+            assert score == pytest.approx(expected, rel=1e-6)
+
+
+def test_layer_adaptive_scores_of_an_empty_layer_are_0():
+    nothing = {"a": np.zeros((2, 2), bool)}
+    assert not prune.layer_adaptive({"a": np.ones((2, 2))}, nothing)["a"].any()
+
+
+def test_a_schedule_that_ranks_by_layer_does_not_care_about_a_layers_scale(dataset, tmp_path):
+    """Weights of one layer a hundred times smaller: the same masks. By magnitude, the layer is emptied."""
+    for rank, equal in ((Rank.LAYER, True), (Rank.MAGNITUDE, False)):
+        run = trainer(dataset, tmp_path, "none", replace(SCHEDULE, rank=rank))
+        before = run.pruner.chosen(0.2)
+        run.kept.last_alive["conv3"] *= 0.01
+        after = run.pruner.chosen(0.2)
+        assert all(np.array_equal(before[name], after[name]) for name in before) == equal, rank
 
 
 def test_pruning_never_brings_a_weight_back():
