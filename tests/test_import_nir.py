@@ -349,6 +349,14 @@ REFUSED = {
         ),
         {"shape": (2, 8, 8)}, r"layer conv2d3: a stride of 4; the array has 1 and 2",
     ),
+    "a sum over 2x2 on odd sides, then padding": (
+        lambda: chain(
+            (2, 9, 9), conv(W), integrate(4, 9, 9), pool(nir.SumPool2d),
+            conv(np.ones((4, 4, 2, 2), np.float32)), integrate(4, 5, 5),
+        ),
+        {"shape": (2, 9, 9)},
+        r"node conv2d3: Conv2d after a pool of \(2, 2\) on a map of 9x9; allowed: sides that the pool divides",
+    ),
     "threshold a position": (per_position, {}, r"node if1: threshold differs inside a channel"),
     "not finite": (infinite, {}, r"node conv2d0: weight\[0, 0, 0, 1\] = inf; allowed: finite"),
     "shapes": (

@@ -29,7 +29,7 @@ from sw.importers.graph import (
     refuse,
 )
 from sw.importers.lowered import Lowered, Row, Spikes, per_channel
-from sw.importers.taps import Taps, View, dilated, square, through
+from sw.importers.taps import Taps, View, dilated, reaches_rest, square, through
 from sw.layers import (
     IMAGE,
     Encoding,
@@ -180,8 +180,9 @@ class _Lowering:
                 whole and max(taps.kernel) == 2
             ):  # one output, as a kernel of 3x3 whose first taps are 0
                 taps = replace(taps, stride=(2, 2))
+            reads_dropped = not whole and reaches_rest(taps, value.view, shape)
             taps = square(taps, shape)
-            if taps.output(shape) != sides:
+            if taps.output(shape) != sides or reads_dropped:
                 text = (
                     f"{node.kind} after a pool of {value.view.kernel} on a map of "
                     f"{shape.height}x{shape.width}; allowed: sides that the pool divides"

@@ -73,6 +73,18 @@ def through(taps: Taps, view: View) -> Taps:
     )
 
 
+def reaches_rest(taps: Taps, view: View, shape: Shape) -> bool:
+    """Whether a kernel of `through` reads rows or columns that the pool drops, where its padding should be."""
+    last_ends = (
+        (count - 1) * stride - pad + kernel
+        for count, stride, pad, kernel in zip(
+            taps.output(shape), taps.stride, taps.padding, taps.kernel, strict=True
+        )
+    )
+    sides = zip((shape.height, shape.width), view.kernel, last_ends, strict=True)
+    return any(side % window and end > side - side % window for side, window, end in sides)
+
+
 def square(taps: Taps, shape: Shape) -> Taps:
     """With one padding on all sides, and small kernels as 3x3, by taps of zero; else as it was."""
     if taps.kernel == (1, 1) and taps.padding == (0, 0):
