@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from sw.convolution import Convolution
 from sw.layers import IMAGE, Layer, Pool, Reduce, Source
-from sw.norm_fire import THRESHOLD, Fire, norm_fire
+from sw.norm_fire import Fire, norm_fire
 from sw.schedules import Output
 
 HANDED_ON = 0.5  # share of a new filter's squared norm that is its channel handed on
@@ -128,10 +128,9 @@ class SpikingNetwork(nn.Module):
 
     def _fire(self, layer: Layer, output: Output) -> Fire:
         neuron = layer.neuron.hardware if layer.neuron else None
-        if layer.neuron is None or neuron is None or neuron.start != "zero":
+        if layer.neuron is None or neuron is None:
             raise ValueError(
                 f"layer {layer.name}: {layer.neuron} is not trained; allowed: those of hw/neuron.py"
-                " that start at zero"
             )
         return Fire(
             output,
@@ -177,12 +176,11 @@ class SpikingNetwork(nn.Module):
         """Make a network trained without spikes (`Output.CLIP`) one with spikes, to be trained on.
 
         An output between 0 and 1 becomes a spike where it was 1/2 or more: the biases of the norms
-        before neurons move to where gain times the current is then 1.
+        before neurons move to where the first tick then fires.
         """
         for layer in self.layers:
             if layer.neuron is not None:
-                gain = self._fire(layer, Output.SPIKE).gain
-                self.norms[layer.name].bias += THRESHOLD / gain - 0.5
+                self.norms[layer.name].bias += self._fire(layer, Output.SPIKE).level - 0.5
 
     @torch.no_grad()
     def start_ticks(self) -> None:
@@ -196,7 +194,7 @@ class SpikingNetwork(nn.Module):
         for layer in self.layers:
             if layer.neuron is None:
                 continue
-            level = THRESHOLD / self._fire(layer, Output.SPIKE).gain
+            level = self._fire(layer, Output.SPIKE).level
             for source in layer.learned:
                 norm = self.norms[source.name]
                 own = level if source is layer.own else 0.0

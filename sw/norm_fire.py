@@ -7,7 +7,7 @@ over memory, compiled by `torch.compile` where that works, and the same in plain
 With y the sums of a convolution, x = gamma (y - mean) / sqrt(var + eps) + beta (+ what a shortcut adds):
 
     SPIKE   v[t] = factor * left[t-1] + gain * x[t],   s[t] = v[t] >= 1,   left[t] = reset(v[t]) where it
-            fired; factor, gain and reset are the neuron's (hw/neuron.py; Eq. 1 of the paper is leaky)
+            fired; left[-1], factor, gain and reset are the neuron's (hw/neuron.py; Eq. 1 of the paper is leaky)
     CLIP    a = min(max(x, 0), 1): the same network without spikes, which teaches the spiking one
     SUM     x itself: a shortcut convolution, whose sums another layer adds
 
@@ -49,6 +49,16 @@ class Fire:
         if self.output is not Output.SPIKE:
             return 1.0
         return self.neuron.gain if self.drive is None else self.drive
+
+    @property
+    def first(self) -> float:
+        """What the first tick finds of the potential at the start."""
+        return self.neuron.factor * THRESHOLD / 2 if self.neuron.start == "half" else 0.0
+
+    @property
+    def level(self) -> float:
+        """The current at which the first tick fires."""
+        return (THRESHOLD - self.first) / self.gain
 
 
 def norm_fire(
@@ -192,6 +202,8 @@ def _potentials(
         if fire.output is Output.SPIKE:
             if kept is not None:
                 now = now + kept * fire.neuron.factor
+            elif fire.neuron.start == "half":
+                now = now + fire.first
             kept = torch.where(now >= THRESHOLD, fire.neuron.reset(now, THRESHOLD), now)
         result.append(now)
     return result

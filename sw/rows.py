@@ -46,15 +46,16 @@ class Kind(BaseModel):
     leak: Leak = LIF.leak
     gain: Positive = 1.0
     reset: Annotated[str, Field(pattern="^(zero|subtract)$")] = LIF.reset
+    start: Annotated[str, Field(pattern="^(zero|half)$")] = LIF.start
 
     def neuron(self) -> TrainedNeuron:
         """Raises ValueError for a leak that no hardware has."""
-        if trained(self.leak, self.reset) is None:
+        if trained(self.leak, self.reset, self.start) is None:
             low = max(math.floor(self.leak * UNIT), 1)
             raise ValueError(
                 f"leak = {self.leak:g}; allowed: k / {UNIT}, nearest: {low / UNIT} and {(low + 1) / UNIT}"
             )
-        return TrainedNeuron(leak=self.leak, gain=self.gain, reset=self.reset)
+        return TrainedNeuron(leak=self.leak, gain=self.gain, reset=self.reset, start=self.start)
 
 
 class Row(BaseModel):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from hw.neuron import NEURONS
+from hw.neuron import NEURONS, RESETS, STARTS
 from sw import norm_fire
 from sw.norm_fire import Fire
 from sw.schedules import Output
@@ -27,7 +27,8 @@ def defined(y, norm, fire, *, added=None):
     current = norm(y.flatten(0, 1)).unflatten(0, y.shape[:2])
     if added is not None:
         current = current + added
-    v, result = torch.zeros_like(current[0]), []
+    start = 0.5 if fire.neuron.start == "half" and fire.output is Output.SPIKE else 0.0
+    v, result = torch.full_like(current[0], start), []
     for x in current:
         v = fire.neuron.factor * v + fire.neuron.gain * x if fire.output is Output.SPIKE else x
         # the maximum of the potentials fires first, so pooling before firing gives the same spikes
@@ -72,14 +73,26 @@ def results(function, fire, *, with_added, training=True, dtype=torch.float32, y
     return [out.detach(), norm.running_mean, norm.running_var, *gradients]
 
 
+@pytest.mark.parametrize("start", STARTS)
+@pytest.mark.parametrize("reset", RESETS)
 @pytest.mark.parametrize("kind", NEURONS.values())
 @pytest.mark.parametrize("pool", [False, True])
-def test_every_neuron_is_as_it_says(kind, pool):
-    fire = Fire(pool=pool, neuron=kind(1))
+def test_every_neuron_is_as_it_says(kind, pool, reset, start):
+    fire = Fire(pool=pool, neuron=kind(1, reset, start))
     expected = results(defined, fire, with_added=True)
     found = results(norm_fire.norm_fire, fire, with_added=True)
     for a, b in zip(found, expected, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_the_level_is_the_least_current_at_which_the_first_tick_fires():
+    for kind, start in product(NEURONS.values(), STARTS):
+        fire = Fire(neuron=kind(2, "zero", start))
+        norm = nn.BatchNorm2d(1).eval()
+        currents = torch.tensor([fire.level * 0.999, fire.level * 1.001])
+        norm.running_var.fill_(1 - norm.eps)
+        spikes = norm_fire.norm_fire(currents.view(1, 2, 1, 1, 1), norm, fire)
+        assert spikes.flatten().tolist() == [0, 1]
 
 
 @pytest.mark.parametrize("training", [True, False])

@@ -21,7 +21,7 @@ from tests.test_event_command import HARDWARE
 TICKS, SIDE = 5, 8
 LAYERS = [
     {"conv": 8, "kernel": 5, "pool": "max2"},
-    {"linear": 24, "neuron": {"leak": 1, "reset": "subtract"}},
+    {"linear": 24, "neuron": {"leak": 1, "reset": "subtract", "start": "half"}},
     {"linear": 4},
 ]
 CONTENT = {
@@ -89,6 +89,7 @@ def test_frames_are_learned_pruned_and_proven(folder, bars, capsys):
         kinds = [layer.neuron and layer.neuron.hardware for layer in one.network.layers]
         assert kinds[0] == Share(230, "subtract")
         assert (kinds[1].factor, kinds[1].reset_to, kinds[2]) == (1, "subtract", None)
+        assert [kind and kind.start for kind in kinds] == ["zero", "half", None]
         assert list(one.masks) == ["conv1", "fc2", "fc3"]  # no layer runs in software
         assert one.metadata["weight_sparsity"] == pytest.approx(0.7, abs=0.01), name
         assert [row["ticks"] for row in one.metadata["history"]] == [TICKS] * 3
@@ -141,8 +142,9 @@ def test_images_are_trained_for_more_ticks_than_lanes(folder, bars, capsys):
     [
         ({"neuron": {"leak": 0.9}}, "leak = 0.9; allowed: k / 256, nearest: 0.8984375 and 0.90234"),
         ({"neuron": {"reset": "soft"}}, "neuron: reset = 'soft'; allowed: .*zero|subtract"),
-        ({"neuron": {"tau": 2}}, "neuron: tau = 2; allowed: leak, gain, reset"),
-        ({"neuron": 0.5}, "neuron: it = 0.5; allowed: leak, gain, reset"),
+        ({"neuron": {"tau": 2}}, "neuron: tau = 2; allowed: leak, gain, reset, start"),
+        ({"neuron": {"start": 0.5}}, "neuron: start = 0.5; allowed: "),
+        ({"neuron": 0.5}, "neuron: it = 0.5; allowed: leak, gain, reset, start"),
         ({"network": "vgg16"}, "neuron of a named network; allowed: with a list of layers"),
         (
             {"network": [LAYERS[0], {"linear": 8, "neuron": {"leak": 0.3}}, LAYERS[2]]},
