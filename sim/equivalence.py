@@ -47,10 +47,7 @@ def compare(
         raise BadInput(f"images are {images.shape[1:]}; the network takes {wanted}")
     rows = network.lowered.rows
     known = known or {}
-    unknown = set(known) - {row.node for row in rows}
-    if unknown:
-        there = ", ".join(row.node for row in rows)
-        raise BadInput(f"--reference: {sorted(unknown)[0]} is no layer's node; allowed: {there}")
+    _check_reference(network, known, len(images))
     equal = {row.name: [0, 0] for row in rows if _fires(network, row.name)}
     predictions: dict[str, list[int]] = {"integer": [], "reference": []}
     for n, (image, spikes) in enumerate(
@@ -112,6 +109,26 @@ def framework_spikes(
     except Refused as error:
         return None, f"{FLOATS} ({name} did not run: {error})"
     return {node: Batched(run, node) for node in nodes}, name
+
+
+def _check_reference(network: Imported, known: Mapping[str, Any], count: int) -> None:
+    """Raises BadInput for spikes of no node, of other images, or that are none."""
+    named = {row.node: row.name for row in network.lowered.rows}
+    for node, values in known.items():
+        if node not in named:
+            text = f"{node} is no layer's node; allowed: {', '.join(named)}"
+            raise BadInput(f"--reference: {text}")
+        if isinstance(values, Batched):  # a framework's, of these images
+            continue
+        if values.ndim < 2 or len(values) != count or values.dtype.kind not in "buif":
+            text = f"{node} = {values.dtype} {values.shape}; allowed: ({count}, T, ...)"
+            raise BadInput(f"--reference: {text}")
+        if _fires(network, named[node]):
+            wrong, allowed = values[(values != 0) & (values != 1)], "0 and 1"
+        else:
+            wrong, allowed = values[~np.isfinite(values)], "finite numbers"
+        if wrong.size:
+            raise BadInput(f"--reference: {node} holds {wrong[0]}; allowed: {allowed}")
 
 
 def _fires(network: Imported, name: str) -> bool:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from hw.config import Config
 from sw.importers import nir
 from sw.importers.fit import Report, fit
@@ -63,7 +65,8 @@ def network_input(options: Options, scaling: Scaling) -> tuple[Input, tuple[Choi
     for what, given, default in (("mean", scaling.mean, 0.0), ("std", scaling.std, 1.0)):
         values = (default,) * channels if given is None else given
         values = values * channels if len(values) == 1 else values
-        if len(values) != channels or (what == "std" and min(values) <= 0):
+        least = np.nextafter(0, 1) if what == "std" else -np.inf
+        if len(values) != channels or not all(np.isfinite(v) and v >= least for v in values):
             allowed = f"{channels} numbers" + (" above 0" if what == "std" else "")
             raise Refused(f"--{what} {','.join(map(str, values))}; allowed: {allowed}")
         text = ", ".join(f"{value:g}" for value in values)
@@ -94,6 +97,8 @@ def read(
     weights: a state dict for that module. trust: whether a pickle may be opened.
     """
     path, _, attribute = source.rpartition(":")
+    if source.endswith(".py"):
+        raise Refused(f"{source}; allowed: {source}:FUNCTION, which returns a torch module")
     if path.endswith(".py"):
         try:
             from sw.importers import torch as door

@@ -158,6 +158,8 @@ class _Lowering:
         self, node: Node, taps: Taps, value: Spikes, bias: np.ndarray | None, *, whole: bool = False
     ) -> Current:
         """whole: the kernel is the pooled map itself."""
+        if bias is not None and bias.shape != (len(taps.weight),):
+            refuse(node.name, f"bias of shape {bias.shape}, and {len(taps.weight)} filters")
         pooled, shape = taps, value.shape
         sides, mean = pooled.output(value.seen), False
         covered = (value.view.kernel[0] == shape.height) and (value.view.kernel[1] == shape.width)
@@ -257,6 +259,9 @@ class _Lowering:
 
     def add(self, node: Node, given: list[Spikes | Current]) -> Current:
         currents = []
+        twice = [name for name in node.inputs if node.inputs.count(name) > 1]
+        if twice:
+            refuse(node.name, f"adds {twice[0]} twice; allowed: once")
         if all(isinstance(value, Spikes) for value in given):
             text = (
                 "a sum of spikes is 0, 1 or 2; the array has spikes: add currents, before neurons"

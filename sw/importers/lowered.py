@@ -66,13 +66,14 @@ class Lowered:
 
 
 def per_channel(node: str, what: str, values: np.ndarray, current: Current) -> np.ndarray:
-    """One number, or one a channel (K,). Raises Refused where they differ inside a channel."""
+    """One number, or one a channel (K,). Raises Refused where they differ inside a channel, or are of another map."""
     values = np.asarray(values, np.float64)
+    channels, count = current.filters, current.filters * current.sides[0] * current.sides[1]
+    if values.size not in (1, channels, count):
+        sides = "x".join(map(str, (channels, *current.sides)))
+        refuse(node, f"{what} of shape {values.shape}, and its input is {sides}")
     if (values == values.flat[0]).all():
         return np.asarray(values.flat[0])
-    channels, count = current.filters, current.filters * current.sides[0] * current.sides[1]
-    if values.size not in (channels, count):
-        refuse(node, f"{what} of shape {values.shape}, and its input has {count} neurons")
     rows = values.reshape(channels, -1)
     if (rows != rows[:, :1]).any():
         refuse(node, f"{what} differs inside a channel; allowed: one number a channel")

@@ -7,6 +7,7 @@ fires at v > v_threshold, then v = v_reset
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,9 @@ def read(path: Path, options: Options) -> Graph:
     if not path.is_file():
         raise Refused(f"{path}: no such file")
     try:
-        graph = nir.read(path, type_check=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of numbers that are refused by name
+            graph = nir.read(path, type_check=False)
     except Exception as error:  # of h5py or nir, whatever a damaged file makes them raise
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise Refused(f"{path.name}: not a NIR file, or a damaged one ({reason})") from None

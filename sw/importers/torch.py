@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import importlib.util
 import operator
+import pickle
+import warnings
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from pathlib import Path
@@ -54,6 +56,9 @@ def from_module(module: nn.Module, options: Options) -> Graph:
     if not isinstance(module, nn.Module):
         raise Refused(f"{type(module).__name__}; allowed: a torch.nn.Module")
     module = module.eval()
+    for name, tensor in (*module.named_parameters(), *module.named_buffers()):
+        if tensor.is_meta:
+            refuse(name, "on device meta, without values; allowed: numbers")
     try:
         traced = _Tracer().trace(chained(module))
     except Exception as error:  # whatever a user's forward() raises
@@ -250,12 +255,16 @@ def module_of(path: Path, attribute: str, *, weights: Path | None, trust: bool) 
         module = found if isinstance(found, nn.Module) else found()
     except Refused:
         raise
-    except Exception as error:  # whatever a user's file raises
+    except (Exception, SystemExit) as error:  # whatever a user's file raises
         reason = str(error).partition("\n")[0]
         raise Refused(f"{path}:{attribute}: {type(error).__name__}: {reason}") from None
     if weights is not None:
         load_weights(module, weights, trust=trust)
     return module
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0][:120]
 
 
 def load_weights(module: nn.Module, path: Path, *, trust: bool) -> None:
@@ -268,11 +277,16 @@ def load_weights(module: nn.Module, path: Path, *, trust: bool) -> None:
 
             state = load_file(path)
         else:
-            state = torch.load(path, map_location="cpu", weights_only=not trust)
-    except Exception as error:  # of a damaged file, or one with code
-        reason = str(error).partition("\n")[0]
-        hint = "" if trust else "; a pickle that can run code needs --trust"
-        raise Refused(f"{path.name}: no weights ({reason[:120]}){hint}") from None
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of pickles that are refused anyway
+                state = torch.load(path, map_location="cpu", weights_only=not trust)
+    except pickle.UnpicklingError as error:
+        if trust:
+            raise Refused(f"{path.name}: no weights, or damaged ({_first_line(error)})") from None
+        text = "no state dict of tensors alone; a pickle that can run code needs --trust"
+        raise Refused(f"{path.name}: {text}") from None
+    except Exception as error:  # of a damaged file
+        raise Refused(f"{path.name}: no weights, or damaged ({_first_line(error)})") from None
     if isinstance(state, nn.Module):
         state = state.state_dict()
     if not isinstance(state, dict):
