@@ -127,6 +127,18 @@ def rectangle():
     )
 
 
+def pairs():
+    """2x2 of stride 2 where one side is odd: 4x4 of stride 2, padded by 1."""
+    rng = np.random.default_rng(15)
+    return chain(
+        (2, 9, 8),
+        conv(dyadic(rng, 5, 2, 2, 2), padding=0, stride=2),
+        integrate(5, 4, 4),
+        conv(dyadic(rng, 4, 5, 2, 2), padding=0, stride=2),
+        integrate(4, 2, 2),
+    )
+
+
 def strided_kernels():
     """5x5 and 4x4 of stride 2; sums over 2x2 before 3x3, which are 6x6 of stride 2."""
     rng = np.random.default_rng(14)
@@ -183,6 +195,9 @@ EXACT = {
     ),
     "large kernels of stride 2": (
         strided_kernels, (2, 16, 16), {}, (None, "layer conv2d0: a kernel of 5 and a stride of 2; the array has 1 and 3"),
+    ),
+    "2x2 of stride 2": (
+        pairs, (2, 9, 8), {}, (None, "layer conv2d0: a kernel of 4 and a stride of 2; the array has 1 and 3"),
     ),
     "several leaks": (
         several_leaks, (2, 8, 8), {}, (None, "layer conv2d2: leak 0.625 wanted; the array has 1, 2^-k and 1 - 2^-k"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -86,12 +87,15 @@ def reaches_rest(taps: Taps, view: View, shape: Shape) -> bool:
 
 
 def square(taps: Taps, shape: Shape) -> Taps:
-    """With one padding on all sides, and small kernels as 3x3, by taps of zero; else as it was."""
+    """With one padding on all sides, and small kernels as 3x3, by taps of zero; else as it was.
+
+    A side more finds what 3x3 does not: 2x2 of stride 2 on a map of 9x8.
+    """
     if taps.kernel == (1, 1) and taps.padding == (0, 0):
         return taps
-    wanted = taps.output(shape)
-    side = max(ARRAY_KERNEL, *taps.kernel)
-    for pad in range(max(taps.padding), max(taps.padding) + 2):
+    wanted, least = taps.output(shape), max(ARRAY_KERNEL, *taps.kernel)
+    for side, more in itertools.product((least, least + 1), (0, 1)):
+        pad = max(taps.padding) + more
         before = [pad - own for own in taps.padding]
         after = [side - k - lead for k, lead in zip(taps.kernel, before, strict=True)]
         if min(before) < 0 or min(after) < 0:
