@@ -139,6 +139,19 @@ def pairs():
     )
 
 
+def narrow():
+    """A linear layer on a map of 2x3."""
+    rng = np.random.default_rng(16)
+    return chain(
+        (2, 4, 6),
+        conv(dyadic(rng, 5, 2, 3, 3), stride=2),
+        integrate(5, 2, 3),
+        flatten(),
+        nir.Linear(dyadic(rng, 4, 30)),
+        integrate(4),
+    )
+
+
 def strided_kernels():
     """5x5 and 4x4 of stride 2; sums over 2x2 before 3x3, which are 6x6 of stride 2."""
     rng = np.random.default_rng(14)
@@ -198,6 +211,9 @@ EXACT = {
     ),
     "2x2 of stride 2": (
         pairs, (2, 9, 8), {}, (None, "layer conv2d0: a kernel of 4 and a stride of 2; the array has 1 and 3"),
+    ),
+    "linear on 2x3": (
+        narrow, (2, 4, 6), {}, (None, "layer conv2d0: a map of 2x3; the array has squares"),
     ),
     "several leaks": (
         several_leaks, (2, 8, 8), {}, (None, "layer conv2d2: leak 0.625 wanted; the array has 1, 2^-k and 1 - 2^-k"),

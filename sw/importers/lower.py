@@ -174,13 +174,12 @@ class _Lowering:
                 rest = shape.height - taps.kernel[0], shape.width - taps.kernel[1]
                 edges = ((0, 0), (0, 0), (0, rest[0]), (0, rest[1]))
                 taps = replace(taps, weight=np.pad(taps.weight, edges))
-        linear = whole and not mean and (max(taps.kernel) > 3 or taps.kernel == (1, 1))
+        tall, wide = taps.kernel
+        linear = whole and not mean and (tall != wide or tall not in (2, 3))
         if linear:  # behind a pool, too, it has one position
             taps = replace(taps, stride=(1, 1))
         elif not mean:
-            if (
-                whole and max(taps.kernel) == 2
-            ):  # one output, as a kernel of 3x3 whose first taps are 0
+            if whole and tall == 2:  # one output, as a kernel of 3x3 whose first taps are 0
                 taps = replace(taps, stride=(2, 2))
             reads_dropped = not whole and reaches_rest(taps, value.view, shape)
             taps = square(taps, shape)
