@@ -63,7 +63,16 @@ def read_images(path: Path, network: Network, ticks: int) -> tuple[np.ndarray, n
     arrays = read_arrays(path, "images", "labels")
     if "images" not in arrays:
         raise BadInput(f"{path}: images is missing; allowed: images, and labels if there are any")
-    images, labels = arrays["images"], arrays.get("labels")
+    try:
+        return checked_images(arrays["images"], arrays.get("labels"), network, ticks)
+    except BadInput as error:
+        raise BadInput(f"{path}: {error}") from None
+
+
+def checked_images(
+    images: np.ndarray, labels: np.ndarray | None, network: Network, ticks: int
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Both as `read_images` has them. Raises BadInput, naming the array."""
     spikes = network.input.encoding is Encoding.SPIKES
     shape = (ticks, *network.input.shape) if spikes else network.input.shape
     if not spikes and shape[0] == 1 and images.ndim == 3:
@@ -72,15 +81,15 @@ def read_images(path: Path, network: Network, ticks: int) -> tuple[np.ndarray, n
         images = images.astype(np.uint8)
     if images.dtype != np.uint8 or images.shape[1:] != shape or not len(images):
         raise BadInput(
-            f"{path}: images = {images.dtype} {images.shape}, allowed: uint8 (N, "
+            f"images = {images.dtype} {images.shape}, allowed: uint8 (N, "
             f"{', '.join(map(str, shape))}), N at least 1"
         )
     if spikes and images.max() > 1:
-        raise BadInput(f"{path}: images hold {images.max()}; allowed: spikes, 0 or 1")
+        raise BadInput(f"images hold {images.max()}; allowed: spikes, 0 or 1")
     if labels is not None:
         if labels.dtype.kind not in "iu" or labels.shape != (len(images),):
             raise BadInput(
-                f"{path}: labels = {labels.dtype} {labels.shape}, allowed: integers "
+                f"labels = {labels.dtype} {labels.shape}, allowed: integers "
                 f"({len(images)},), one an image"
             )
         labels = labels.astype(np.int64)

@@ -94,14 +94,9 @@ def opened(
 ) -> Imported:
     """The network. dimensions: of the images that are there, 5 of spikes."""
     from hw.config import LANES, Config
-    from sim.errors import BadInput
     from sw.importers.door import Scaling, imported, read
     from sw.importers.graph import Options
 
-    if min(shape) < 1:
-        raise BadInput(f"--input {','.join(map(str, shape))}; allowed: at least 1 each")
-    if dt is not None and not 0 < dt < float("inf"):
-        raise BadInput(f"--dt {dt:g}; allowed: above 0")
     full = (*shape, 1, 1)[:3]
     spikes = None if encoding is None else encoding == "spikes"
     if spikes is None and dimensions is not None:

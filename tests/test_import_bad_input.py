@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from sim.cli import main
+from sw.importers.graph import Options, Refused
 from tests.nir_networks import chain, conv, flatten, integrate, save
 
 W = np.full((4, 2, 3, 3), 0.25, np.float32)
@@ -117,3 +118,21 @@ def test_one_line_and_no_file(name, tmp_path, capsys, monkeypatch):
     assert "\n" not in error
     after = sorted(path for path in tmp_path.iterdir() if path.name != "__pycache__")
     assert after == before
+
+
+@pytest.mark.parametrize(
+    ("changed", "line"),
+    [
+        ({"shape": (2, 0, 4)}, "input = 2,0,4; allowed: channels, height, width, at least 1 each"),
+        ({"shape": (1, 2, 4, 4)}, "input = 1,2,4,4; allowed: channels, height, width"),
+        ({"ticks": 0}, "ticks = 0; allowed: a whole number, at least 1"),
+        ({"ticks": 2.5}, "ticks = 2.5; allowed: a whole number"),
+        ({"dt": float("nan")}, "dt = nan; allowed: above 0"),
+        ({"reset": "soft"}, "reset = 'soft'; allowed: zero, subtract"),
+        ({"start": "third"}, "start = 'third'; allowed: zero, half"),
+    ],
+)
+def test_options_that_cannot_be(changed, line):
+    """By the Python door, too, which no parser of options stands before."""
+    with pytest.raises(Refused, match=f"^{line}"):
+        Options(**{"shape": (2, 4, 4), "ticks": 4, "dt": 1.0} | changed)

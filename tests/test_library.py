@@ -108,6 +108,10 @@ def test_images_of_one_s_own_and_bad_ones(small, tmp_path):
     assert by_file == small.estimate(images, labels=labels).content == small.estimate(2).content
     with pytest.raises(uticket.BadInput, match="policy = 'sort'; allowed: random, magnitude"):
         small.balance(policy="sort")
+    with pytest.raises(uticket.BadInput, match=r"^labels = int64 \(1,\), allowed: integers \(2,\)"):
+        small.estimate(images, labels=labels[:1])
+    with pytest.raises(uticket.BadInput, match=r"^images = uint8 \(0, 3, 32, 32\), allowed"):
+        small.estimate(images[:0])
     for given in (lambda: small.on(n_pe=65), lambda: small.balance(sparsity=1)):
         with pytest.raises(ValueError, match="allowed"):
             given()

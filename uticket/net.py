@@ -15,6 +15,7 @@ from sim.catalog import load_hardware, load_model
 from sim.deployment import Deployment, Run
 from sim.errors import BadInput
 from sim.estimate import checked_clock, estimate, timed
+from sim.images import checked_images
 from sim.models.eq3 import energies
 from sim.reports import run_report
 
@@ -188,7 +189,8 @@ class Net:
         self, images: Images, labels: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray | None]:
         if isinstance(images, np.ndarray):
-            return images, labels
+            ticket = self.deployment.ticket
+            return checked_images(images, labels, ticket.network, ticket.metadata["ticks"])
         return self.deployment.images(images if isinstance(images, int) else Path(images))
 
     def _repr_html_(self) -> str:
@@ -255,7 +257,7 @@ def from_nir(
 ) -> Net:
     """A NIR file as a ticket on the hardware that it asks for; docs/import.md.
 
-    shape: channels, height, width of the input. options: dt, reset, spikes, round_leak. accept: take a
+    shape: channels, height, width of the input. options: dt, reset, start, spikes, round_leak. accept: take a
     network that runs approximately, too. Raises ValueError, naming the node, for what cannot run.
     """
     from sw.importers import door
@@ -291,8 +293,9 @@ def from_torch(
 
 
 def _three(shape: Sequence[int]) -> tuple[int, int, int]:
-    channels, height, width = (*shape, 1, 1)[:3]
-    return channels, height, width
+    """Of a list of numbers, too: (C,) is (C, 1, 1). What it holds, `Options` checks."""
+    sides = np.asarray(shape).tolist()
+    return (*sides, *[1] * (3 - len(sides)))
 
 
 def _of_import(found: Any, name: str, accept: bool) -> Net:

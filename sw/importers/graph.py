@@ -7,8 +7,9 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from hw.neuron import RESETS, STARTS
+
 FILE, GIVEN, ASSUMED = "from the file", "given", "assumed"
-RESETS = ("zero", "subtract")
 
 
 class Refused(ValueError):  # noqa: N818 - reads as what it says
@@ -30,7 +31,7 @@ class Choice:
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What the user says of a network beside its file."""
+    """What the user says of a network beside its file. Raises Refused for numbers and names that cannot be."""
 
     shape: tuple[int, int, int]  # channels, height, width
     ticks: int
@@ -39,6 +40,19 @@ class Options:
     start: str = "zero"  # of potentials: hw.neuron.STARTS
     spikes: bool | None = None  # the input: spikes, an image, or not said
     round_leak: bool = False
+
+    def __post_init__(self) -> None:
+        if len(self.shape) != 3 or any(type(side) is not int or side < 1 for side in self.shape):
+            shown = ",".join(map(str, self.shape))
+            raise Refused(f"input = {shown}; allowed: channels, height, width, at least 1 each")
+        if type(self.ticks) is not int or self.ticks < 1:
+            raise Refused(f"ticks = {self.ticks}; allowed: a whole number, at least 1")
+        if self.dt is not None and not 0 < self.dt < np.inf:
+            raise Refused(f"dt = {self.dt:g}; allowed: above 0")
+        if self.reset not in (None, *RESETS):
+            raise Refused(f"reset = {self.reset!r}; allowed: {', '.join(RESETS)}")
+        if self.start not in STARTS:
+            raise Refused(f"start = {self.start!r}; allowed: {', '.join(STARTS)}")
 
 
 @dataclass(frozen=True)

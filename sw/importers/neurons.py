@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from hw.neuron import NEURONS, SHIFTS, UNIT
-from sw.importers.graph import FILE, GIVEN, RESETS, Choice, Options, Spiking, refuse
+from hw.neuron import NEURONS, RESETS, SHIFTS, UNIT
+from sw.importers.graph import FILE, GIVEN, Choice, Options, Spiking, refuse
 
 FLOAT32 = 4e-7  # relative: what float32 makes of a leak that was meant
 SWEPT = sorted({kind(shift).factor for kind in NEURONS.values() for shift in SHIFTS})
