@@ -107,7 +107,7 @@ def test_a_plot_of_two_tickets_names_and_draws_both(paths, tmp_path):
     assert output.count("at the end of each round, 16 PEs") == 2
     drawn = (tmp_path / "rounds.svg").read_text()
     for method in ("lth", "uticket"):
-        for field in ("utilization", "weight sparsity"):
+        for field in ("utilization", "weight sparsity", "validation accuracy"):
             assert f"small cifar10 {method}, {field}" in drawn
     show(*paths, "--plot", tmp_path / "again.svg")
     assert (tmp_path / "again.svg").read_text() == drawn

@@ -30,7 +30,7 @@ PLOTS = (".svg", ".png")
 @click.option(
     "--plot",
     type=click.Path(path_type=Path),
-    help="Write a plot of sparsity and utilization by round here (.svg or .png).",
+    help="Write a plot of sparsity, utilization and accuracy by round here (.svg or .png).",
 )
 def command(
     models: tuple[str, ...],
@@ -44,7 +44,7 @@ def command(
     MODEL is a name of tickets/, a YAML or a ticket.
 
     Utilization (Eq. 2) and occupancy are those of 32x32 images, filters in the network's own order.
-    One plot holds all tickets: the paper's Fig. 4 of a lottery ticket and a u-Ticket.
+    One plot holds all tickets: the paper's Fig. 4 of a lottery ticket and a u-Ticket, and their accuracy.
     """
     from hw.files import atomic_write
     from sim.catalog import ticket_path

@@ -43,6 +43,7 @@ CATEGORIES = {  # of cycles: label and color
     Counter.STALL_OUTPUT: ("output", "#c51b7d"),
     Counter.STALL_SHORTCUT: ("identity shortcut", "#8c6d31"),
 }
+ROUND_LINES = {"utilization": "o-", "weight_sparsity": "s--", "validation_accuracy": "^:"}
 
 
 def plots(
@@ -80,7 +81,7 @@ def plots(
 
 
 def rounds_plot(stories: dict[str, list[RoundStory]], kind: str) -> bytes:
-    """Sparsity and utilization by round of tickets by name, as the content of a file of `kind`."""
+    """Sparsity, utilization and accuracy by round of tickets by name, as the content of a file of `kind`."""
     return picture(lambda axes: _rounds(axes, stories), kind)
 
 
@@ -229,8 +230,10 @@ def _rounds(axes: Any, stories: dict[str, list[RoundStory]]) -> None:
     for number, (name, story) in enumerate(stories.items()):
         color = colors[(number + start) % len(colors)]
         x = [row.round for row in story]
-        for field, style in (("utilization", "o-"), ("weight_sparsity", "s--")):
+        for field, style in ROUND_LINES.items():
             values = [getattr(row, field) for row in story]
+            if story and not any(values):
+                continue  # older tickets do not say
             shares = [np.nan if value is None else value for value in values]
             axes.plot(
                 x, shares, style, color=color, markersize=4,
