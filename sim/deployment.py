@@ -125,7 +125,7 @@ class Deployment:
         if name not in STATISTICS:
             raise BadInput(
                 f"the ticket's dataset = {name!r}, of which there are no test images; known: "
-                f"{', '.join(STATISTICS)}"
+                f"{', '.join(STATISTICS)}; of your own: --images FILE.npz"
             )
         return first_images(name, count)
 

@@ -242,7 +242,10 @@ def _check_source(
         side, largest = max(given.height, given.width), BLOCK << MAX_BLOCKS if event else 1
         text = f"a linear layer on a map of side {side}; the array needs side {largest}"
         need(side <= largest, text + " or less" * event)
-        need(len(layer.sources) == 1, "a linear layer with a shortcut")
+        need(
+            len(layer.sources) == 1,
+            "a linear layer with a shortcut; the array has one or the other",
+        )
     else:
         tall, wide = source.kernel
         need(tall == wide, f"a kernel of {tall}x{wide}; the array has squares")
@@ -259,7 +262,10 @@ def _check_source(
         need(tall == 1, f"a shortcut with a kernel of {tall}; the array has 1")
         text = f"an identity with a stride of {source.stride}; the array has 1"
         need(not source.identity or source.stride == 1, text)
-        need(layer.own.kernel is not None, "a linear layer with a shortcut")
+        need(
+            layer.own.kernel is not None,
+            "a linear layer with a shortcut; the array has one or the other",
+        )
 
 
 def _check_input(region: Region, config: Config) -> None:

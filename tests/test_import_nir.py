@@ -305,6 +305,27 @@ def test_edges_that_meet_are_a_sum():
 W = np.full((4, 2, 3, 3), 0.25, np.float32)
 
 
+def summed(kernels):
+    """Several convolutions of one map, added."""
+    graph = chain((2, 4, 4), conv(W), integrate(4, 4, 4), integrate(4, 4, 4))
+    graph.edges.remove(("if1", "if2"))
+    for number, kernel in enumerate(kernels):
+        name = f"part{number}"
+        graph.nodes[name] = conv(np.full((4, 4, kernel, kernel), 0.25), padding=kernel // 2)
+        graph.edges += [("if1", name), (name, "if2")]
+    return graph
+
+
+def skipped():
+    """A linear layer's current and another's."""
+    graph = chain(
+        (2,), nir.Linear(np.ones((3, 2))), integrate(3), nir.Linear(np.ones((3, 3))), integrate(3)
+    )
+    graph.nodes["skip"] = nir.Linear(np.ones((3, 2)))
+    graph.edges += [("input", "skip"), ("skip", "if3")]
+    return graph
+
+
 def loop():
     graph = chain((2, 4, 4), conv(W), integrate(4, 4, 4))
     graph.nodes["back"] = conv(np.full((4, 4, 3, 3), 0.25, np.float32))
@@ -388,6 +409,10 @@ REFUSED = {
         {"shape": (2, 9, 9)},
         r"node conv2d3: Conv2d after a pool of \(2, 2\) on a map of 9x9; allowed: sides that the pool divides",
     ),
+    "three sources": (lambda: summed((3, 1, 1)), {}, r"layer part0: 3 sources; the array has up to 2"),
+    "two 3x3": (lambda: summed((3, 3)), {}, r"layer part0: a shortcut with a kernel of 3; the array has 1"),
+    "a linear layer and another": (
+        skipped, {"shape": (2, 1, 1)}, r"layer linear2: a linear layer with a shortcut; the array has one or the other"),
     "threshold a position": (per_position, {}, r"node if1: threshold differs inside a channel"),
     "not finite": (infinite, {}, r"node conv2d0: weight\[0, 0, 0, 1\] = inf; allowed: finite"),
     "shapes": (
@@ -430,6 +455,8 @@ def test_check_and_import_write_what_they_print(tmp_path, capsys):
     ticket = tickets.load(out)
     assert ticket.metadata["notes"]["agreement"]["spikes_equal"] == 1
     assert ticket.network.layers[0].neuron.fires == "above"
+    assert run("estimate", out) == 2
+    assert re.search("dataset = None.*--images FILE.npz$", capsys.readouterr().err.strip())
 
 
 def test_a_rounded_leak_needs_to_be_accepted(tmp_path, capsys):
