@@ -152,6 +152,28 @@ def narrow():
     )
 
 
+def weighed():
+    """Scales of spikes by channel, before a pool and before groups."""
+    rng = np.random.default_rng(17)
+    each = np.array([0.5, 1, 2, 0.25]).reshape(4, 1, 1)
+    return chain(
+        (2, 8, 8),
+        conv(dyadic(rng, 4, 2, 3, 3)),
+        integrate(4, 8, 8),
+        nir.Scale(each * np.ones((4, 8, 8))),
+        pool(nir.SumPool2d),
+        conv(dyadic(rng, 6, 4, 3, 3)),
+        integrate(6, 4, 4, threshold=2.0),
+        nir.Scale(np.full((6, 4, 4), 2.0)),
+        conv(dyadic(rng, 6, 3, 3, 3), groups=2),
+        integrate(6, 4, 4, threshold=2.0),
+        nir.Scale(np.repeat([0.5, 1, 2], 2).reshape(6, 1, 1) * np.ones((6, 4, 4))),
+        flatten(),
+        nir.Linear(dyadic(rng, 3, 96)),
+        integrate(3, threshold=2.0),
+    )  # fmt: skip
+
+
 def strided_kernels():
     """5x5 and 4x4 of stride 2; sums over 2x2 before 3x3, which are 6x6 of stride 2."""
     rng = np.random.default_rng(14)
@@ -214,6 +236,9 @@ EXACT = {
     ),
     "linear on 2x3": (
         narrow, (2, 4, 6), {}, (None, "layer conv2d0: a map of 2x3; the array has squares"),
+    ),
+    "scales of spikes": (
+        weighed, (2, 8, 8), {}, (None, "layer conv2d4: a kernel of 6 and a stride of 2; the array has 1 and 3"),
     ),
     "several leaks": (
         several_leaks, (2, 8, 8), {}, (None, "layer conv2d2: leak 0.625 wanted; the array has 1, 2^-k and 1 - 2^-k"),

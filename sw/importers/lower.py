@@ -68,8 +68,14 @@ class _Lowering:
         last = self.values[self.graph.output]
         if isinstance(last, Current):
             self.layer(last, None, self.graph.output)
-        elif last.view != View() or not self.layers or last.map != self.layers[-1].name:
-            refuse(self.graph.output, "a pool at the end; allowed: neurons, or a layer's sums")
+        elif (
+            last.view != View()
+            or last.factors
+            or not self.layers
+            or last.map != self.layers[-1].name
+        ):
+            text = "a pool or scale at the end; allowed: neurons, or a layer's sums"
+            refuse(self.graph.output, text)
         if len(self.layers) == 1 and self.input.encoding is Encoding.IMAGE:
             raise Refused(
                 f"layer {self.layers[0].name}: the only layer, and that of an image runs in software; "
@@ -107,6 +113,11 @@ class _Lowering:
             if isinstance(operation, BatchNorm):
                 text = "batch norm of spikes; allowed: of a convolution's or linear layer's sums"
                 refuse(node.name, text)
+            current = self.straight(node, replace(value, factors=()))
+            factor = per_channel(node.name, "scale", operation.factor, current)
+            if (factor > 0).all():  # it goes into the weights behind
+                every = np.broadcast_to(factor, current.filters) * (value.factors or 1.0)
+                return replace(value, factors=tuple(every), trail=(*value.trail, node.name))
             value = self.straight(node, value)
         return self.normed(node, operation, value)
 
@@ -160,6 +171,8 @@ class _Lowering:
         """whole: the kernel is the pooled map itself."""
         if bias is not None and bias.shape != (len(taps.weight),):
             refuse(node.name, f"bias of shape {bias.shape}, and {len(taps.weight)} filters")
+        if value.factors:
+            taps = replace(taps, weight=taps.weight * taps.by_input(value.factors))
         pooled, shape = taps, value.shape
         sides, mean = pooled.output(value.seen), False
         covered = (value.view.kernel[0] == shape.height) and (value.view.kernel[1] == shape.width)
@@ -223,7 +236,8 @@ class _Lowering:
             factor = 1 / (kernel[0] * kernel[1]) if pool.kind == "mean" else 1.0
             view = View((down * kernel[0], across * kernel[1]), value.view.factor * factor)
             return replace(value, view=view, trail=trail)
-        if value.map == IMAGE or not value.plain or self.layers[-1].name != value.map:
+        unseen = value.view != View() or value.flat  # factors do not change which is largest
+        if value.map == IMAGE or unseen or self.layers[-1].name != value.map:
             refuse(node.name, "a maximum of what are no neurons' spikes; allowed: after neurons")
         if kernel != (2, 2):
             refuse(node.name, f"a maximum over {kernel}; the array has (2, 2)")
@@ -237,7 +251,7 @@ class _Lowering:
         more = [f"{one} ({self.kinds[one]})" for one in (*value.trail, node.name)]
         self.rows[-1] = replace(row, node=node.name, nodes=(*row.nodes, *more))
         shape = Shape(value.shape.channels, seen.height // 2, seen.width // 2)
-        return Spikes(value.map, shape, maker=node.name)
+        return Spikes(value.map, shape, factors=value.factors, maker=node.name)
 
     def pooled_current(self, node: Node, pool: Pooling, value: Current) -> Current:
         """A pool between a layer's sums and its neurons."""

@@ -21,6 +21,7 @@ class Spikes:
     shape: Shape  # of the map itself
     view: View = field(default_factory=View)
     flat: bool = False
+    factors: tuple[float, ...] = ()  # what a spike of each channel counts; (): 1
     trail: tuple[str, ...] = ()  # nodes that made it of the map
     maker: str = INPUT  # the node of its neurons
 
@@ -32,7 +33,7 @@ class Spikes:
     @property
     def plain(self) -> bool:
         """Whether it is the map itself."""
-        return self.view == View() and not self.flat
+        return self.view == View() and not self.flat and not self.factors
 
 
 @dataclass(frozen=True)

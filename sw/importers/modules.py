@@ -17,6 +17,7 @@ from sw.importers.graph import (
     Operation,
     Options,
     Pooling,
+    Scale,
     finite,
     refuse,
 )
@@ -112,6 +113,16 @@ def flatten(name: str, module: Any) -> Flatten:
     return Flatten()
 
 
+def scale(name: str, module: Any) -> Scale:
+    """VoltageScaler and ChannelVoltageScaler, between which ann2snn puts its neurons."""
+    factor = numbers(module.scale)
+    finite(name, scale=factor)
+    assert factor is not None  # noqa: S101 - a buffer
+    if factor.ndim and module.channel_dim != 1:
+        refuse(name, f"channel_dim = {module.channel_dim}; allowed: 1")
+    return Scale(factor)
+
+
 def ignored(why: str) -> Callable[[str, Any], Ignored]:
     """What does nothing after training."""
     return lambda name, module: Ignored(why)
@@ -130,8 +141,12 @@ PLAIN: dict[str, Callable[[str, Any], Operation]] = {
     "Linear": linear,
     "MaxPool2d": pooling("max"),
 }
-SINABS: dict[str, Callable[[str, Any], Operation]] = {"SumPool2d": pooling("sum")}
-"""Of sinabs, beside its neurons."""
+OWN: dict[tuple[str, str], Callable[[str, Any], Operation]] = {
+    ("sinabs", "SumPool2d"): pooling("sum"),
+    ("spikingjelly", "VoltageScaler"): scale,
+    ("spikingjelly", "ChannelVoltageScaler"): scale,
+}
+"""Of one library, beside its neurons."""
 LIBRARIES = ("torch", "spikingjelly", "snntorch", "sinabs", "norse")
 
 
@@ -146,9 +161,9 @@ def operation(name: str, module: Any, options: Options) -> Made:
     kind, root = type(module).__name__, library(module)
     if root in ("torch", "spikingjelly") and kind in PLAIN:
         return PLAIN[kind](name, module), ()
-    if root == "sinabs" and kind in SINABS:
-        return SINABS[kind](name, module), ()
+    if root is not None and (root, kind) in OWN:
+        return OWN[root, kind](name, module), ()
     if root is not None and (root, kind) in NEURONS:
         return NEURONS[root, kind](name, module, options)
-    known = sorted(PLAIN) + sorted(f"{root}.{kind}" for root, kind in NEURONS)
+    known = sorted(PLAIN) + sorted(f"{root}.{kind}" for root, kind in (*NEURONS, *OWN))
     return refuse(name, f"{root or 'your'} {kind}; allowed: {', '.join(known)}")

@@ -36,10 +36,11 @@ def spiking(
     above: bool,
     reset: str,
     offset: np.ndarray | float = 0.0,
+    half: bool = False,
 ) -> Spiking:
     """A neuron whose numbers are checked. Raises Refused, naming the node and the value.
 
-    Its leak is one of the hardware's where `options.round_leak` says so, or where float32 alone is between.
+    half: the file says that it starts at half the threshold. Its leak is one of the hardware's where `options.round_leak` says so, or where float32 alone is between.
     """
     gain, threshold, offset = (np.asarray(a, np.float64) for a in (gain, threshold, offset))
     for what, values in (("gain", gain), ("threshold", threshold)):
@@ -60,7 +61,7 @@ def spiking(
         reset,
         above,
         offset,
-        start=options.start,
+        start="half" if half else options.start,
         approximate=approximate,
     )
 
@@ -79,8 +80,10 @@ def reset_choice(node: str, options: Options, said: str | None, why: str) -> Cho
     return Choice("reset", options.reset, GIVEN)
 
 
-def start_choice(options: Options, rest: str, source: str) -> Choice:
-    """The potential before the first tick: `rest`, as `source` says, unless --start half is given."""
+def start_choice(options: Options, rest: str, source: str, *, half: bool = False) -> Choice:
+    """The potential before the first tick: `rest`, as `source` says, unless the file or --start says half."""
+    if half:
+        return Choice("v at the start", "half the threshold", FILE)
     if options.start == "half":
         return Choice("v at the start", "half the threshold", GIVEN)
     return Choice("v at the start", rest, source)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -38,6 +39,11 @@ class Taps:
     def kernel(self) -> tuple[int, int]:
         """Height and width."""
         return self.weight.shape[2], self.weight.shape[3]
+
+    def by_input(self, numbers: Sequence[float]) -> np.ndarray:
+        """Numbers of the map's channels, (C,), beside the weights that see them: (K, C / groups, 1, 1)."""
+        grouped = np.reshape(numbers, (self.groups, -1, 1, 1))
+        return np.repeat(grouped, len(self.weight) // self.groups, axis=0)
 
     def output(self, shape: Shape) -> tuple[int, int]:
         """Height and width of the map of sums."""

@@ -33,8 +33,9 @@ def _made(
     threshold: float,
     above: bool,
     start: float = 0.0,
+    half: bool = False,
 ) -> Made:
-    """start: the potential at the start and after a reset; potentials are counted from there."""
+    """start: the potential at the start and after a reset; potentials are counted from there. half: as of `spiking`."""
     reset = reset_choice(name, options, said, "")
     one = spiking(
         name,
@@ -44,6 +45,7 @@ def _made(
         threshold=threshold - start,
         above=above,
         reset=reset.value,
+        half=half,
     )
     rule = ">" if above else ">="
     choices = (
@@ -51,24 +53,36 @@ def _made(
         Choice("gain", shown(gain), FILE),
         Choice("threshold", f"v {rule} {shown(threshold)}", FILE),
         reset,
-        start_choice(options, shown(start), FILE),
+        start_choice(options, shown(start), FILE, half=half),
     )
     return one, choices
 
 
 def spikingjelly(name: str, module: Any, options: Options) -> Made:
-    """IFNode, LIFNode, ParametricLIFNode: v += (x - (v - v_reset)) / tau, fires at v >= v_threshold."""
+    """IFNode, LIFNode, ParametricLIFNode: v += (x - (v - v_reset)) / tau, fires at v >= v_threshold.
+
+    HalfThresholdIFNode is an IFNode that resets by subtraction and starts at half its threshold.
+    """
     kind, leak, gain = type(module).__name__, 1.0, 1.0
-    if kind != "IFNode":
+    if kind in ("LIFNode", "ParametricLIFNode"):
         rate = 1 / _number(name, "tau", module.tau) if kind == "LIFNode" else _rate(module)
         leak, gain = 1 - rate, rate if module.decay_input else 1.0
     if not getattr(module.surrogate_function, "spiking", True):
         refuse(name, "surrogate_function.spiking = False; allowed: True")
-    said = "subtract" if module.v_reset is None else "zero"
-    start = 0.0 if module.v_reset is None else float(module.v_reset)
+    half = kind == "HalfThresholdIFNode"
+    soft = half or module.v_reset is None
+    said, start = ("subtract", 0.0) if soft else ("zero", float(module.v_reset))
     threshold = _number(name, "v_threshold", module.v_threshold)
     return _made(
-        name, options, said, leak=leak, gain=gain, threshold=threshold, above=False, start=start
+        name,
+        options,
+        said,
+        leak=leak,
+        gain=gain,
+        threshold=threshold,
+        above=False,
+        start=start,
+        half=half,
     )
 
 
@@ -170,7 +184,10 @@ def norse(name: str, module: Any, options: Options) -> Made:
 
 
 NEURONS: dict[tuple[str, str], Callable[[str, Any, Options], Made]] = {
-    **{("spikingjelly", kind): spikingjelly for kind in ("IFNode", "LIFNode", "ParametricLIFNode")},
+    **{
+        ("spikingjelly", kind): spikingjelly
+        for kind in ("HalfThresholdIFNode", "IFNode", "LIFNode", "ParametricLIFNode")
+    },
     ("snntorch", "Leaky"): snntorch,
     **{("sinabs", kind): sinabs for kind in ("IAF", "IAFSqueeze", "LIF", "LIFSqueeze")},
     ("norse", "LIFBoxCell"): norse,
