@@ -169,6 +169,22 @@ def test_snntorchs_subtraction_at_once_is_approximate():
     assert compare(network, network.ticket(), spikes, known=theirs)["spikes_equal"] == 1
 
 
+def test_snntorchs_late_subtraction_is_approximate():
+    """Of what it takes away a tick later, less is here; nothing differs before that."""
+    shape = (128, 1, 1)
+    module = networks.seeded(networks.torch_subtract(reset_delay=True))
+    network = opened(module, shape=shape)
+    assert network.report.verdict == "approximate"
+    assert "so that 0.625 of it is gone then" in network.report.layers[0].approximate[0]
+    spikes = images(shape, 4, 8)
+    theirs = framework_spikes(module, network, spikes)
+    assert 0.8 < compare(network, network.ticket(), spikes, known=theirs)["spikes_equal"] < 1
+    assert compare(network, network.ticket(), spikes)["spikes_equal"] == 1
+    network, spikes = opened(module, shape=shape, ticks=1), spikes[:, :1]
+    theirs, _ = live_spikes(network, spikes)
+    assert compare(network, network.ticket(), spikes, known=theirs)["spikes_equal"] == 1
+
+
 def test_what_a_loop_over_ticks_repeats_is_one_layer():
     network = opened(networks.seeded(networks.TorchVgg()))
     assert [layer.name for layer in network.lowered.network.layers] == ["conv1", "conv2", "fc"]
@@ -244,7 +260,6 @@ def inhibited():
 
 
 REFUSED = {
-    "snnTorch's default reset": (chain(leaky()), r"node 1: reset_mechanism = 'subtract' with reset_delay"),
     "leak 0.9": (
         chain(leaky(beta=0.9, reset_mechanism="zero")),
         r"layer 0: leak 0.899999976 wanted; .* nearest: 0.898438 or 0.902344"),

@@ -152,13 +152,13 @@ def torch_lossless():
     )  # fmt: skip
 
 
-def torch_subtract():
-    """Resets by subtraction in the tick of the spike, leaks of 5/8."""
+def torch_subtract(*, reset_delay=False):
+    """Resets by subtraction in the tick of the spike, or a tick later; leaks of 5/8."""
     leaky = {
         "beta": 0.625,
         "init_hidden": True,
         "reset_mechanism": "subtract",
-        "reset_delay": False,
+        "reset_delay": reset_delay,
     }
     return nn.Sequential(
         nn.Flatten(), nn.Linear(128, 24), snntorch.Leaky(**leaky), nn.Linear(24, 5),

@@ -104,20 +104,20 @@ def snntorch(name: str, module: Any, options: Options) -> Made:
         refuse(name, f"graded_spikes_factor = {factor:g}; allowed: 1")
     reset = module._reset_mechanism
     leak = min(max(_number(name, "beta", module.beta), 0.0), 1.0)
-    if reset == "subtract" and module.reset_delay and leak < 1:
-        refuse(
-            name,
-            "reset_mechanism = 'subtract' with reset_delay subtracts a tick late, behind the leak; nearest: "
-            "reset_delay=False, reset_mechanism='zero', or beta = 1",
-        )
     if reset == "none":
         refuse(name, "reset_mechanism = 'none'; allowed: 'zero', 'subtract'")
     threshold = _number(name, "threshold", module.threshold)
     made = _made(name, options, reset, leak=leak, gain=1.0, threshold=threshold, above=True)
-    return _differs(made, LATE) if reset == "subtract" and not module.reset_delay else made
+    if reset != "subtract" or (module.reset_delay and leak == 1):
+        return made
+    return _differs(made, LATE.format(leak) if module.reset_delay else AT_ONCE)
 
 
 LATE = (
+    "snnTorch subtracts the threshold a tick late, behind the leak (reset_delay); here at once, so that {:g} of it "
+    "is gone then; exact: reset_mechanism='zero', or beta = 1"
+)
+AT_ONCE = (
     "snnTorch decides without the threshold where a potential was above it after a spike; here every "
     "potential at its threshold fires"
 )
