@@ -189,17 +189,19 @@ class Schedule:
     def at_sparsity(self, sparsity: float) -> Schedule:
         """The same rounds, pruned to `sparsity`, 0 to 1, of the weights after the first layer.
 
-        Raises ValueError for a schedule whose rounds end at several sparsities.
+        A round that ends before is as far on the way there as it was. Raises ValueError for one that
+        leaves less than what every layer keeps.
         """
-        if len({r.keep for r in self.pruned}) != 1:
+        if 1 - sparsity < self.floor:
             raise ValueError(
-                f"sparsity = {sparsity:g} of a schedule that prunes round after round; allowed: of one whose "
-                "pruned rounds share their sparsity"
+                f"sparsity = {sparsity:g}; allowed: at most {1 - self.floor:g}, since a layer keeps {self.floor:g}"
             )
-        pruned = tuple(replace(r, keep=1 - sparsity) for r in self.pruned)
+        stretch = sparsity / (1 - self.rounds[-1].keep)
+        pruned = tuple(replace(r, keep=1 - (1 - r.keep) * stretch) for r in self.pruned)
         return replace(self, pruned=pruned)
 
 
+PRUNING = 4  # rounds, so that a ticket tells its balance at as many sparsities
 EPOCH = 45_000  # training images of CIFAR-10, without those of the validation
 
 
@@ -228,8 +230,8 @@ def _taught(
 ) -> Schedule:
     """A network without spikes first, pruned before it spikes; the dense one teaches what follows.
 
-    Numbers of epochs: clip dense and without spikes, prune to `keep` and settle there without spikes,
-    spike with one tick, then with four. side: of the images while nothing is pruned.
+    Numbers of epochs: clip dense and without spikes, prune to `keep` in PRUNING rounds and settle there without
+    spikes, spike with one tick, then with four. side: of the images while nothing is pruned.
     """
 
     def pruned(epochs_: float, **rest: Any) -> Round:
@@ -252,10 +254,21 @@ def _taught(
         side=side,
     )
     quiet = {"learning_rate": 0.1, "output": Output.CLIP}
+    to_come = [(1 - number / PRUNING) ** 3 for number in range(1, PRUNING + 1)]
     return Schedule(
         dense=(first,),
         pruned=(
-            pruned(prune, prunings=24, span=1.0, final=1.0, **quiet),
+            *(
+                pruned(
+                    prune / PRUNING,
+                    keep=keep + (1 - keep) * left,
+                    prunings=6,
+                    span=5 / 6,
+                    final=1.0,
+                    **quiet,
+                )
+                for left in to_come
+            ),
             pruned(settle, teacher=0.5, **quiet),
             spiking(spike, 1),
             spiking(four, 4),

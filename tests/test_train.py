@@ -115,6 +115,32 @@ def test_a_schedule_that_ranks_by_layer_does_not_care_about_a_layers_scale(datas
         assert all(np.array_equal(before[name], after[name]) for name in before) == equal, rank
 
 
+@pytest.mark.parametrize("name", list(schedules.SCHEDULES))
+def test_another_sparsity_keeps_the_way_there(name):
+    """Rounds that end before are as far on the way, and the last has the sparsity asked for."""
+    plan = schedules.named(name)
+    other = plan.at_sparsity(0.9)
+    ends = np.array([[1 - r.keep for r in s.pruned] for s in (plan, other)])
+    assert ends[1][-1] == pytest.approx(0.9)
+    np.testing.assert_allclose(ends[0] / ends[0][-1], ends[1] / ends[1][-1])
+    assert [replace(r, keep=0) for r in plan.pruned] == [replace(r, keep=0) for r in other.pruned]
+
+
+def test_the_shipped_schedules_prune_evenly_in_rounds_that_a_ticket_tells():
+    """Every pruning is as long after the one before, over the rounds; each keeps less."""
+    plan = schedules.named("vgg")
+    before, start, steps = 1.0, 0, []
+    for current in plan.pruned:
+        steps += [(start + image, keep) for image, keep in current.pruning_steps(before)]
+        before, start = current.keep, start + current.images
+    images, kept = zip(*steps, strict=True)
+    assert len(steps) == 24
+    assert set(np.diff(images)) == {images[1]}
+    assert all(np.diff(kept) < 0)
+    assert kept[-1] == plan.rounds[-1].keep == 0.018
+    assert len({r.keep for r in plan.pruned}) == 4
+
+
 def test_pruning_never_brings_a_weight_back():
     rng = np.random.default_rng(0)
     weights = {"a": rng.normal(0, 1, (20, 20))}

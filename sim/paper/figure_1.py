@@ -81,7 +81,12 @@ def section(pairs: Sequence[Pair]) -> Section:
         found = points(pair)
         tables.append(table(title, Final, final(pair)))
         tables.append(table(f"{pair.name}: by sparsity", Point, found))
-        plots[f"{pair.name}: utilization (Eq. 2) against weight sparsity"] = plot(_plot, found)
+        if len({f"{point.sparsity:.1f}" for point in found}) > 1:
+            plots[f"{pair.name}: utilization (Eq. 2) against weight sparsity"] = plot(
+                _curves, found
+            )
+        else:
+            plots[f"{pair.name}: utilization (Eq. 2) {where}"] = plot(_bars, found)
     printed = [
         Printed(method=n, utilization=r["utilization"], sparsity=r["sparsity"], area=r["area"])
         for n, r in published()["figure_1"].items()
@@ -187,9 +192,22 @@ def _drawn(one: TicketRound) -> list[Task]:
     return tasks(one.study.layers, masks)
 
 
-def _plot(axes: Any, rows: Sequence[Point]) -> None:
-    styles = {OWN: (COLORS[1], "o-")} | {name: rival.style for name, rival in rivals().items()}
-    for name, (color, style) in styles.items():
+def _styles() -> dict[str, tuple[str, str]]:
+    """Color and line of each method."""
+    return {OWN: (COLORS[1], "o-")} | {name: rival.style for name, rival in rivals().items()}
+
+
+def _bars(axes: Any, rows: Sequence[Point]) -> None:
+    """Of tickets pruned in one round."""
+    colors = [_styles()[row.method][0] for row in rows]
+    axes.barh([row.method for row in rows], [row.utilization for row in rows], color=colors)
+    axes.invert_yaxis()
+    axes.set_xlabel("utilization (%)")
+    axes.set_xlim(0, 105)
+
+
+def _curves(axes: Any, rows: Sequence[Point]) -> None:
+    for name, (color, style) in _styles().items():
         mine = [row for row in rows if row.method == name]
         x, y = [row.sparsity for row in mine], [row.utilization for row in mine]
         axes.plot(x, y, style, color=color, markersize=4, label=name)
