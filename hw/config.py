@@ -40,7 +40,7 @@ class Config:
     buffer_depth: int = 512
     """Words of each of the four spike buffer banks; a power of two. A word is one tile of all ticks."""
     queue_depth: int = 8
-    """Filter headers a PE holds ahead of its sweep; a power of two, 4 to 64."""
+    """Filter headers a PE holds ahead of its sweep; a power of two, 4 to 64. Machine `sweep` only."""
     machine: str = "sweep"
     """`sweep`, the paper's array, or `event`, which visits active positions only (docs/event.md)."""
     banks: int = 8
@@ -49,6 +49,8 @@ class Config:
     """Slices a PE holds, 2 to 8: how far it may fall behind the caster."""
     stream_bits: int = 256
     """Of a beat of the program, 64, 128 or 256: one, two or four PEs' words side by side."""
+    segment_depth: int = 4
+    """Segments whose headers the caster and the PEs hold ahead; a power of two, 4 to 64."""
     lifs: int = 2
     """LIF pipelines of a PE, 1 or 2 (2 with several banks): neurons a cycle."""
 
@@ -87,6 +89,11 @@ class Config:
         require(
             "queue_depth",
             power_of_two(self.queue_depth) and 4 <= self.queue_depth <= 64,
+            "a power of two from 4 to 64",
+        )
+        require(
+            "segment_depth",
+            power_of_two(self.segment_depth) and 4 <= self.segment_depth <= 64,
             "a power of two from 4 to 64",
         )
         require("machine", self.machine in MACHINES, ", ".join(MACHINES))

@@ -27,7 +27,7 @@ SMALL = Config(
     tile_side=4,
     scratchpad_depth=128,
     buffer_depth=128,
-    queue_depth=4,
+    segment_depth=4,
     banks=4,
     fifo_depth=3,
     stream_bits=64,
@@ -35,7 +35,12 @@ SMALL = Config(
 CONFIGS = {
     "small": SMALL,
     "three PEs, tiles of 8x8, 8 banks, 256 bits": Config(
-        machine="event", n_pe=3, buffer_depth=256, scratchpad_depth=256, fifo_depth=2
+        machine="event",
+        n_pe=3,
+        buffer_depth=256,
+        scratchpad_depth=256,
+        fifo_depth=2,
+        segment_depth=8,
     ),
     "one bank, one tick, 128 bits": Config(
         machine="event",

@@ -154,7 +154,7 @@ class _Pe:
     def __init__(self, config: Config) -> None:
         rows = config.scratchpad_depth // 8
         self.rings = {"headers": _Ring(rows), "values": _Ring(rows)}
-        self.front, self.back = Queue(config.queue_depth), Queue(config.queue_depth)
+        self.front, self.back = Queue(config.segment_depth), Queue(config.segment_depth)
         self.slices_freed: list[int] = []  # cycles from which their places are free
         self.items_freed: list[int] = []  # of slices and ends
         self.segment_ended = 0
@@ -196,7 +196,7 @@ class _Machine:
         self.pes = [_Pe(config) for _ in range(config.n_pe)]
         self.lanes = config.stream_bits // 64
         self.list = _Ring(LIST_WORDS // (4 * self.lanes))
-        self.segments = Queue(config.queue_depth)
+        self.segments = Queue(config.segment_depth)
         self.results = _Results(config)
         assert self.results.counters == BEATS * config.n_pe
         assert self.results.beats == beats_a_result(config)

@@ -18,7 +18,7 @@ HARDWARE = {
     name: getattr(SMALL, name)
     for name in (
         *("machine", "n_pe", "ticks", "tile_side", "scratchpad_depth", "buffer_depth"),
-        *("queue_depth", "banks", "fifo_depth", "stream_bits"),
+        *("segment_depth", "banks", "fifo_depth", "stream_bits"),
     )
 }
 
@@ -146,6 +146,7 @@ def test_its_program_has_wide_beats(model, tmp_path, capsys):
         ("machine", "systolic", "sweep, event"),
         ("banks", 2, "1, 4 or 8"),
         ("fifo_depth", 1, "2 to 8"),
+        ("segment_depth", 6, "a power of two from 4 to 64"),
         ("stream_bits", 32, "64, 128 or 256"),
         ("lifs", 3, "1 to 2 with 8 banks"),
     ],

@@ -21,7 +21,7 @@ SMALL = Config(
     tile_side=4,
     scratchpad_depth=128,
     buffer_depth=128,
-    queue_depth=4,
+    segment_depth=4,
 )
 
 

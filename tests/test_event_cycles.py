@@ -20,11 +20,11 @@ SMALL = Config(
     tile_side=4,
     scratchpad_depth=128,
     buffer_depth=128,
-    queue_depth=4,
+    segment_depth=4,
 )
 CONFIGS = (
     replace(SMALL, banks=4, fifo_depth=2, stream_bits=64),
-    replace(SMALL, n_pe=3, banks=8, fifo_depth=3, stream_bits=128, lifs=1),
+    replace(SMALL, n_pe=3, banks=8, fifo_depth=3, segment_depth=8, stream_bits=128, lifs=1),
     replace(SMALL, n_pe=5, ticks=1, tile_side=8, banks=1, lifs=1, stream_bits=256),
 )
 

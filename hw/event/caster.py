@@ -64,7 +64,7 @@ class Caster(wiring.Component):
             macro="uticket_list_ring", width=config.stream_bits, rows=LIST_WORDS // words
         )
         m.submodules.segments = queue = SyncFIFOBuffered(
-            width=SEGMENT_HEADER["reserved"].offset, depth=config.queue_depth
+            width=SEGMENT_HEADER["reserved"].offset, depth=config.segment_depth
         )
         m.submodules.visits = visits = Visits(config)
         connect(m, flipped(self.list), ring.i)
@@ -137,7 +137,7 @@ class Caster(wiring.Component):
         """The segment taken up last, and how many are loaded and were not taken up."""
         segment, following = Signal(SEGMENT_HEADER), Signal(SEGMENT_HEADER)
         counted = Signal()
-        waiting = Signal(self.config.queue_depth.bit_length() + 1)
+        waiting = Signal(self.config.segment_depth.bit_length() + 1)
         opened = Signal(2)  # segments taken up and not handed out to the end
         m.d.comb += [following.eq(queue.r_data), queue.r_en.eq(open_segment)]
         m.d.sync += [

@@ -144,7 +144,7 @@ class PE(wiring.Component):
             macro="uticket_header_ring", width=STREAM_BITS, rows=ring_rows(config)
         )
         m.submodules.header_unit = unit = HeaderUnit(config, ring.pointer)
-        m.submodules.filters = queue = SyncFIFOBuffered(width=ROW_BITS, depth=config.queue_depth)
+        m.submodules.filters = queue = SyncFIFOBuffered(width=ROW_BITS, depth=config.segment_depth)
         connect(m, flipped(self.headers), ring.i)
         # A filter header is needed twice: here, and by the neurons behind the FIFO.
         header, filters = self.header, values.filters

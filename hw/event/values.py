@@ -43,7 +43,7 @@ class Values(wiring.Component):
         m.submodules.ring = ring = WordRing(
             macro="uticket_value_ring", width=STREAM_BITS, rows=ring_rows(self.config)
         )
-        depth = self.config.queue_depth
+        depth = self.config.segment_depth
         m.submodules.queue = queue = SyncFIFOBuffered(width=FILTER.size, depth=depth)
         connect(m, flipped(self.rows), ring.i)
         begin, end = Signal(ring.pointer), Signal(ring.pointer)

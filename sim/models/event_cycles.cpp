@@ -54,10 +54,10 @@ struct Machine {
     explicit Machine(const Hardware& hardware) : hw(hardware), pes(hardware.n_pe) {
         for (Pe& pe : pes) {
             pe.headers.left = pe.values.left = hw.ring_rows;
-            pe.front.places.left = pe.back.places.left = hw.queue_depth - 1;
+            pe.front.places.left = pe.back.places.left = hw.segment_depth - 1;
         }
         list.left = hw.list_rows;
-        segments.places.left = hw.queue_depth - 1;
+        segments.places.left = hw.segment_depth - 1;
         results.counters = hw.counter_beats * hw.n_pe;
         results.beats = hw.result_beats;
         results.queue.places.left = hw.n_pe + 1;

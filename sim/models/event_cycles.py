@@ -43,7 +43,7 @@ def _struct(
 Hardware = _struct(
     "Hardware",
     (
-        *("n_pe", "lanes", "ring_rows", "list_rows", "list_words", "queue_depth", "fifo_depth"),
+        *("n_pe", "lanes", "ring_rows", "list_rows", "list_words", "segment_depth", "fifo_depth"),
         *("fifo_places", "drain", "counter_beats", "result_beats"),
     ),
 )
@@ -90,7 +90,7 @@ class EventModel:
             ring_rows=ring_rows(config),
             list_rows=LIST_WORDS // words,
             list_words=words,
-            queue_depth=config.queue_depth,
+            segment_depth=config.segment_depth,
             fifo_depth=config.fifo_depth,
             fifo_places=SliceFifo.places(config),
             drain=Drain.latency(config) + 1,
