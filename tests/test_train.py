@@ -1,5 +1,6 @@
 """Pruning and the trainer: what is kept, that balance survives training, and that a run resumes."""
 
+import functools
 import re
 from dataclasses import replace
 
@@ -193,28 +194,42 @@ def state(run):
     return {**run.network.state_dict(), **{f"mask.{n}": m for n, m in run.kept.masks.items()}}
 
 
-@pytest.mark.parametrize("stop", [1, 5, 9])
-def test_a_killed_run_resumes_to_the_same_result(dataset, tmp_path, monkeypatch, stop):
-    monkeypatch.setattr("sw.train.CHECKPOINT_SECONDS", -1.0)  # after every step
-    whole = trainer(dataset, tmp_path / "whole")
-    whole.run("uticket")
+@pytest.fixture(scope="module")
+def whole(dataset, tmp_path_factory):
+    """The final state of a run of a schedule that nothing stops."""
 
-    killed = trainer(dataset, tmp_path / "killed")
-    step, steps = killed._step, 0
+    @functools.cache
+    def final(schedule):
+        run = trainer(dataset, tmp_path_factory.mktemp("whole"), schedule=schedule)
+        run.run("uticket")
+        return state(run)
+
+    return final
+
+
+def killed_and_resumed(dataset, folder, schedule, stop):
+    """The final state of a run that is killed after `stop` steps, and another that goes on."""
+    killed = trainer(dataset, folder, schedule=schedule)
+    step, steps = killed._step, iter(range(stop))
 
     def counted(current):
-        nonlocal steps
-        steps += 1
-        if steps > stop:
+        if next(steps, None) is None:
             raise KeyboardInterrupt
-        step(current)
+        return step(current)
 
     killed._step = counted
     with pytest.raises(KeyboardInterrupt):
         killed.run("uticket")
-    resumed = trainer(dataset, tmp_path / "killed")
+    resumed = trainer(dataset, folder, schedule=schedule)
     resumed.run("uticket")
-    expected, found = state(whole), state(resumed)
+    return state(resumed)
+
+
+@pytest.mark.parametrize("stop", [1, 5, 9])
+def test_a_killed_run_resumes_to_the_same_result(dataset, tmp_path, monkeypatch, whole, stop):
+    expected = whole(SCHEDULE)
+    monkeypatch.setattr("sw.train.CHECKPOINT_SECONDS", -1.0)  # after every step
+    found = killed_and_resumed(dataset, tmp_path, SCHEDULE, stop)
     assert expected.keys() == found.keys()
     for name, value in expected.items():
         assert torch.equal(value, found[name]), name
@@ -466,25 +481,12 @@ def test_a_taught_round_without_a_teacher_is_refused(dataset, tmp_path):
 
 @pytest.mark.parametrize("stop", [3, 6, 9, 13, 15])
 def test_a_taught_run_that_is_killed_resumes_to_the_same_result(
-    dataset, tmp_path, monkeypatch, stop
+    dataset, tmp_path, monkeypatch, whole, stop
 ):
+    expected = whole(TAUGHT)
     monkeypatch.setattr("sw.train.CHECKPOINT_SECONDS", -1.0)  # after every step
-    whole = trainer(dataset, tmp_path / "whole", schedule=TAUGHT)
-    whole.run("uticket")
-    killed = trainer(dataset, tmp_path / "killed", schedule=TAUGHT)
-    step, steps = killed._step, iter(range(stop))
-
-    def counted(current):
-        if next(steps, None) is None:
-            raise KeyboardInterrupt
-        return step(current)
-
-    killed._step = counted
-    with pytest.raises(KeyboardInterrupt):
-        killed.run("uticket")
-    resumed = trainer(dataset, tmp_path / "killed", schedule=TAUGHT)
-    resumed.run("uticket")
-    expected, found = state(whole), state(resumed)
+    found = killed_and_resumed(dataset, tmp_path, TAUGHT, stop)
+    assert expected.keys() == found.keys()
     for name, value in expected.items():
         assert torch.equal(value, found[name]), name
 
