@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth import Module, Signal
+from amaranth import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -42,26 +42,31 @@ class WordRing(wiring.Component):
         write, read = ring.write_port(), ring.read_port()
         head, level = Signal(self.pointer), Signal(self.pointer)
         column = Signal(range(words))
+        row_ends, moves = Signal(), Signal()
         following = Signal(self.pointer)  # the row of the next cycle
+        # What moves on comes late in a cycle: each outcome is compared before, and then chosen.
         m.d.comb += [
             level.eq(head - self.tail),
             self.i.ready.eq(level != self.rows),
             write.addr.eq(head),
             write.data.eq(self.i.payload),
             write.en.eq(self.i.valid & self.i.ready),
-            following.eq(self.row),
+            row_ends.eq(column == words - 1),
+            moves.eq(self.advance & row_ends),
+            following.eq(Mux(self.jump, self.to, Mux(moves, self.row + 1, self.row))),
             read.addr.eq(following),
-            read.en.eq(~self.available | (following != self.row)),
+            read.en.eq(~self.available | Mux(self.jump, self.to != self.row, moves)),
             self.word.eq(read.data.word_select(column, WORD_BITS)),
         ]
         with m.If(write.en):
             m.d.sync += head.eq(head + 1)
         with m.If(self.jump):
-            m.d.comb += following.eq(self.to)
             m.d.sync += column.eq(0)
         with m.Elif(self.advance):
             m.d.sync += column.eq(column + 1)
-            with m.If(column == words - 1):
-                m.d.comb += following.eq(self.row + 1)
-        m.d.sync += [self.row.eq(following), self.available.eq(following != head)]
+        there = Mux(moves, (self.row + 1)[: self.pointer] != head, self.row != head)
+        m.d.sync += [
+            self.row.eq(following),
+            self.available.eq(Mux(self.jump, self.to != head, there)),
+        ]
         return m
