@@ -1,6 +1,7 @@
 """The command line itself: its sub-commands, their help, and what help costs."""
 
 import pkgutil
+import signal
 import subprocess
 import sys
 
@@ -68,3 +69,21 @@ def test_bad_input_is_one_line(arguments, told, tmp_path, monkeypatch, capsys):
     assert error.count("\n") == 1
     assert told in error
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_library_that_swallows_the_first_sigterm_does_not_swallow_the_second():
+    program = (
+        "import os, signal, sys\n"
+        "from sim import cli\n"
+        "signal.signal(signal.SIGTERM, cli._terminated)\n"
+        "for _ in range(2):\n"
+        "    try:\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "        print('went on', flush=True)\n"
+        "    except SystemExit as ended:\n"
+        "        print('swallowed', ended.code, flush=True)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (-signal.SIGTERM, "swallowed 143\n")
