@@ -92,7 +92,8 @@ def _warn(message: Warning | str, *_: object, **__: object) -> None:
 
 
 def _terminated(number: int, _: object) -> NoReturn:
-    signal.signal(number, signal.SIG_DFL)  # where a library swallows the exception, the next one ends it
+    # Where a library swallows the exception, the next signal ends it.
+    signal.signal(number, signal.SIG_DFL)
     sys.exit(128 + number)  # as an exception: what was begun is cleared away
 
 
