@@ -91,6 +91,13 @@ class Batches:
         picked = self.images[index[:, None, None], rows[:, :, None], columns[:, None, :]]
         return picked.permute(0, 3, 1, 2), self.labels[index]
 
+    def seen(
+        self, index: torch.Tensor, _: torch.Tensor, columns: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Which image was drawn, and 1 where mirrored, else 0: both (count,), on the images' device."""
+        mirrored = columns[:, 0] > columns[:, -1]
+        return index.to(self.images.device), mirrored.long().to(self.images.device)
+
     def normalized(self, images: torch.Tensor, side: int) -> torch.Tensor:
         """What the network sees of uint8 images (B, C, H, W), as `picked`: floats, channels last.
 

@@ -1,4 +1,6 @@
-"""Convolutions of small maps as one matrix product, which CPUs do several times faster.
+"""Convolutions of pruned weights, and of small maps: which products train them fastest on a CPU.
+
+Few weights present: only those are multiplied (sw/sparse_convolution.py). Small maps: one matrix product.
 
 oneDNN gives a row of a map to a row of the matrix unit: on a map of 4x4 twelve of its sixteen rows idle.
 Here every output pixel of the batch is a row: its 3x3 window is copied beside it ("im2col"), and one
@@ -10,6 +12,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 from torch.nn import functional as F
+
+from sw.sparse_convolution import DENSE, Present, cannot
 
 SMALL_SIDE = 4  # maps up to it in all three products; benchmarks/training.py measures both ways
 GRADIENT_SIDE = 8  # maps up to it in the gradient of the weights, where oneDNN is slowest
@@ -31,9 +35,26 @@ class Convolution(nn.Conv2d):
         super().__init__(
             in_channels, out_channels, kernel, stride, padding, groups=groups, bias=False
         )
+        self.present: Present | None = None
+        """Of the weights, those that are multiplied on a CPU; None: all. Its owner sees to it that the rest are 0."""
+
+    def keep_only(self, mask: torch.Tensor) -> None:
+        """Multiply the weights in mask (K, C, R, S) alone from now on, where that is faster and can be done."""
+        same = self.stride == (1, 1) and all(
+            side % 2 and padding == side // 2
+            for side, padding in zip(self.kernel_size, self.padding, strict=True)
+        )
+        square = self.kernel_size[0] == self.kernel_size[1]
+        few = bool(mask.float().mean() < DENSE)
+        can = same and square and self.groups == 1 and cannot() is None
+        self.present = Present(mask.cpu()) if can and few else None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Sums (B, K, H, W) of x (B, C, H, W), channels last, as `F.conv2d` but for the order of roundings."""
+        if self.present is not None and x.device.type == "cpu":
+            half = torch.is_autocast_enabled("cpu")
+            dtype = torch.get_autocast_dtype("cpu") if half else x.dtype
+            return self.present.convolve(x, self.weight, dtype)
         small = self.groups == 1 and x.device.type == "cpu" and max(x.shape[2:]) <= GRADIENT_SIDE
         if not small or (self.kernel_size, self.stride, self.padding) != ((3, 3), (1, 1), (1, 1)):
             return super().forward(x)

@@ -13,10 +13,11 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from sw.augment import Batches
+from sw.convolution import Convolution
 from sw.fake_quantize import quantized
 from sw.masked import MaskedWeights
 from sw.model import SpikingNetwork, input_sparsity, loss, predict
-from sw.schedules import Output, Round, Schedule
+from sw.schedules import Round, Schedule
 
 PART = 250  # images at a time, where nothing is learned
 
@@ -64,6 +65,26 @@ class Forward:
                 right += int((chosen == labels[start : start + PART]).sum())
         return right / len(images)
 
+    @torch.no_grad()
+    def answers(self, current: Round) -> torch.Tensor:
+        """Outputs (N, sides, classes) for all training images, unmoved, summed over a round's ticks.
+
+        sides: 2 with their mirror images, where the schedule shows those; else 1.
+        """
+        self.network.eval()
+        result = []
+        for images in self.batches.images.permute(0, 3, 1, 2).split(PART):
+            sides = (images, images.flip(3)) if self.batches.mirror else (images,)
+            with self.mixed_precision():
+                outputs = [
+                    self.network(
+                        self.batches.normalized(side, current.side), current.ticks, current.output
+                    )
+                    for side in sides
+                ]
+            result.append(torch.stack([output.sum(0) for output in outputs], 1))
+        return torch.cat(result)
+
     def input_sparsity(self, images: np.ndarray, current: Round) -> dict[str, float]:
         """Share of zeros in each array layer's input, for uint8 images or frames."""
         prepared = self._prepared(images, current)
@@ -71,8 +92,16 @@ class Forward:
             return input_sparsity(self.network, prepared, current.ticks, current.output)
 
     def seconds_an_image(self, current: Round) -> float:
-        """Of training in a round, measured on copies: neither the network nor the run is changed."""
-        network, teacher = copy.deepcopy(self.network).train(), copy.deepcopy(self.network).eval()
+        """Of training in a round, measured on copies: neither the network nor the run is changed.
+
+        A round that prunes is measured with the weights that it leaves, at random places.
+        """
+        network = copy.deepcopy(self.network).train()
+        draw = torch.Generator()
+        if current.keep < 1:
+            for name, weights in network.prunable.items():
+                if isinstance(module := network.weights[name], Convolution):
+                    module.keep_only(torch.rand(weights.shape, generator=draw) < current.keep)
         batch = self.schedule.batch_of(current)
         images, labels = self.batches.picked(*self.batches.drawn(0, batch))
         for _ in range(2):  # the first compiles and warms up
@@ -80,16 +109,13 @@ class Forward:
             prepared = self.batches.normalized(images, current.side)
             with self.mixed_precision():
                 outputs = network(prepared, current.ticks, current.output)
-                if current.teacher:
-                    with torch.no_grad():
-                        teacher(prepared, 1, Output.CLIP)
             loss(outputs, labels).backward()
         return (time.perf_counter() - started) / batch
 
     def operations_an_image(self, current: Round) -> int:
         """Floating-point operations of training in a round, as PyTorch counts those of convolutions and products.
 
-        A multiplication and an addition are two. Pruned weights count: they are multiplied as zeros.
+        A multiplication and an addition are two. Pruned weights count, as if they were multiplied.
         """
         seen = self.batches.normalized(self.batches.images[:2].permute(0, 3, 1, 2), current.side)
         with torch.device("meta"):  # shapes alone
@@ -97,7 +123,4 @@ class Forward:
             images, labels = torch.empty(seen.shape), torch.empty(2, dtype=torch.long)
         with FlopCounterMode(display=False) as counter:
             loss(network(images, current.ticks, current.output), labels).backward()
-            if current.teacher:
-                with torch.no_grad():
-                    network(images, 1, Output.CLIP)
         return counter.get_total_flops() // 2

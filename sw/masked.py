@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from sw.convolution import Convolution
 from sw.model import SpikingNetwork
 
 
@@ -28,6 +29,9 @@ class MaskedWeights:
         self.on_device = {
             n: torch.empty_like(weights[n], dtype=torch.bool).copy_(m) for n, m in masks.items()
         }
+        for name, mask in masks.items():
+            if isinstance(module := self.network.weights[name], Convolution):
+                module.keep_only(mask)
 
     @torch.no_grad()
     def remember(self) -> None:

@@ -147,7 +147,7 @@ class Schedule:
                     current.ticks,
                     current.side,
                     current.output,
-                    current.teacher > 0,
+                    current.keep,
                     current.batch,
                 )
                 if kind not in costs:

@@ -2,8 +2,8 @@
 
 A run is a sequence of rounds (schedules.py). All state that decides the result (network, optimizer,
 masks, position) is one checkpoint, written atomically, so that a killed run goes on to the same result.
-The dense rounds are the same for every method and are kept as `dense.pt`; the network that teaches the
-spiking one is `teacher.pt`. Checkpoints hold CPU tensors: a run may go on on another device, or on more
+The dense rounds are the same for every method and are kept as `dense.pt`; what the network without spikes
+says of the training images, which teaches the others, is `answers.pt`. Checkpoints hold CPU tensors: a run may go on on another device, or on more
 of them.
 """
 
@@ -18,7 +18,7 @@ from typing import Protocol
 
 import torch
 
-from sw import balance, checkpoint, history, norm_fire, optimizer
+from sw import balance, checkpoint, history, norm_fire, optimizer, sparse_convolution
 from sw.augment import Batches
 from sw.datasets import STATISTICS, Dataset
 from sw.devices import Devices
@@ -95,6 +95,9 @@ class Trainer:
             fused = why_not is None
             if why_not and self.devices.first:
                 log(f"layers are not compiled: {why_not}")
+        why_not = sparse_convolution.cannot()
+        if why_not and self.device.type == "cpu" and self.devices.first:
+            log(f"pruned weights are multiplied as zeros: {why_not}")
         frames = dataset.ticks is not None
         if frames and any(r.output is Output.CLIP for r in schedule.rounds):
             raise ValueError(
@@ -104,7 +107,7 @@ class Trainer:
         self.network = self.devices.place(network)
         self.kept = MaskedWeights(self.network, self.device)
         self.pruner = Pruner(self.network, self.kept, schedule, policy=policy, n_pe=n_pe, seed=seed)
-        self.teacher: SpikingNetwork | None = None
+        self.answers: torch.Tensor | None = None  # of the network without spikes, which teaches
         self.optimizer = optimizer.new(self.network, schedule, schedule.rounds[0])
         self.progress = Progress()
         count = len(dataset.train_images) - history.validation_images(dataset)
@@ -166,7 +169,7 @@ class Trainer:
                     f"{row['validation_accuracy']:.4f}, sparsity {row['weight_sparsity']:.4f}"
                 )
             if current.output is Output.CLIP and current.keep == 1:
-                self._keep_teacher()
+                self._keep_answers()
             self.progress.round += 1
             self.progress.images = self.progress.prunings = 0
             self._save(path)
@@ -182,28 +185,24 @@ class Trainer:
             self.network.start_ticks()
         self.optimizer = optimizer.new(self.network, self.schedule, current)
 
-    def _keep_teacher(self) -> None:
-        """Keep the network as the teacher of the rounds that come."""
+    def _keep_answers(self) -> None:
+        """Keep what the network says of the training images, for the rounds that come."""
         if self.devices.first:
-            checkpoint.save(
-                {"network": self.network.state_dict()}, self._identity(), self._teacher_path
-            )
+            answers = self.runs.answers(self.schedule.rounds[self.progress.round])
+            checkpoint.save({"answers": answers}, self._identity(), self._answers_path)
         self.devices.wait()
 
     @property
-    def _teacher_path(self) -> Path:
-        return self.folder / "teacher.pt"
+    def _answers_path(self) -> Path:
+        return self.folder / "answers.pt"
 
-    def _read_teacher(self) -> None:
-        """Raises ValueError where no round without spikes has left one."""
-        if not self._teacher_path.is_file():
+    def _read_answers(self) -> torch.Tensor:
+        """Raises ValueError where no round without spikes has left them."""
+        if not self._answers_path.is_file():
             raise ValueError(
-                f"{self._teacher_path} is missing; to start afresh: rm -r {self.folder}"
+                f"{self._answers_path} is missing; to start afresh: rm -r {self.folder}"
             )
-        state = checkpoint.load(self._teacher_path)["network"]
-        teacher = SpikingNetwork(self.layers, frames=self.network.frames, fused=self.network.fused)
-        teacher.load_state_dict(state)
-        self.teacher = self.devices.place(teacher).eval().requires_grad_(False)
+        return checkpoint.load(self._answers_path)["answers"].to(self.device)
 
     def _prune_when_due(self, current: Round) -> None:
         """The prunings of this round up to the image it stands at."""
@@ -224,8 +223,8 @@ class Trainer:
         shown_images = self.progress.images
         if self.watch and self.devices.first:
             self.watch.start(f"round {self.progress.round}", current.images)
-        if current.teacher and self.teacher is None:
-            self._read_teacher()
+        if current.teacher and self.answers is None:
+            self.answers = self._read_answers()
         self._prune_when_due(current)
         while self.progress.images < current.images:
             value = self._step(current)
@@ -252,7 +251,8 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = group["share"] * current.rate(self.progress.images / current.images)
         batch = self.schedule.batch_of(current)
-        images, labels = self._drawn(batch)
+        drawn = self._drawn(batch)
+        images, labels = self.batches.picked(*drawn)
         images = self.batches.normalized(images, current.side)
         self.optimizer.zero_grad(set_to_none=True)
         with self.runs.as_loaded(current):
@@ -262,7 +262,7 @@ class Trainer:
                 outputs,
                 labels,
                 smoothing=self.schedule.smoothing,
-                answers=self._answers(images) if current.teacher else None,
+                answers=self._answers(drawn) if current.teacher else None,
                 share=current.teacher,
             )
             value.backward()
@@ -271,18 +271,16 @@ class Trainer:
         self.progress.images += batch
         return value.detach()
 
-    @torch.no_grad()
-    def _answers(self, images: torch.Tensor) -> torch.Tensor:
-        """The teacher's outputs (B, classes)."""
-        assert self.teacher is not None  # noqa: S101 - _train has read it
-        with self.runs.mixed_precision():
-            return self.teacher(images, 1, Output.CLIP)[0]
+    def _answers(self, drawn: list[torch.Tensor]) -> torch.Tensor:
+        """What the teacher says of the drawn images (B, classes), unmoved."""
+        assert self.answers is not None  # noqa: S101 - _train has read them
+        return self.answers[self.batches.seen(*drawn)]
 
-    def _drawn(self, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """The next batch, or this process's share of it: uint8 images (B, C, H, W), augmented, and labels."""
+    def _drawn(self, batch: int) -> list[torch.Tensor]:
+        """What `Batches` draws for the next batch, or this process's share of it."""
         before = sum(r.images for r in self.schedule.rounds[: self.progress.round])
         drawn = self.batches.drawn(before + self.progress.images, batch)
-        return self.batches.picked(*(self.devices.share(part) for part in drawn))
+        return [self.devices.share(part) for part in drawn]
 
     def seconds_left(self, *, method: bool = True, again: int = 0) -> float:
         """Estimate of the seconds that the rest of the run takes here, from steps measured now.
