@@ -178,10 +178,10 @@ class StudyTrainer(Trainer):
 
     pruner: StudyPruner
 
-    def _drawn(self, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
-        before = sum(r.images for r in self.schedule.rounds[: self.progress.round])
-        index = self.batches.drawn(before + self.progress.images, batch)[0]
-        return self.batches.images[index].permute(0, 3, 1, 2), self.batches.labels[index]
+    def _drawn(self, batch: int) -> list[torch.Tensor]:
+        index, rows, columns = super()._drawn(batch)
+        height, width = self.batches.images.shape[1:3]
+        return [index, torch.arange(height).expand_as(rows), torch.arange(width).expand_as(columns)]
 
 
 def small_images() -> Dataset:
