@@ -1,4 +1,6 @@
-"""Images a second of training, ours and SpikingJelly's multi-step mode: python benchmarks/training.py.
+"""Images a second of training, ours, ours pruned, and SpikingJelly's multi-step mode: python benchmarks/training.py.
+
+Pruned: with the masks of the u-Ticket that ships, whose present weights alone are multiplied on a CPU.
 
 VGG-16 on images of 32x32, T ticks, one batch again and again, SGD, bfloat16 autocast for both; steps
 of the two take turns. Needs, beside what `make train` installs: `pip install --no-deps spikingjelly==2.0.0
@@ -11,16 +13,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from statistics import median
 
 import click
 import torch
 from torch import nn
 
-from sw import networks, norm_fire
+from sw import networks, norm_fire, sparse_convolution, ticket
 from sw.devices import default_device, keep_freed_memory
+from sw.masked import MaskedWeights
 from sw.model import SpikingNetwork, loss
 from sw.norm_fire import TRAINED
+
+PRUNED = Path(__file__).parent.parent / "tickets" / "vgg16_cifar10" / "uticket.npz"
 
 
 class SpikingJellyVGG(nn.Module):
@@ -100,10 +106,18 @@ def main(device: str, batch: int, ticks: int, steps: int) -> None:
     print("layers compiled" if why_not is None else f"layers not compiled: {why_not}")
     ours = SpikingNetwork(networks.vgg16(), fused=why_not is None)
     ours = ours.to(device, memory_format=torch.channels_last)
+    pruned = SpikingNetwork(networks.vgg16(), fused=why_not is None)
+    pruned = pruned.to(device, memory_format=torch.channels_last)
+    why_not = sparse_convolution.cannot()
+    print("present weights alone" if why_not is None else f"pruned weights as zeros: {why_not}")
+    kept = MaskedWeights(pruned, torch.device(device))
+    masks = ticket.load(PRUNED).masks
+    kept.masks = {name: torch.from_numpy(masks[name]).view_as(kept.masks[name]) for name in masks}
     theirs = SpikingJellyVGG(device).to(device)
     channels_last = images.contiguous(memory_format=torch.channels_last)
     steppers = {
         "ours": stepper(ours, channels_last, labels, ticks),
+        "ours, pruned": stepper(pruned, channels_last, labels, ticks),
         "SpikingJelly": stepper(theirs, images, labels, ticks),
     }
     clock = time.process_time if device == "cpu" else time.perf_counter
@@ -120,7 +134,8 @@ def main(device: str, batch: int, ticks: int, steps: int) -> None:
             f"{name}: {rates[name]:.2f} images/s, median of {steps} steps "
             f"({min(values):.2f} to {max(values):.2f} s)"
         )
-    print(f"ratio: {rates['ours'] / rates['SpikingJelly']:.2f}")
+    for name in ("ours", "ours, pruned"):
+        print(f"{name}: {rates[name] / rates['SpikingJelly']:.2f} times SpikingJelly")
 
 
 if __name__ == "__main__":

@@ -136,7 +136,7 @@ def test_the_shipped_schedules_prune_evenly_in_rounds_that_a_ticket_tells():
         before, start = current.keep, start + current.images
     images, kept = zip(*steps, strict=True)
     assert len(steps) == 24
-    assert set(np.diff(images)) == {images[1]}
+    assert np.ptp(np.diff(images)) <= 1  # whole images
     assert all(np.diff(kept) < 0)
     assert kept[-1] == plan.rounds[-1].keep == 0.018
     assert len({r.keep for r in plan.pruned}) == 4
