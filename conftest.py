@@ -1,9 +1,13 @@
 """A test that is skipped is a test that fails: nothing hides behind a missing tool."""
 
+import os
 from collections.abc import Generator
 from typing import Any
 
 import pytest
+
+# Containers set it; each of the hundreds of processes that tests start would compile all our modules anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 def _fail_if_skipped(report: Any) -> None:

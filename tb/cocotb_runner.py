@@ -22,6 +22,8 @@ from sim.rtl.verilator import WARNINGS, build_once, environment
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build" / "tb"
 PARAMETERS = "UTICKET_TB_PARAMETERS"  # environment variable: path of the case's JSON
+# Whose asserts are rewritten to show both sides; of every module imported, NumPy's too, if cocotb is told nothing.
+SHOWN = {"COCOTB_REWRITE_ASSERTION_FILES": "test_*.py"}
 QUICK = "OPT_FAST=-O0 OPT_GLOBAL=-O0"  # a test spends far longer in the compiler than in the model
 # Instead of cocotb's --public-flat-rw: tests see the top's ports alone, and the rest is a third less to compile.
 PORTS = ("--no-public-flat-rw", "--public-depth", "1")
@@ -99,7 +101,7 @@ def simulate(
                 results_xml=str(results),
                 seed=1,  # tests take their seeds from the parameters
                 log_file=log,
-                extra_env={PARAMETERS: str(run / "parameters.json")},
+                extra_env={PARAMETERS: str(run / "parameters.json"), **SHOWN},
             )
         except (RuntimeError, SystemExit) as error:
             raise SimulationError(f"{case}: {error}\n{_tail(log)}") from None
