@@ -8,6 +8,9 @@ import pytest
 
 # Containers set it; each of the hundreds of processes that tests start would compile all our modules anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+# Before they are imported, here and by the commands that tests start: threads that wait for each other burn CPU time.
+for _library in ("OMP", "OPENBLAS", "MKL"):
+    os.environ.setdefault(f"{_library}_NUM_THREADS", "1")
 
 
 def _fail_if_skipped(report: Any) -> None:

@@ -1,4 +1,4 @@
-"""A skipped test counts as a failure, in one process and on several workers."""
+"""A skipped test counts as a failure, in one process and on several workers; libraries compute on one thread."""
 
 import os
 import shutil
@@ -6,7 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np  # noqa: F401 - brings its BLAS
 import pytest
+from threadpoolctl import threadpool_info
 
 ROOT = Path(__file__).parent.parent
 MODULES = {
@@ -63,3 +65,9 @@ def test_a_skipped_module_fails(tmp_path, workers):
     status, output = run(tmp_path, *workers)
     assert status != pytest.ExitCode.OK
     assert "skipped tests are failures" in output
+
+
+def test_libraries_compute_on_one_thread():
+    """Of NumPy and of whatever else this worker has imported."""
+    found = {Path(pool["filepath"]).name: pool["num_threads"] for pool in threadpool_info()}
+    assert set(found.values()) == {1}, found

@@ -143,7 +143,17 @@ COMPILED = tuple(product((Output.SPIKE, Output.CLIP), (torch.float32, torch.bflo
 EACH_ONCE = COMPILED[1:3]  # every output, every type: the compiler takes long
 
 
+@pytest.fixture
+def two_threads():
+    """As in training: they share the compiled loops. Other tests have one (conftest.py)."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.mark.filterwarnings("ignore")  # PyTorch's compiler has its own
+@pytest.mark.usefixtures("two_threads")
 @pytest.mark.parametrize(("output", "dtype"), COMPILED if times(1) > 1 else EACH_ONCE)
 def test_compiled_it_is_the_same(output, dtype):
     plain, fused = (
