@@ -15,7 +15,7 @@ from hw.config import LANES, PRESETS, Config
 from hw.widths import ROUND_BITS
 from sim import yaml_file
 from sim.errors import BadInput
-from sw import rows, schedules
+from sw import archive, rows, schedules
 from sw.datasets import STATISTICS
 from sw.layers import LIF, TrainedNeuron
 from sw.quantize import ticket_config
@@ -145,10 +145,22 @@ def is_ticket(path: Path) -> bool:
 
 
 def names_masks(text: str) -> bool:
-    """Whether an argument is a file of masks: anything but a known name, a YAML or a ticket."""
+    """Whether an argument is a file of masks: anything but a known name, a YAML or a ticket.
+
+    Raises BadInput for a damaged .npz, of which nobody can say what it was.
+    """
     path = Path(text)
     if text in known_models() or path.suffix in (".yaml", ".yml"):
         return False
+    if path.suffix == ".npz":
+        try:
+            with archive.opened(path):
+                pass
+        except archive.Unreadable as error:
+            if not is_ticket(path):  # else whoever loads it says more
+                raise BadInput(
+                    f"{path}: not an .npz file, or a damaged one ({error}); allowed: a ticket or masks"
+                ) from None
     return (bool(path.suffix) or path.exists()) and not is_ticket(path)
 
 
@@ -165,9 +177,15 @@ def ticket_path(text: str, method: str | None = None) -> Path:
     return path
 
 
-def load_hardware(path: Path, base: Config) -> Config:
-    """`base` with the fields that a YAML file sets. Raises BadInput for unknown ones and values."""
-    return _config(_mapping(path, yaml_file.read(path), "the file"), base, str(path))
+def load_hardware(path: Path, base: Config, *, ticks: int | None = None) -> Config:
+    """`base` with the fields that a YAML file sets. Raises BadInput for unknown ones and values.
+
+    ticks: of what is to run, instead of those of a preset that the file names; None: the preset's.
+    """
+    content = _mapping(path, yaml_file.read(path), "the file")
+    if ticks is not None:
+        content = {"ticks": ticks} | content
+    return _config(content, base, str(path))
 
 
 def _of_ticket(path: Path) -> Model:

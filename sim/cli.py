@@ -20,6 +20,7 @@ from typing import NoReturn
 import click
 
 from sim import commands
+from sim.errors import Told
 
 LONGEST = 280  # characters of a message; the tail of a long one says what is allowed
 
@@ -70,20 +71,22 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except OSError as error:
         _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
     except ValueError as error:  # BadInput, and the checks of hw, sw and sim
-        _fail(str(error))
+        _fail(str(error), whole=isinstance(error, Told))
     sys.exit(status)
 
 
-def one_line(text: str) -> str:
-    """A text of at most LONGEST characters on one line: of a longer one the middle is left out."""
+def one_line(text: str, *, whole: bool = False) -> str:
+    """A text of at most LONGEST characters on one line: of a longer one the middle is left out, unless `whole`."""
     line = " ".join(text.split())
     line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
     end = LONGEST // 3
-    return line if len(line) <= LONGEST else f"{line[: LONGEST - end - 5]} ... {line[-end:]}"
+    return (
+        line if whole or len(line) <= LONGEST else f"{line[: LONGEST - end - 5]} ... {line[-end:]}"
+    )
 
 
-def _fail(message: str) -> NoReturn:
-    click.echo(f"uticket: error: {one_line(message)}", err=True)
+def _fail(message: str, *, whole: bool = False) -> NoReturn:
+    click.echo(f"uticket: error: {one_line(message, whole=whole)}", err=True)
     sys.exit(2)
 
 

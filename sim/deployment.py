@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from hw.config import Config
+from hw.config import LANES, Config
 from sim.catalog import Method, Model, load_model
-from sim.errors import BadInput
+from sim.errors import BadInput, Told
 from sim.files import checksum_of_file
 from sim.images import first_images, own_images, read_images
 from sim.models import cycles, golden, workload
@@ -23,6 +23,7 @@ from sim.rtl.runner import ImageResult, Loaded
 from sw.compile import PASSES, Program, sort_orders
 from sw.datasets import STATISTICS
 from sw.floats import FLOAT_PASSES
+from sw.importers.fit import lacks
 from sw.lowering import Steps, finish, together
 from sw.machines import compiling_for
 from sw.quantize import IntegerNetwork, quantizing
@@ -69,6 +70,9 @@ class Deployment:
 
     def _quantizing(self) -> Steps[IntegerNetwork]:
         ticks = self.ticket.metadata["ticks"]
+        if self.config.machine == "sweep" and ticks > LANES:
+            why = lacks(self.ticket.network, ticks, "sweep")
+            raise Told(f"the sweep machine cannot run this ticket: {why}; allowed: machine event")
         if self.config.machine == "sweep" and ticks != self.config.ticks:
             raise BadInput(f"the ticket has {ticks} ticks, the hardware {self.config.ticks}")
         network, nothing = (yield from quantizing(self.ticket, self.config)), np.zeros(0)
@@ -122,10 +126,14 @@ class Deployment:
         if self.data:
             return own_images(self.data, count)
         name = self.ticket.metadata.get("dataset")
+        if name is None:
+            raise BadInput(
+                "this ticket names no data set; give --images FILE.npz (in Python images=)"
+            )
         if name not in STATISTICS:
             raise BadInput(
                 f"the ticket's dataset = {name!r}, of which there are no test images; known: "
-                f"{', '.join(STATISTICS)}; of your own: --images FILE.npz"
+                f"{', '.join(STATISTICS)}; of your own: --images FILE.npz (in Python images=)"
             )
         return first_images(name, count)
 

@@ -111,7 +111,10 @@ def opened(
         round_leak=round_leak,
     )
     graph = read(network, options, weights=weights, trust=trust)
-    sizes = None if hardware is None else replaced(Config(ticks=min(ticks, LANES)), hardware)
+    sizes = None
+    if hardware is not None:
+        most = min(ticks, LANES)
+        sizes = replaced(Config(ticks=most), hardware, ticks=most)
     return imported(graph, options, Scaling(mean=mean, std=std), sizes)
 
 

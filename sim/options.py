@@ -157,17 +157,25 @@ def hardware_of(
     model: Model, hardware: Path | None, n_pe: int | None, machine: str | None = None
 ) -> Config:
     """The model's hardware with what the options replace. Raises ValueError for what no array has."""
-    return replaced(model.hardware, hardware, n_pe, machine)
+    return replaced(model.hardware, hardware, n_pe, machine, ticks=model.hardware.ticks)
 
 
 def replaced(
-    config: Config, hardware: Path | None, n_pe: int | None = None, machine: str | None = None
+    config: Config,
+    hardware: Path | None,
+    n_pe: int | None = None,
+    machine: str | None = None,
+    *,
+    ticks: int | None = None,
 ) -> Config:
-    """A configuration with the fields of a YAML, then what the options say. Raises as `hardware_of`."""
+    """A configuration with the fields of a YAML, then what the options say. Raises as `hardware_of`.
+
+    ticks: as of `sim.catalog.load_hardware`.
+    """
     from sim.catalog import load_hardware
 
     if hardware is not None:
-        config = load_hardware(hardware, config)
+        config = load_hardware(hardware, config, ticks=ticks)
     if machine is not None:
         config = replace(config, machine=machine)
     return config if n_pe is None else replace(config, n_pe=n_pe)

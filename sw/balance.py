@@ -50,6 +50,13 @@ def targets(nnz: np.ndarray, *, parameters: int, n_pe: int, target: str = "exact
     return wanted if wanted.any() else nnz.copy()
 
 
+def left_alone(nnz: np.ndarray, *, parameters: int, n_pe: int, target: str = "exact") -> bool:
+    """Whether a layer with weights stays unbalanced, since rounding would take its last; else as `targets`."""
+    wanted = targets(nnz, parameters=parameters, n_pe=n_pe, target=target)
+    groups = np.split(wanted, range(n_pe, len(wanted), n_pe))
+    return any(len(set(group.tolist())) > 1 for group in groups)
+
+
 def balance(
     mask: np.ndarray,
     *,

@@ -236,7 +236,7 @@ def _svhn(folder: Path, part: str, fetch: bool) -> Split:
             from scipy.io import loadmat
         except ImportError:
             raise ValueError(
-                f"{path}: SciPy is missing, which reads it; pip install scipy"
+                f"{path}: SciPy is missing, which reads it; .venv/bin/pip install -e '.[train]'"
             ) from None
         with _refused(path):
             content = loadmat(f)

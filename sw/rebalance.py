@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sw.balance import balance, filter_nnz
+from sw.balance import balance, filter_nnz, left_alone
 from sw.prune import global_magnitude
 from sw.ticket import Ticket, counts
 
@@ -34,6 +34,8 @@ class Rebalanced:
     """Weights that balancing would have given, without a value."""
     empty: tuple[str, ...]
     """Layers, and groups of filters, that have lost all their weights."""
+    left: tuple[str, ...]
+    """Layers that stay unbalanced, since rounding would take their last weight."""
 
 
 def rebalanced(
@@ -72,6 +74,11 @@ def rebalanced(
         restored=changed(after, kept),
         missing=missing,
         empty=tuple(emptied(before, after, n_pe)),
+        left=tuple(
+            name
+            for name, mask in kept.items()
+            if left_alone(filter_nnz(mask), parameters=mask[0].size, n_pe=n_pe, target=target)
+        ),
     )
 
 

@@ -29,7 +29,9 @@ def _safetensors(path: Path) -> dict[str, np.ndarray]:
     try:
         from safetensors import SafetensorError, numpy
     except ImportError:
-        raise ValueError(f"{path}: safetensors is missing; pip install safetensors") from None
+        raise ValueError(
+            f"{path}: safetensors is missing; .venv/bin/pip install -e '.[import]'"
+        ) from None
     path.open("rb").close()  # an OSError that names the file
     try:
         return numpy.load_file(path)
@@ -41,7 +43,9 @@ def _pickle(path: Path) -> dict[str, np.ndarray]:
     try:
         import torch
     except ImportError:
-        raise ValueError(f"{path}: PyTorch is missing; pip install torch") from None
+        raise ValueError(
+            f"{path}: PyTorch is missing; .venv/bin/pip install -e '.[train]'"
+        ) from None
     path.open("rb").close()
     try:
         found: Any = torch.load(path, map_location="cpu", weights_only=True)

@@ -126,7 +126,7 @@ def flow_on(
     if liberty == LIBERTY and not liberty.is_file():
         raise BadInput(
             f"Liberty file {liberty} is missing; on Debian: apt-get install qflow-tech-osu018, "
-            "or give another with LIBERTY="
+            "or give another with --liberty FILE.lib (make: LIBERTY=)"
         )
     library = Library(liberty)
     name = library.name if machine is None else f"{library.name}-{machine}"

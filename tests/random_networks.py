@@ -41,6 +41,16 @@ SMALL = (
 )
 """Layers in a row, for images of 32x32: maps of 32, 16, 8 and 4."""
 
+POOLED = (
+    conv("conv1", (3, 8), IMAGE, pool=Pool.MAX2),
+    conv("conv2", (8, 6), "conv1", pool=Pool.MAX2),
+    conv("conv3", (6, 5), "conv2", stride=2),
+    conv("conv4", (5, 9), "conv3", pool=Pool.MAX2),
+    conv("conv5", (9, 7), "conv4", pool=Pool.MAX2),
+    linear("fc", (7, 10), "conv5"),
+)
+"""Six layers for the array `tiny`: maps of 32, 16, 8, 4 and 2, then one neuron a class."""
+
 RESIDUAL = (
     conv("conv1", (3, 8), IMAGE),
     conv("conv2", (8, 20), "conv1", stride=2),

@@ -564,7 +564,7 @@ EXAMPLES = {  # of the NIR paper; each with what it needs
     "braille_noDelay_bias_zero.nir": ((12, 1, 1), r"node lif1.lif: CubaLIF; allowed: "),
     "lif_norse.nir": (
         (1, 1, 1),
-        r"layer 0: leak 0.959999999 wanted; .* nearest: 0.957031 or 0.960938",
+        r"layer 0: leak 0.96 wanted; .* nearest: 0.957031 or 0.960938",
     ),
     "two_lif_neurons.nir": (
         (1, 1, 1),

@@ -28,12 +28,10 @@ PACKAGES = ("hw", "sw", "sim", "synth", "uticket", "constraints")
 
 def test_the_page(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    made = random_ticket(3, layers=NETWORK, policy="random", method="uticket", n_pe=4, ticks=2)
-    ticket.save(made, tmp_path / "ticket.npz")
     result = doctest.testfile(
         str(PAGE), module_relative=False, encoding="utf-8", optionflags=doctest.ELLIPSIS
     )
-    assert result.attempted > 18
+    assert result.attempted > 30
     assert result.failed == 0
 
 

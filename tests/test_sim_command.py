@@ -27,16 +27,9 @@ from sim.rtl.harness import RtlError
 from sw import ticket
 from sw.layers import IMAGE, Pool, Reduce, conv, identity, linear
 from sw.quantize import quantize
-from tests.random_networks import random_ticket, shortcut
+from tests.random_networks import POOLED, random_ticket, shortcut
 
-NETWORK = (
-    conv("conv1", (3, 8), IMAGE, pool=Pool.MAX2),
-    conv("conv2", (8, 6), "conv1", pool=Pool.MAX2),
-    conv("conv3", (6, 5), "conv2", stride=2),
-    conv("conv4", (5, 9), "conv3", pool=Pool.MAX2),
-    conv("conv5", (9, 7), "conv4", pool=Pool.MAX2),
-    linear("fc", (7, 10), "conv5"),
-)
+NETWORK = POOLED
 ARRAY = [layer.name for layer in NETWORK[1:]]
 YAML = """
 network: small

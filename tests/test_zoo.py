@@ -108,7 +108,9 @@ def test_a_leak_of_nine_tenths_is_rounded_and_said():
     """SnnTorch's beta = 0.9 is no 256th: its spikes differ by more than those of beta = 230 / 256."""
     entry = ZOO["snnTorch 5x5"]
     module = settled(entry, TorchConv(0.9))
-    with pytest.raises(Refused, match=r"leak 0.899999976 wanted; .* \(--round-leak\)$"):
+    with pytest.raises(
+        Refused, match=r"leak 0.9 wanted; .* \(--round-leak; import also needs --accept\)$"
+    ):
         opened(entry, module).ticket()
     network = opened(entry, module, round_leak=True)
     assert "leak 0.9 rounded to 0.898438, -0.17%" in network.report.layers[0].approximate[0]

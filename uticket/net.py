@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hw.config import MACHINES, Config
-from sim.catalog import load_hardware, load_model
+from sim.catalog import FIELDS, load_hardware, load_model
 from sim.deployment import Deployment, Run
 from sim.errors import BadInput
 from sim.estimate import checked_clock, estimate, timed
@@ -32,20 +32,37 @@ COMPARED = (
 )
 
 
+def _changed(config: Config, fields: dict[str, Any]) -> Config:
+    """Hardware with other fields. Raises BadInput for one that it does not have."""
+    for name in fields:
+        if name not in FIELDS:
+            raise BadInput(f"unknown field {name!r}; allowed: {', '.join(FIELDS)}")
+    return replace(config, **fields)
+
+
 def _pandas() -> Any:
     try:
         import pandas
     except ImportError:
-        raise ImportError("pandas is missing; pip install pandas") from None
+        raise ImportError("pandas is missing; .venv/bin/pip install -e '.[library]'") from None
     return pandas
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Net:
     """A ticket on hardware. Nothing changes it: `balance` and `on` give another one."""
 
     deployment: Deployment
     name: str
+
+    def __repr__(self) -> str:
+        """One line: name, layers and weights of the array, hardware."""
+        masks = self.deployment.ticket.masks
+        nnz = sum(int(np.count_nonzero(mask)) for mask in masks.values())
+        return (
+            f"<Net {self.name}: {len(masks)} layer{'s' * (len(masks) != 1)} with {nnz:,} weights on the array, "
+            f"{self.config.n_pe} PEs, machine {self.config.machine}>"
+        )
 
     @property
     def masks(self) -> dict[str, np.ndarray]:
@@ -62,7 +79,7 @@ class Net:
 
         Raises ValueError for what no array has.
         """
-        config = replace(self.config, **fields)
+        config = _changed(self.config, fields)
         return Net(replace(self.deployment, config=config, twin=None), self.name)
 
     def check(self) -> pd.DataFrame:
@@ -197,7 +214,7 @@ class Net:
         return str(self.check()._repr_html_())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Result:
     """What an estimate or a simulation found; fields are those of docs/report.md."""
 
@@ -218,6 +235,9 @@ class Result:
     def totals(self) -> pd.Series:
         """Of the network."""
         return _pandas().Series(self.content["totals"], dtype=object)
+
+    def __repr__(self) -> str:
+        return f"<Result {self.name}: {self.verdict}>"
 
     def _repr_html_(self) -> str:
         from html import escape
@@ -240,8 +260,11 @@ def load(
     chosen = load_model(str(model))
     config = chosen.hardware
     if hardware is not None:
-        config = hardware if isinstance(hardware, Config) else load_hardware(Path(hardware), config)
-    one = Deployment.load(str(model), method, replace(config, **fields))
+        if isinstance(hardware, Config):
+            config = hardware
+        else:
+            config = load_hardware(Path(hardware), config, ticks=config.ticks)
+    one = Deployment.load(str(model), method, _changed(config, fields))
     return Net(one, chosen.name if method is None else f"{chosen.name} {method}")
 
 
@@ -302,8 +325,7 @@ def _of_import(found: Any, name: str, accept: bool) -> Net:
     from sw.quantize import ticket_config
 
     if found.report.verdict == "approximate" and not accept:
-        what = "; ".join(text for fit in found.report.layers for text in fit.approximate)
-        raise BadInput(f"approximate ({what}); allowed with accept=True")
+        raise BadInput(f"approximate ({found.report.differences}); allowed with accept=True")
     ticket = found.ticket()
     machines = [
         machine

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from sim.models.masks import MaskLayer
     from sim.models.workload import Workload
+
+LEFT = "not balanced, since rounding would take its last weight"
 
 
 @click.command(short_help="Equal work for filters that run side by side.")
@@ -130,6 +132,8 @@ def _balance_ticket(
             "their filters stay shorter",
             err=True,
         )
+    for name in found.left:
+        click.echo(f"uticket: warning: {name}: {LEFT}", err=True)
     _tell_empty(found.empty)
 
 
@@ -152,6 +156,7 @@ def _balance_masks(
     from sim.commands.analyze import mask_workload
     from sim.files import write_npz
     from sim.models.masks import load_masks, pruned
+    from sw.balance import BALANCING
     from sw.rebalance import emptied
 
     before = load_masks(masks, scores=policy == "magnitude")
@@ -173,11 +178,14 @@ def _balance_masks(
             arrays[f"{layer.name}.order"] = layer.order
     write_npz(out, arrays)
     if policy == "magnitude":
-        _tell_what_was_drawn(kept, seed)
+        _tell_what_was_drawn(kept, after, seed)
 
     old = [mask_workload(layer, side=1, ticks=1, n_pe=n_pe) for layer in before]
     new = [mask_workload(layer, side=1, ticks=1, n_pe=n_pe) for layer in after]
     _print(out, policy, n_pe, old, new)
+    if policy in BALANCING:
+        ordered = {m.name: (m.values if m.order is None else m.values[m.order]) != 0 for m in kept}
+        _tell_left_alone(ordered, n_pe, target)
     _tell_empty(
         list(emptied({m.name: m.values for m in before}, {m.name: m.values for m in after}, n_pe))
     )
@@ -235,15 +243,31 @@ def _has_magnitudes(layer: MaskLayer) -> bool:
     return present.dtype != bool and bool(np.ptp(np.abs(present))) if present.size else False
 
 
-def _tell_what_was_drawn(layers: list[MaskLayer], seed: int) -> None:
+def _tell_left_alone(masks: Mapping[str, np.ndarray], n_pe: int, target: str) -> None:
+    """masks: bool, by layer, filters in the order in which they run."""
+    from sw.balance import filter_nnz, left_alone
+
+    for name, mask in masks.items():
+        size = mask[0].size
+        if left_alone(filter_nnz(mask), parameters=size, n_pe=n_pe, target=target):
+            click.echo(f"uticket: warning: {name}: {LEFT}", err=True)
+
+
+def _tell_what_was_drawn(before: list[MaskLayer], after: list[MaskLayer], seed: int) -> None:
+    """Of layers of which weights were set, or cleared."""
+    pairs = [(old, old.values != 0, new.values) for old, new in zip(before, after, strict=True)]
     for what, names in (
         (
             "weights to set, since no scores are given",
-            [layer.name for layer in layers if layer.score is None],
+            [old.name for old, had, has in pairs if old.score is None and (has & ~had).any()],
         ),
         (
             "weights to clear, since all magnitudes are equal",
-            [layer.name for layer in layers if not _has_magnitudes(layer)],
+            [
+                old.name
+                for old, had, has in pairs
+                if not _has_magnitudes(old) and (had & ~has).any()
+            ],
         ),
     ):
         if names:

@@ -77,10 +77,8 @@ def command(
 
     file_to_write(json_path)
     if names_masks(model):
-        if method is not None or maps is None or input_sparsity is None:
-            raise BadInput(
-                f"{model}: masks; allowed: with --maps and --input-sparsity, no --method"
-            )
+        if method is not None:
+            raise BadInput(f"--method {method} with masks; allowed: with a MODEL")
         if machine == BOTH:
             raise BadInput(
                 f"{model}: masks, which run on the sweep alone; allowed: a ticket with both"
@@ -119,8 +117,8 @@ def command(
 
 def _of_masks(
     path: Path,
-    maps: str,
-    input_sparsity: str,
+    maps: str | None,
+    input_sparsity: str | None,
     config: Config,
     technology: str | None,
     clock_mhz: float | None,
@@ -131,6 +129,16 @@ def _of_masks(
 
     layers = load_masks(path)
     names = [layer.name for layer in layers]
+    if maps is None:
+        raise BadInput(
+            f"{path} holds masks: --maps is missing, the sides of the layers' maps; "
+            f"allowed: one a layer, in order: {', '.join(names)}"
+        )
+    if input_sparsity is None:
+        raise BadInput(
+            f"{path} holds masks: --input-sparsity is missing, the share of steps without a spike; "
+            "allowed: one, or one a layer"
+        )
     try:
         shares = [float(text) for text in input_sparsity.split(",")]
     except ValueError:

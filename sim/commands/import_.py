@@ -40,7 +40,7 @@ def command(
     its own framework, a NIR file in floats.
     """
     from sim.equivalence import compare, framework_spikes, print_agreement
-    from sim.errors import BadInput
+    from sim.errors import BadInput, Told
     from sim.files import file_to_write, write_json
     from sim.images import read_arrays, read_images
     from sw.ticket import save
@@ -61,8 +61,7 @@ def command(
     if report.reason:
         raise BadInput(report.reason)
     if report.verdict == "approximate" and not accept:
-        what = "; ".join(text for fit in report.layers for text in fit.approximate)
-        raise BadInput(f"approximate ({what}); --accept writes it")
+        raise Told(f"approximate ({report.differences}); --accept writes it")
     ticket = network.ticket()
     content = report.to_dict()
     if sample:

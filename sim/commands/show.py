@@ -88,6 +88,30 @@ def _name(ticket: Ticket) -> str:
     return " ".join(filter(None, known)) or "ticket"
 
 
+def _targets(metadata: dict) -> str:
+    """How many weights the filters were given, as the rounds of training say it: exact, ranked, or nothing."""
+    said = dict.fromkeys(row["target"] for row in metadata.get("history", ()) if row.get("target"))
+    return ", then ".join(said)
+
+
+def _notes(notes: dict) -> str:
+    """In a few words; --json has them whole."""
+    told = []
+    for name, value in sorted(notes.items(), key=lambda note: note[0] == "agreement"):
+        if name == "import":
+            told.append(f"imported, verdict {value['verdict']}")
+        elif name == "agreement":
+            told.append(
+                f"{value['spikes_equal']:.4%} of spikes and {value['predictions_equal']:.2%} of "
+                f"predictions equal {value['against']}'s"
+            )
+        elif isinstance(value, dict | list):
+            told.append(f"{name} (--json)")
+        else:
+            told.append(f"{name} {value}")
+    return "; ".join(told)
+
+
 def _print(ticket: Ticket, story: list[RoundStory], n_pe: int) -> None:
     from sim.reports.table import print_table
     from sw.ticket import public_metadata
@@ -96,8 +120,14 @@ def _print(ticket: Ticket, story: list[RoundStory], n_pe: int) -> None:
     for name, value in metadata.items():
         if name == "history":
             continue
-        if isinstance(value, dict):
+        if name == "notes":
+            value = _notes(value)
+        elif isinstance(value, dict):
             value = ", ".join(f"{k} {v}" for k, v in value.items())
+        elif isinstance(value, float):
+            value = f"{value:.6g}"
+        elif name == "policy" and (targets := _targets(metadata)):
+            value = f"{value}, targets {targets}"
         click.echo(f"{name:20}{value}")
     masks = ticket.masks
     print_table(

@@ -53,7 +53,7 @@ def check_format(path: Path) -> None:
             importlib.import_module("pyarrow.parquet")
     except ImportError:
         raise BadInput(
-            f"{path}: Parquet needs pyarrow; allowed: .csv, or `pip install -e .[sweep]`"
+            f"{path}: Parquet needs pyarrow; allowed: .csv, or `.venv/bin/pip install -e '.[sweep]'`"
         ) from None
 
 

@@ -37,7 +37,7 @@ def _dask(address: str) -> Iterator[Executor]:
         import distributed
     except ImportError:
         raise BadInput(
-            "--scheduler needs Dask: `pip install -e .[sweep]`, as `make sweep` does"
+            "--scheduler needs Dask: `.venv/bin/pip install -e '.[sweep]'`, as `make sweep` does"
         ) from None
     try:
         client = distributed.Client(address, timeout=10, set_as_default=False)

@@ -98,12 +98,14 @@ def read(
     """
     path, _, attribute = source.rpartition(":")
     if source.endswith(".py"):
-        raise Refused(f"{source}; allowed: {source}:FUNCTION, which returns a torch module")
+        raise Refused(
+            f"{source} names no function; allowed: {source}:FUNCTION, which returns a torch module"
+        )
     if path.endswith(".py"):
         try:
             from sw.importers import torch as door
         except ImportError as error:
-            text = f"PyTorch modules need {error.name}; install uticket[train,import]"
+            text = f"PyTorch modules need {error.name}; .venv/bin/pip install -e '.[train,import]'"
             raise Refused(text) from None
         return door.read(Path(path), attribute, options, weights=weights, trust=trust)
     if weights is not None:

@@ -12,11 +12,14 @@ from hw.neuron import NEURONS, trained
 from hw.widths import ROUND_BITS
 from sw.importers.graph import Choice, Options, Refused
 from sw.importers.lowered import Lowered
-from sw.importers.neurons import nearest_leaks
+from sw.importers.neurons import nearest_leaks, shortest
 from sw.integers import HostLayer, IntegerLayer, IntegerNetwork, IntegerSource
 from sw.layers import Layer, Network, Shape, Source
 from sw.order import Ordered
 from sw.placement import DoesNotFit, check_layer, place
+
+LINEAR = ("(Affine)", "(Linear)")
+"""How nodes end that are linear layers, which small maps make into convolutions (sw/importers/lower.py)."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,15 @@ class Report:
         return "approximate" if any(fit.approximate for fit in self.layers) else "exact"
 
     @property
+    def differences(self) -> str:
+        """What is approximate: each text once, with the layers of which it is true."""
+        where: dict[str, list[str]] = {}
+        for one in self.layers:
+            for text in one.approximate:
+                where.setdefault(text, []).append(one.name)
+        return "; ".join(f"{', '.join(names)}: {text}" for text, names in where.items())
+
+    @property
     def reason(self) -> str | None:
         """Why it is refused, one line: by the event machine, which has more."""
         if self.verdict != "refused":
@@ -92,7 +104,8 @@ def fit(
     found = why_not(network, options.ticks, hardware)
     fits = []
     for layer, row in zip(network.layers, lowered.rows, strict=True):
-        what = becomes(layer, shapes, host=layer is network.host)
+        spread = any(text.endswith(LINEAR) for text in row.nodes)
+        what = becomes(layer, shapes, host=layer is network.host, linear=spread)
         fits.append(
             Fit(layer.name, row.nodes, what, found[layer.name], row.choices, row.approximate)
         )
@@ -123,6 +136,23 @@ def why_not(
     return found
 
 
+def lacks(network: Network, ticks: int, machine: str) -> str:
+    """All that a machine lacks for a network's ticks and neurons, each once with its layers; else nothing."""
+    where: dict[str, list[str]] = {}
+    for layer in network.layers:
+        why = _neuron(layer, network, machine)
+        if why:
+            where.setdefault(_wanted(why, layer), []).append(layer.name)
+    told = [f"{', '.join(names)}: {why}" for why, names in where.items()]
+    why = _ticks(ticks, machine)
+    return "; ".join(([why.partition("; nearest: ")[0]] if why else []) + told)
+
+
+def _wanted(why: str, layer: Layer) -> str:
+    """A reason without its layer, and without what comes nearest."""
+    return why.removeprefix(f"layer {layer.name}: ").partition("; nearest: ")[0]
+
+
 def _ticks(ticks: int, machine: str) -> str | None:
     most = LANES if machine == "sweep" else LANES << ROUND_BITS
     if ticks <= most:
@@ -140,8 +170,9 @@ def _neuron(layer: Layer, network: Network, machine: str) -> str | None:
     kind = neuron.hardware
     if trained(neuron.leak) is None or (swept and kind and kind.name not in NEURONS):
         near = " or ".join(f"{leak:g}" for leak in nearest_leaks(neuron.leak, swept=swept))
-        return f"{where}: leak {neuron.leak:.9g} wanted; the array has {there}; nearest: {near}" + (
-            "" if swept else " (--round-leak)"
+        wanted = shortest(neuron.leak)
+        return f"{where}: leak {wanted} wanted; the array has {there}; nearest: {near}" + (
+            "" if swept else " (--round-leak; import also needs --accept)"
         )
     if kind is None:
         return f"{where}: {neuron} wanted; no machine has it"
@@ -195,19 +226,21 @@ def _plain(source: Source) -> Source:
     return replace(source, groups=1)
 
 
-def becomes(layer: Layer, shapes: dict[str, Shape], *, host: bool) -> str:
-    """A layer in words."""
+def becomes(layer: Layer, shapes: dict[str, Shape], *, host: bool, linear: bool = False) -> str:
+    """A layer in words. linear: whether its kernel is what became of a linear layer's weights."""
     parts = []
     for source in layer.sources:
         if source.identity:
             parts.append(f"spikes of {source.map}")
             continue
-        kind = "linear"
-        if source.kernel is not None:
+        kind, means = "linear", ""
+        if source.kernel is not None and linear:
+            means = f" (as a {source.kernel[0]}x{source.kernel[1]} convolution)"
+        elif source.kernel is not None:
             kind = f"{source.kernel[0]}x{source.kernel[1]} convolution"
             kind += f", stride {source.stride}" if source.stride > 1 else ""
             kind += f", {source.groups} groups" if source.groups > 1 else ""
-        parts.append(f"{kind} of {source.map}")
+        parts.append(f"{kind} of {source.map}{means}")
     text = " + ".join(parts) + f", {layer.filters} filters"
     text += ", mean over the map" if layer.reduce else ""
     text += f" -> {shapes[layer.name]}"

@@ -66,6 +66,18 @@ def spiking(
     )
 
 
+def shortest(leak: float) -> str:
+    """A leak in the fewest digits that are the same float32: frameworks store 0.9 as 0.899999976."""
+    return str(np.float32(leak))
+
+
+def leak_choice(made: Spiking, leak: float, source: str) -> Choice:
+    """The leak of a neuron as it was made, and who said it; leak: as it was said."""
+    if made.leak == known_leak(leak):
+        return Choice("leak", shortest(leak), source)
+    return Choice("leak", f"{made.leak:.6g}", f"rounded from {shortest(leak)}")
+
+
 def reset_choice(node: str, options: Options, said: str | None, why: str) -> Choice:
     """How a neuron resets: what the file says, or --reset. Raises Refused where neither says it.
 

@@ -34,7 +34,7 @@ from sw.importers.graph import (
     ordered,
     refuse,
 )
-from sw.importers.neurons import reset_choice, shown, spiking, start_choice
+from sw.importers.neurons import leak_choice, reset_choice, shown, spiking, start_choice
 
 KNOWN = (
     "Affine, AvgPool2d, Conv2d, Flatten, IF, Input, LIF, Linear, Output, Scale, SumPool2d"  # sorted
@@ -47,7 +47,9 @@ def read(path: Path, options: Options) -> Graph:
     try:
         import nir
     except ImportError:
-        raise Refused("NIR files need the package nir; install uticket[import]") from None
+        raise Refused(
+            "NIR files need the package nir; .venv/bin/pip install -e '.[import]'"
+        ) from None
     if not path.is_file():
         raise Refused(f"{path}: no such file")
     try:
@@ -198,7 +200,7 @@ def _neuron(
     choices = (
         Choice("dt", f"{dt:g}", GIVEN),
         EULER,
-        Choice("leak", f"{leak:.9g}", given if kind == "LIF" else FILE),
+        leak_choice(one, leak, given if kind == "LIF" else FILE),
         Choice("gain", shown(gain), given),
         Choice("threshold", f"v > {shown(values['v_threshold'])}", FILE),
         reset,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from sw.importers.graph import FILE, Choice, Operation, Options, Spiking, refuse
-from sw.importers.neurons import reset_choice, shown, spiking, start_choice
+from sw.importers.neurons import leak_choice, reset_choice, shown, spiking, start_choice
 
 Made = tuple[Operation, tuple[Choice, ...]]
 
@@ -49,7 +49,7 @@ def _made(
     )
     rule = ">" if above else ">="
     choices = (
-        Choice("leak", f"{leak:.9g}", FILE),
+        leak_choice(one, leak, FILE),
         Choice("gain", shown(gain), FILE),
         Choice("threshold", f"v {rule} {shown(threshold)}", FILE),
         reset,
