@@ -262,8 +262,8 @@ def inhibited():
 REFUSED = {
     "leak 0.9": (
         chain(leaky(beta=0.9, reset_mechanism="zero")),
-        r"layer 0: leak 0.899999976 wanted; .* nearest: 0.898438 or 0.902344"),
-    "tau 3": (chain(neuron.LIFNode(tau=3.0)), r"layer 0: leak 0.666666667 wanted; .* nearest: 0.664062 or 0.667969"),
+        r"layer 0: leak 0.9 wanted; .* nearest: 0.898438 or 0.902344"),
+    "tau 3": (chain(neuron.LIFNode(tau=3.0)), r"layer 0: leak 0.6666667 wanted; .* nearest: 0.664062 or 0.667969"),
     "maximum of currents": (chain(nn.MaxPool2d(2), neuron.IFNode()), r"node 1: a maximum of currents"),
     "spikes added": (Sew(), r"node add: a sum of spikes is 0, 1 or 2"),
     "shared weights": (Shared(), r"node conv: is called again with another input"),
