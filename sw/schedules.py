@@ -284,8 +284,8 @@ SCHEDULES = {
     # The paper's protocol (Kim et al. 2022): 15 rounds, 25 % of the remaining weights each.
     "paper": _lottery(200, prunings=14, per_round=0.25),
     # Hours on a CPU core: docs/training.md has what each ingredient brings.
-    "vgg": _taught(0.018, clip=5.5, prune=1.0, settle=4.5, spike=3.5, four=0.8),
-    "resnet": _taught(0.016, clip=5.5, prune=1.0, settle=4.5, spike=3.5, four=0.8),
+    "vgg": _taught(0.018, clip=5.5, prune=1.0, settle=4.5, spike=1.75, four=0.4),
+    "resnet": _taught(0.016, clip=5.5, prune=1.0, settle=4.5, spike=1.75, four=0.4),
     # Spikes and all ticks from the first step on: event frames, and neurons that remember for long.
     "direct": Schedule(
         dense=(Round(keep=1.0, images=10 * EPOCH, ticks=4, learning_rate=0.1, final=0.2),),
