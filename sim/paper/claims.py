@@ -100,7 +100,7 @@ OF_A_PAIR = (
     Rule(
         claim="less latency and energy than LTH",
         printed="latency {printed_latency:.1f} %, energy {printed_energy} %",
-        ours="latency {latency:.1f} %; energy {energy:.1f} % by Eq. 3, {energy_rtl:.1f} % by this RTL's own "
+        ours="latency {latency:.1f} % in steps; energy {energy:.1f} % by Eq. 3, {energy_rtl:.1f} % by this RTL's own "
         "counts; at equal sparsity",
         fact="latency",
         above=0,
@@ -133,7 +133,7 @@ OF_A_PAIR = (
         claim="a u-Ticket is ahead of the other ways to keep PEs busy",
         printed="utilization: u-Ticket 100 %, SparTen 92 %, GoSPA 70 %; no latency, no LoAS",
         ours="latency, as pruned = 1: u-Ticket {latency_uticket:.2f}, sorted {latency_sort:.2f}, "
-        "LoAS {latency_loas:.2f}, LoAS on the u-Ticket {latency_loas_uticket:.2f}",
+        "SparTen GB-H {latency_gb_h:.2f}, LoAS {latency_loas:.2f}, LoAS on the u-Ticket {latency_loas_uticket:.2f}",
         fact="lead",
         above=0,
         unmet="holds in part",
@@ -218,6 +218,7 @@ def _latencies(pair: Pair) -> Facts:
     return {
         "latency_uticket": found[OWN],
         "latency_sort": found["sort"],
+        "latency_gb_h": found["GB-H"],
         "latency_loas": found["LoAS"],
         "latency_loas_uticket": found["LoAS, on the u-Ticket"],
         "lead": min(others) - found[OWN],
