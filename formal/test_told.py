@@ -5,12 +5,14 @@ in parts, each alone, for all values, at 24 bits and four ticks:
 
 - digits, from the share: the sum of d[k] 4^k is the share, and what rounds is the carry plus the 4^k of each d[k] < 0;
 - terms, from digits: term k is d[k] u, less 1 where d[k] < 0;
-- the total, from terms: what rounds, the current, and each term times 4^k. Its bits from the 8th on are the potential;
+- the total, from terms: what rounds, the current, the level as its complement and one where it is owed, and each term times
+  4^k. Its bits from the 8th on are the potential;
 - what a tick does with it: where it starts, what it is above the level, whether it fires, what is left;
-- the pipeline: each tick gets its own current, and its spike comes out with those of the same neuron.
+- the pipeline: each tick gets its own current, and its spike comes out with those of the same neuron. That the neuron fired
+  stands beside what is left of it.
 
-Together: 256 u' + rest = share u + carry + 256 current, where rest is 0 to 255, since each -1 of a term is a one that rounds. That
-step is arithmetic, and no solver's.
+Together: 256 u' + rest = share u + carry + 256 (current - owed), where rest is 0 to 255, since each -1 of a term is a one that
+rounds. That step is arithmetic, and no solver's.
 """
 
 from collections.abc import Callable
@@ -80,14 +82,23 @@ def terms_bench() -> Bench:
     return b
 
 
+def fired_of(b: Bench, t: int) -> Value:
+    """Whether the neuron of which tick t left its potential fired then; t = -1: in the round before."""
+    return b.inside(f"fired_{t}", t + 1)[t] if t >= 0 else b.carried & b.fired_before
+
+
 def total_bench(t: int) -> Bench:
     """The total of tick t, in any state. Offsets of terms, so that none is negative, are taken away at once."""
     b = Bench(Lif(CONFIG))
     width = BITS + UNIT_BITS
     offsets = sum(OFFSET << 2 * k for k in range(DIGITS))
     assert -offsets % (1 << ROUNDS) == 0  # so that | is +
+    level, owes = level_of(b), fired_of(b, t - 1) & b.neuron.late
+    taken = Mux(owes, ~level, 0)[:BITS]
+    b.check((taken + owes)[:BITS] == (-Mux(owes, level, 0))[:BITS])
     total = b.inside("rounds", ROUNDS) | -offsets % (1 << width)
     total = total + (current_of(b, t) << UNIT_BITS)
+    total = total + (taken << UNIT_BITS) + (owes << UNIT_BITS)
     for k in range(DIGITS):
         total = total + (b.inside(f"u_{t}_term_{k}", BITS + 1) << 2 * k)
     b.check(b.inside(f"u_{t}_total", width) == total[:width])
@@ -113,7 +124,7 @@ def over_of(b: Bench, t: int) -> Value:
 
 
 def level_of(b: Bench) -> Value:
-    """What a reset takes away."""
+    """What a reset takes away, unless it is to zero."""
     level = Signal(signed(BITS + 1), name="spec_level")
     b.m.d.comb += level.eq(b.threshold - b.neuron.above)
     return level
@@ -141,14 +152,17 @@ def decision_bench() -> Bench:
 
 
 def reset_bench() -> Bench:
-    """What is left of a neuron that is in the stage, a cycle later."""
+    """What is left of a neuron that is in the stage, a cycle later, and beside it whether it fired."""
     b = Bench(Lif(CONFIG))
     for t in range(TICKS):
         left = Signal(signed(BITS), name=f"spec_left_{t}")
         reset = Mux(b.neuron.subtract, over_of(b, t), 0)
-        b.m.d.comb += left.eq(Mux(b.inside(f"fires_{t}"), reset, potential_of(b, t)))
+        late = Mux(b.neuron.late, potential_of(b, t), reset)
+        b.m.d.comb += left.eq(Mux(b.inside(f"fires_{t}"), late, potential_of(b, t)))
         here = b.past(b.inside(f"valid_{t}") if t else b.valid, f"here_{t}")
         b.check(b.potentials[t] == b.past(left, f"left_{t}"), here & b.started())
+        fired = b.spikes[t] if t == TICKS - 1 else fired_of(b, t)
+        b.check(fired == b.past(b.inside(f"fires_{t}"), f"did_fire_{t}"), here & b.started())
     return b
 
 
@@ -228,6 +242,8 @@ FAULTS = {
         "reset",
         fault("neuron[17] ? u_2_over :", "neuron[17] ? u_2_over >>> 1 :"),
     ),
+    "a late reset takes nothing": ("total_1", fault("= fired_0 & neuron[20];", "= 1'h0;")),
+    "a late reset is one to zero": ("reset", fault("= ~ neuron[20];", "= 1'h1;", count=4)),
     "the third tick's current is the second's": (
         "pipeline",
         fault("= sums[71:48];", "= sums[47:24];", count=2),

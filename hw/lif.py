@@ -19,10 +19,11 @@ from hw.unreset import data_register
 
 
 class Lif(wiring.Component):
-    """hw.neuron in hardware: u = leak(u) + sum; fires where u >= threshold; u = reset(u) after firing.
+    """hw.neuron in hardware: u = leak(u) - owed + sum; fires where u >= threshold; u = reset(u) after firing.
 
     valid, sums: one neuron a cycle, a field a tick. threshold: held while its neurons pass. Of machine
-    `event` alone: neuron: held, too, both from the cycle before; before: the neuron's potential before these ticks, where `carried`; else they are the first.
+    `event` alone: neuron: held, too, both from the cycle before; before, fired_before: the neuron's potential before these
+    ticks, and whether it fired in the last of them, where `carried`; else they are the first.
     potentials: after each tick's reset; tick t's belongs to the neuron of t + 1 cycles ago, or to the last before
     it where there was none. spikes: bit t is tick t; of the neuron of `latency` cycles ago.
     """
@@ -30,7 +31,7 @@ class Lif(wiring.Component):
     def __init__(self, config: Config) -> None:
         self.config = config
         bits = signed(config.accumulator_bits)
-        told = {"neuron": In(NEURON), "carried": In(1), "before": In(bits)}
+        told = {"neuron": In(NEURON), "carried": In(1), "before": In(bits), "fired_before": In(1)}
         super().__init__(
             {
                 **(told if config.machine == "event" else {}),
@@ -74,18 +75,19 @@ class Lif(wiring.Component):
                 start = swept.initial(self.threshold)
             m.d.comb += before.eq(start)
             if told:
-                m.d.comb += u.eq(told.integrate(m, before, waiting[0], u.name))
-                fire, reset = told.decide(m, u, u.name)
+                last = self.carried & self.fired_before if fired is None else fired[-1]
+                m.d.comb += u.eq(told.integrate(m, before, last, waiting[0], u.name))
+                left = told.decide(m, u, fires, u.name)
             else:
                 m.d.comb += u.eq(waiting[0] + swept.leak(before))
-                fire, reset = u >= self.threshold, swept.reset(u, self.threshold)
-            m.d.comb += fires.eq(fire)
+                m.d.comb += fires.eq(u >= self.threshold)
+                left = Mux(fires, swept.reset(u, self.threshold), u)
             delayed = [
                 Signal(signed(bits), name=f"sum_{k}_in_{t + 1}", reset_less=True)
                 for k in range(t + 1, self.config.ticks)
             ]
             with m.If(here):
-                m.d.sync += potentials[t].eq(Mux(fires, reset, u))
+                m.d.sync += potentials[t].eq(left)
                 m.d.sync += stage[t].eq(fires)
                 m.d.sync += [
                     later.eq(earlier) for later, earlier in zip(delayed, waiting[1:], strict=True)

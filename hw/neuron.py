@@ -1,9 +1,12 @@
 """Neurons: what a tick does to a potential. Facts in plain Python; every other file asks here.
 
     u = initial(threshold)       before the first tick
-    u = leak(u) + sum            the potential, before the neuron decides
+    u = leak(u) - owed + sum     the potential, before the neuron decides
     fires where u >= threshold
     u = reset(u, level)          where it fired; level: the threshold as trained
+
+`owed` is 0, but for the reset `late`, which leaves u: then it is the level where the tick before fired, u >= threshold. So
+the level is taken away behind the leak, as snnTorch's neurons do, and exactly.
 
 `kept` uses operators alone. So it serves Python's and NumPy's integers (golden model,
 quantizer), Amaranth's values (hw/lif.py), PyTorch's floats (training), and Numba compiles it.
@@ -11,7 +14,7 @@ A new leak is a class here, listed in `NEURONS`, and a row in docs/formats.md ("
 Resets and initial potentials go with every leak.
 
 The sweep machine has one neuron of `NEURONS` for all layers. The event machine takes each layer's from the program,
-as the four numbers of `Neuron.code`: there every leak is (share u + carry) >> 8, exactly.
+as the numbers of `Neuron.code`: there every leak is (share u + carry) >> 8, exactly.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ from typing import Any, ClassVar
 SHIFTS = range(1, 9)  # bits; the leaks that the sweep machine has
 UNIT = 256
 """Shares of a potential are 256ths."""
-RESETS = ("zero", "subtract")
+RESETS = ("zero", "subtract", "late")
 STARTS = ("zero", "half")
 
 
@@ -42,7 +45,8 @@ class Neuron(ABC):
     amount: int = 2
     """In `amounts`: bits of a shift, 256ths of a share."""
     reset_to: str = "zero"
-    """What is left after firing: `zero`, or what the potential has above the threshold (`subtract`)."""
+    """What is left after firing: `zero`, or what the potential has above the threshold (`subtract`), or all of it (`late`):
+    then the next tick takes the threshold away, behind its leak."""
     start: str = "zero"
     """The potential before the first tick: `zero`, or `half` the threshold, rounded down."""
     above: bool = False
@@ -76,7 +80,7 @@ class Neuron(ABC):
     @property
     def reset_slope(self) -> int:
         """D reset / d u, for training."""
-        return int(self.reset_to == "subtract")
+        return int(self.reset_to != "zero")
 
     @property
     def code(self) -> dict[str, int]:
@@ -87,6 +91,7 @@ class Neuron(ABC):
             "subtract": int(self.reset_to == "subtract"),
             "start": int(self.start == "half"),
             "above": int(self.above),
+            "late": int(self.reset_to == "late"),
         }
 
     @property
@@ -100,7 +105,13 @@ class Neuron(ABC):
 
     def reset(self, u: Any, level: Any) -> Any:
         """The potential after firing. level: the threshold, or one less where `above`."""
-        return u - level if self.reset_to == "subtract" else 0
+        if self.reset_to == "zero":
+            return 0
+        return u - level if self.reset_to == "subtract" else u
+
+    def owed(self, u: Any, threshold: Any, level: Any) -> Any:
+        """What a tick takes away, behind its leak, of the potential that the one before left. level: as of `reset`."""
+        return (u >= threshold) * level if self.reset_to == "late" else 0
 
     def initial(self, threshold: Any) -> Any:
         """The potential before the first tick, of integers."""
@@ -113,23 +124,30 @@ class Neuron(ABC):
 
         choose(condition, yes, no): numpy.where for arrays.
         """
-        u = self.leak(u) + current
+        level = threshold - int(self.above)
+        u = self.leak(u) - self.owed(u, threshold, level) + current
         fires = u >= threshold
-        return fires, choose(fires, self.reset(u, threshold - int(self.above)), u)
+        return fires, choose(fires, self.reset(u, level), u)
 
     def stays_inside(self, drive: Any, *, bits: int, ticks: int, threshold: Any = 0) -> Any:
         """Whether no input whatever leaves `bits` signed bits within `ticks` ticks.
 
         drive: the most that a tick adds or takes, at least 0; an integer or an array of them. threshold: the largest that it
-        may be, which matters to where it starts. A reset moves a potential of at least 0 towards 0, so that the extremes are those that never fire.
+        may be, which matters to where it starts, and to a late reset. A reset moves a potential of at least 0 towards 0, so
+        that the extremes are those that never fire. But a late one can end below 0: farthest where the largest threshold is
+        just met. Whether it can be met is not asked. So a larger threshold never mends what a smaller one breaks.
         """
         bound = 1 << (bits - 1)
+        owed = self.owed(threshold, threshold, threshold - int(self.above))
+        fired = self.leak(threshold) - owed
         low = 0 * drive
-        high = low + self.initial(threshold)
+        high = low + self.leak(self.initial(threshold))
         inside: Any = True
         for _ in range(ticks):
-            high, low = self.leak(high) + drive, self.leak(low) - drive
+            high, low = high + drive, low - drive
             inside = inside & (high < bound) & (low >= -bound)
+            high, low = self.leak(high), self.leak(low)
+            low = low + (fired - low) * (fired < low)
         return inside
 
 

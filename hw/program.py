@@ -35,9 +35,10 @@ NEURON = data.StructLayout(
     {
         "share": 9,  # a tick leaves (share * u + carry) >> 8 of a potential u
         "carry": 8,
-        "subtract": 1,  # firing takes the threshold away; else it resets to zero
+        "subtract": 1,  # firing takes the threshold away; else it resets to zero, or late
         "start": 1,  # at half the threshold; else at zero
         "above": 1,  # the threshold in the filter headers is one more than what is taken away, and halved
+        "late": 1,  # the tick after firing takes the threshold away, behind its leak
     }
 )
 """What the neurons of a layer do, hw/neuron.py; machine `event` alone."""
@@ -63,7 +64,6 @@ _LAYER = {
     "neuron": NEURON,
     "tall": 1,  # maps that are no squares are wide, else tall; sides are the longer ones
     "blocks": 2,  # log2 of the 3x3 blocks along a side of the kernel of the first source; machine `event`
-    "reserved": 1,
 }
 LAYER = data.StructLayout(_LAYER)
 """A layer's descriptor, two beats."""

@@ -31,12 +31,14 @@ class Told:
     """A layer's neuron. code: NEURON; it and threshold are held from the cycle before its first neuron on.
 
     A leak is floor((share u + carry) / 256), so that what a tick makes of a potential is one sum of few terms: those of the
-    share's digits, what rounds, and the tick's current.
+    share's digits, what rounds, the tick's current, and the level where a late reset takes it away.
     """
 
     def __init__(self, m: Module, code: Any, threshold: Value) -> None:
         self.code = code
-        self.level = Signal(signed(len(threshold) + 1))  # what a reset by subtraction takes away
+        self.level = Signal(
+            signed(len(threshold) + 1)
+        )  # what a reset takes away, unless it is to zero
         m.d.comb += self.level.eq(threshold - code.above)
         recode = Signal(data.ArrayLayout(TERM, DIGITS))
         m.d.comb += [recode[k].eq(digit) for k, digit in enumerate(recoded(code.share))]
@@ -46,13 +48,17 @@ class Told:
         self.rounds = Signal(UNIT_BITS + 3, reset_less=True)
         m.d.sync += [self.digits.eq(recode), self.rounds.eq(code.carry + ones)]
 
-    def integrate(self, m: Module, u: Value, current: Value, name: str) -> Value:
-        """leak(u) + current, as wide as `u`."""
+    def integrate(self, m: Module, u: Value, fired: Value, current: Value, name: str) -> Value:
+        """leak(u) - owed + current, as wide as `u`. fired: the neuron did, in the tick before."""
         width = len(u) + UNIT_BITS
         total = Signal(width, name=f"{name}_total")
         # A term's sign is written as what it is less: one constant for all of them, and no copies of signs to add.
         signs = sum(1 << len(u) + 2 * k for k in range(DIGITS))
         terms = (self.rounds | -signs % (1 << width)) + (current << UNIT_BITS)
+        owes = Signal(name=f"{name}_owes")
+        m.d.comb += owes.eq(fired & self.code.late)
+        taken = ~self.level[: len(u)] & owes.replicate(len(u))
+        terms = terms + (taken << UNIT_BITS) + (owes << UNIT_BITS)
         for k in range(DIGITS):
             term = Signal(len(u) + 1, name=f"{name}_term_{k}")
             one, two, minus = (bit.replicate(len(term)) for bit in self.digits[k].as_value())
@@ -65,8 +71,9 @@ class Told:
         """The potential before the first tick."""
         return Mux(self.code.start, self.level >> 1, 0)
 
-    def decide(self, m: Module, u: Value, name: str) -> tuple[Value, Value]:
-        """Whether it fires, and the potential after that: one difference says both."""
+    def decide(self, m: Module, u: Value, fires: Signal, name: str) -> Value:
+        """Says whether it `fires`, and gives the potential after that: one difference says both."""
         over = Signal(signed(len(self.level) + 1), name=f"{name}_over")
         m.d.comb += over.eq(u - self.level)
-        return (over >= 0) & ~(self.code.above & (over == 0)), Mux(self.code.subtract, over, 0)
+        m.d.comb += fires.eq((over >= 0) & ~(self.code.above & (over == 0)))
+        return Mux(fires & ~self.code.late, Mux(self.code.subtract, over, 0), u)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hw.neuron import RESETS
 from sim.options import hardware_option, replaced
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def import_options(function: Callable) -> Callable:
         click.option("--ticks", type=click.IntRange(min=1), required=True, help="Timesteps."),
         click.option("--dt", type=float, help="Of a tick, in the file's unit of time (NIR)."),
         click.option(
-            "--reset", type=click.Choice(["zero", "subtract"]),
+            "--reset", type=click.Choice(RESETS),
             help="What a neuron does after firing, where the file cannot say it.",
         ),
         click.option(

@@ -106,7 +106,7 @@ def _float_neurons(integer: IntegerLayer) -> NeuronNumbers | None:
         threshold=level * fires,
         level=level,
         start=level * np.float32(0.5 if neuron.start == "half" else 0),
-        leak=sparse.float_leak(neuron.factor),
+        leak=sparse.float_leak(neuron.factor, neuron.reset_to, np.float32),
         reset=sparse.reset(neuron.reset_to),
     )
 
@@ -168,7 +168,7 @@ def first_layer(network: IntegerNetwork, images: np.ndarray) -> np.ndarray:
     neuron = network.host.neuron
     sparse.replay(
         currents.ravel(),
-        neuron.leak,
+        sparse.float_leak(neuron.leak, neuron.reset, np.float64),
         neuron.level,
         neuron.initial,
         sparse.reset(neuron.reset),

@@ -18,6 +18,7 @@ from pydantic import ConfigDict, Field
 from hw import neuron as hardware
 from sw.fields import STRICT, Leak, Name, Natural, Number, Positive, Whole
 
+RESETS = f"^({'|'.join(hardware.RESETS)})$"
 IMAGE = "image"  # the network's input, where a source names its map
 MAX_WEIGHTS = 1 << 28  # of a network, zero or not: 1 GiB as floats; ResNet-19 has 12 million
 MAX_MAP = 1 << 24  # channels times positions; the largest of ResNet-19 has 2**17
@@ -86,7 +87,8 @@ class TrainedNeuron:
     leak: Leak = 0.25
     gain: Positive = 0.75
     threshold: Positive = 1.0
-    reset: Annotated[str, Field(pattern="^(zero|subtract)$", description="zero, subtract")] = "zero"
+    reset: Annotated[str, Field(pattern=RESETS, description="zero, subtract, late")] = "zero"
+    """`late` takes the threshold away as well, but in the next tick, behind the leak."""
     fires: Annotated[str, Field(pattern="^(at|above)$", description="at, above")] = "at"
     """`at` the threshold, v >= threshold, or only `above` it, v > threshold."""
     start: Annotated[str, Field(pattern="^(zero|half)$", description="zero, half")] = "zero"
@@ -104,7 +106,14 @@ class TrainedNeuron:
 
     def after(self, v: Any) -> Any:
         """V after firing."""
-        return v - self.threshold if self.reset == "subtract" else 0 * v
+        if self.reset == "zero":
+            return 0 * v
+        return v - self.threshold if self.reset == "subtract" else v
+
+    def found(self, v: Any) -> Any:
+        """What the next tick finds of the v that this one left."""
+        owed = (v >= self.level) * self.threshold if self.reset == "late" else 0.0
+        return self.leak * v - owed
 
     @property
     def level(self) -> float:

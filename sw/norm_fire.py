@@ -7,7 +7,8 @@ over memory, compiled by `torch.compile` where that works, and the same in plain
 With y the sums of a convolution, x = gamma (y - mean) / sqrt(var + eps) + beta (+ what a shortcut adds):
 
     SPIKE   v[t] = factor * left[t-1] + gain * x[t],   s[t] = v[t] >= 1,   left[t] = reset(v[t]) where it
-            fired; left[-1], factor, gain and reset are the neuron's (hw/neuron.py; Eq. 1 of the paper is leaky)
+            fired; left[-1], factor, gain and reset are the neuron's (hw/neuron.py; Eq. 1 of the paper is leaky).
+            A late reset takes 1 away from v[t] where s[t-1], and leaves left[t] = v[t]
     CLIP    a = min(max(x, 0), 1): the same network without spikes, which teaches the spiking one
     SUM     x itself: a shortcut convolution, whose sums another layer adds
 
@@ -202,6 +203,8 @@ def _potentials(
         if fire.output is Output.SPIKE:
             if kept is not None:
                 now = now + kept * fire.neuron.factor
+                if fire.neuron.reset_to == "late":
+                    now = now - fire.neuron.owed(kept, THRESHOLD, THRESHOLD)
             elif fire.neuron.start == "half":
                 now = now + fire.first
             kept = torch.where(now >= THRESHOLD, fire.neuron.reset(now, THRESHOLD), now)

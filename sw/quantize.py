@@ -13,7 +13,7 @@ The scale is the largest float64 for which
   (a) every |weight_int| <= 2^(weight_bits - 1) - 1;
   (b) with A = P * sum |weight_int| + |bias_int| (P = 1 without an average), hi = leak(hi) + A and lo = leak(lo) - A, from 0 (hi
       from (rint(s) + 1) >> 1 where a neuron starts at half its threshold), stay inside accumulator_bits for all ticks:
-      no input whatever overflows;
+      no input whatever overflows (of a late reset, leak(lo) is at most what a threshold of rint(s) + 1 leaves of itself);
   (c) threshold_int < 2^(accumulator_bits - 1).
 Each of these can only break, never heal, as a scale grows (rounding, sums and leaks are monotonic),
 so the largest is well defined, and bisection over the float64 numbers finds it exactly: its

@@ -21,6 +21,7 @@ from sw.fields import STRICT, Leak, Name, Natural, Positive, Whole
 from sw.layers import (
     IMAGE,
     LIF,
+    RESETS,
     Input,
     Layer,
     Network,
@@ -45,7 +46,7 @@ class Kind(BaseModel):
 
     leak: Leak = LIF.leak
     gain: Positive = 1.0
-    reset: Annotated[str, Field(pattern="^(zero|subtract)$")] = LIF.reset
+    reset: Annotated[str, Field(pattern=RESETS)] = LIF.reset
     start: Annotated[str, Field(pattern="^(zero|half)$")] = LIF.start
 
     def neuron(self) -> TrainedNeuron:

@@ -17,7 +17,9 @@ import numpy as np
 from hw.neuron import Neuron
 
 BORDER = 1  # positions around a map
-Leak = Callable[[Any], Any]  # compiled: what is left of a potential after a tick
+Leak = Callable[
+    [Any, Any, Any], Any
+]  # compiled: what a tick finds of a potential; see `integer_leak`
 Reset = Callable[[Any, Any], Any]  # compiled: the potential after firing, of it and the level
 compiled = numba.njit(nogil=True)
 
@@ -29,24 +31,30 @@ def empty_map(channels: int, height: int, width: int, lanes: int) -> np.ndarray:
 
 @functools.cache
 def integer_leak(neuron: Neuron) -> Leak:
-    """`neuron.leak`, compiled."""
+    """What a tick finds of the potential that the one before left, threshold and level: `neuron.leak` less `neuron.owed`."""
     kept, amount = compiled(neuron.kept), neuron.amount
-    return compiled(lambda u: kept(u, amount))
+    if neuron.reset_to == "late":
+        return compiled(lambda u, threshold, level: kept(u, amount) - (u >= threshold) * level)
+    return compiled(lambda u, threshold, level: kept(u, amount))
 
 
 @functools.cache
-def float_leak(factor: float) -> Leak:
-    """The factor of a neuron, in float32."""
-    share = np.float32(factor)
-    return compiled(lambda u: share * u)
+def float_leak(factor: float, reset_to: str, dtype: type[np.floating]) -> Leak:
+    """The same of a trained neuron: its factor is `dtype`'s."""
+    share = dtype(factor)
+    if reset_to == "late":
+        return compiled(lambda u, threshold, level: share * u - (u >= threshold) * level)
+    return compiled(lambda u, threshold, level: share * u)
 
 
 @functools.cache
 def reset(reset_to: str) -> Reset:
     """The potential after firing, of it and the level that a subtraction takes away."""
-    if reset_to == "subtract":
-        return compiled(lambda u, level: u - level)
-    return compiled(lambda u, level: u - u)
+    if reset_to == "zero":
+        return compiled(lambda u, level: u - u)
+    if reset_to == "late":
+        return compiled(lambda u, level: u)
+    return compiled(lambda u, level: u - level)
 
 
 @compiled
@@ -89,7 +97,7 @@ def _add(sums, x, step, offset, weight):  # noqa: ANN001, ANN202
 
 @compiled
 def fire(sums, threshold, level, start, leak, reset, ticks, pool, spikes):  # noqa: ANN001, ANN201
-    """U = leak(u) + sum, u >= threshold (K,) fires, u = reset(u, level (K,)), into the map `spikes`.
+    """U = leak(u, threshold, level) + sum, u >= threshold (K,) fires, u = reset(u, level (K,)), into the map `spikes`.
 
     start (K,): u before the first tick. pool: 2 for 2x2 OR-pooling, an odd last row or column dropped; else 1.
     """
@@ -104,20 +112,20 @@ def fire(sums, threshold, level, start, leak, reset, ticks, pool, spikes):  # no
                 out = spikes[k, y // pool + BORDER, x // pool + BORDER].reshape((ticks, batch))
                 for t in range(ticks):
                     for b in range(batch):
-                        u = leak(left[b]) + row[t, b]
+                        u = leak(left[b], threshold[k], level[k]) + row[t, b]
                         out[t, b] |= u >= threshold[k]
                         left[b] = reset(u, level[k]) if u >= threshold[k] else u
 
 
 @compiled
-def replay(current, factor, level, start, reset, spikes):  # noqa: ANN001, ANN201
+def replay(current, leak, least, start, reset, spikes):  # noqa: ANN001, ANN201
     """The first layer's neurons in float64: the same `current` (neurons,) every tick, spikes (T, neurons).
 
-    level: the least potential that fires, 1 or what comes after it. start: the potential before the first tick.
+    least: the least potential that fires, 1 or what comes after it. start: the potential before the first tick.
     """
     v = np.full_like(current, start)
     for t in range(len(spikes)):
         for i in range(len(current)):
-            u = factor * v[i] + current[i]
-            spikes[t, i] = u >= level
-            v[i] = reset(u, 1.0) if u >= level else u
+            u = leak(v[i], least, 1.0) + current[i]
+            spikes[t, i] = u >= least
+            v[i] = reset(u, 1.0) if u >= least else u

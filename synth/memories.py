@@ -8,6 +8,7 @@ from pathlib import Path
 import yaml
 
 from hw.config import STREAM_BITS, WORD_BITS, Config
+from hw.event.drain import kept_bits
 from hw.event.program import LIST_WORDS, ring_rows
 from hw.spike_buffer import granules
 from sim.errors import BadInput
@@ -108,7 +109,7 @@ def sizes(config: Config) -> dict[str, tuple[int, int]]:
         "uticket_list_ring": (LIST_WORDS // places, config.stream_bits),
         "uticket_potentials": (
             config.positions // config.lifs,
-            config.lifs * config.accumulator_bits,
+            config.lifs * kept_bits(config),
         ),
         **banks,
     }

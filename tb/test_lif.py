@@ -52,6 +52,9 @@ class Neurons:
                 "neuron": bits_of(NEURON, self.neuron.code),
                 "carried": self.carried,
                 "before": self.before & mask,
+                "fired_before": self.before >= self.threshold
+                if self.carried
+                else rng.random() < 0.5,
             }
         return told | {"valid": self.valid, "sums": packed, "threshold": self.threshold}
 

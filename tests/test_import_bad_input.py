@@ -128,7 +128,7 @@ def test_one_line_and_no_file(name, tmp_path, capsys, monkeypatch):
         ({"ticks": 0}, "ticks = 0; allowed: a whole number, at least 1"),
         ({"ticks": 2.5}, "ticks = 2.5; allowed: a whole number"),
         ({"dt": float("nan")}, "dt = nan; allowed: above 0"),
-        ({"reset": "soft"}, "reset = 'soft'; allowed: zero, subtract"),
+        ({"reset": "soft"}, "reset = 'soft'; allowed: zero, subtract, late"),
         ({"start": "third"}, "start = 'third'; allowed: zero, half"),
     ],
 )

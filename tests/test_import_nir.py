@@ -379,7 +379,7 @@ REFUSED = {
     "no dt": (lambda: chain((2, 4, 4), conv(W), lif(4, 4, 4)), {"dt": None}, r"node lif1: .*give --dt"),
     "no reset": (
         lambda: chain((2, 4, 4), conv(W), lif(4, 4, 4)), {"reset": None},
-        r"node lif1: v_reset = 0 .*give --reset zero or --reset subtract",
+        r"node lif1: v_reset = 0 .*give --reset zero or --reset subtract or --reset late",
     ),
     "leak": (
         lambda: chain((2, 4, 4), conv(W), lif(4, 4, 4, tau=10.0)), {},

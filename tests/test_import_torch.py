@@ -17,7 +17,7 @@ from sim import equivalence
 from sim.equivalence import compare
 from sim.equivalence import framework_spikes as live_spikes
 from sw import ticket as tickets
-from sw.importers import door
+from sw.importers import door, reference
 from sw.importers.graph import Options, Refused, Spiking
 from sw.importers.torch import from_module
 from tests import torch_networks as networks
@@ -81,15 +81,17 @@ RUN = {
     "snnTorch VGG": (networks.TorchVgg, 1),
     "snnTorch MLP": (networks.torch_mlp, 1),
     "snnTorch MLP, its default reset, no leak": (networks.torch_lossless, 1),
+    "snnTorch MLP, its default reset": (networks.torch_default, 1),
     "SpikingJelly, soft resets": (networks.jelly_soft, 1),
 }
+LISTS = (networks.torch_mlp, networks.torch_lossless, networks.torch_default)
 
 
 @pytest.mark.parametrize("name", RUN)
 def test_integers_spike_as_the_framework(name, monkeypatch):
     make, share = RUN[name]
     module = networks.seeded(make())
-    shape = (128, 1, 1) if make in (networks.torch_mlp, networks.torch_lossless) else SHAPE
+    shape = (128, 1, 1) if make in LISTS else SHAPE
     network = opened(module, shape=shape)
     assert network.report.verdict == "exact", network.report.reason
     spikes = images(shape, 4, 8)
@@ -154,7 +156,7 @@ def test_frames_of_two_polarities_go_all_the_way(tmp_path, monkeypatch, capsys):
 
 def test_snntorchs_subtraction_at_once_is_approximate():
     """It differs where a potential is still above its threshold after the subtraction, and there alone."""
-    module, shape = networks.seeded(networks.torch_subtract()), (128, 1, 1)
+    module, shape = networks.seeded(networks.torch_at_once()), (128, 1, 1)
     network = opened(module, shape=shape)
     assert network.report.verdict == "approximate"
     assert "above it after a spike" in network.report.layers[0].approximate[0]
@@ -169,20 +171,33 @@ def test_snntorchs_subtraction_at_once_is_approximate():
     assert compare(network, network.ticket(), spikes, known=theirs)["spikes_equal"] == 1
 
 
-def test_snntorchs_late_subtraction_is_approximate():
-    """Of what it takes away a tick later, less is here; nothing differs before that."""
+@pytest.mark.parametrize(("beta", "reset"), [(0.9, "late"), (230 / 256, "late"), (1.0, "subtract")])
+def test_snntorchs_default_reset_is_the_array_s(beta, reset):
+    """Weights that lie on no grid, 25 ticks. Floats are run as the file says, whatever its leak."""
     shape = (128, 1, 1)
-    module = networks.seeded(networks.torch_subtract(reset_delay=True))
-    network = opened(module, shape=shape)
-    assert network.report.verdict == "approximate"
-    assert "so that 0.625 of it is gone then" in network.report.layers[0].approximate[0]
-    spikes = images(shape, 4, 8)
-    theirs = framework_spikes(module, network, spikes)
-    assert 0.8 < compare(network, network.ticket(), spikes, known=theirs)["spikes_equal"] < 1
-    assert compare(network, network.ticket(), spikes)["spikes_equal"] == 1
-    network, spikes = opened(module, shape=shape, ticks=1), spikes[:, :1]
+    module = networks.seeded(networks.torch_default(beta), grid=False)
+    network = opened(module, shape=shape, ticks=25)
+    assert {
+        choice.value for choice in network.report.layers[0].choices if choice.what == "reset"
+    } == {reset}
+    spikes = images(shape, 25, 8)
     theirs, _ = live_spikes(network, spikes)
-    assert compare(network, network.ticket(), spikes, known=theirs)["spikes_equal"] == 1
+    assert all(0.02 < values[0].mean() < 0.98 for values in theirs.values())
+    for number, sample in enumerate(spikes):
+        ran = reference.run(network.graph, sample)
+        for node, values in theirs.items():
+            assert np.array_equal(ran[node].ravel(), values[number].ravel()), node
+    if beta == 0.9:  # no 256th
+        assert network.report.reason.startswith("layer 1: leak 0.899999976 wanted")
+        return
+    assert network.report.verdict == "exact"
+    assert network.report.layers[0].why_not["sweep"].endswith("nearest: machine event")
+    assert compare(network, network.ticket(), spikes, known=theirs)["spikes_equal"] >= 0.999
+
+
+def test_a_neuron_of_snntorch_that_keeps_nothing_is_refused():
+    with pytest.raises(Refused, match=r"^node 2: leak = 0, a neuron that keeps nothing; nearest"):
+        opened(networks.torch_default(0.0), shape=(128, 1, 1))
 
 
 def test_what_a_loop_over_ticks_repeats_is_one_layer():

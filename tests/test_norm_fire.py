@@ -29,12 +29,18 @@ def defined(y, norm, fire, *, added=None):
         current = current + added
     start = 0.5 if fire.neuron.start == "half" and fire.output is Output.SPIKE else 0.0
     v, result = torch.full_like(current[0], start), []
+    owed = torch.zeros_like(v)
     for x in current:
-        v = fire.neuron.factor * v + fire.neuron.gain * x if fire.output is Output.SPIKE else x
+        v = (
+            fire.neuron.factor * v + fire.neuron.gain * x - owed
+            if fire.output is Output.SPIKE
+            else x
+        )
         # the maximum of the potentials fires first, so pooling before firing gives the same spikes
         top = nn.functional.max_pool2d(v, 2) if fire.pool else v
         if fire.output is Output.SPIKE:
             result.append(soft_step(top))
+            owed = (v >= 1).to(v.dtype) if fire.neuron.reset_to == "late" else owed
             v = torch.where(v >= 1, fire.neuron.reset(v, 1.0), v)
         else:
             result.append(top.clamp(0, 1) if fire.output is Output.CLIP else top)

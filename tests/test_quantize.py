@@ -187,6 +187,31 @@ def test_the_bound_is_met_to_the_last_bit(mode, ticks):
 
 @pytest.mark.parametrize("share", [1, 100, 230, 256])
 @pytest.mark.parametrize("ticks", [1, 4, 25])
+def test_the_bound_counts_what_a_late_reset_takes(share, ticks):
+    """A bias as large as the threshold: what is left of a threshold, less that, less the bias, by brute force."""
+    trained = TrainedNeuron(leak=share / 256, gain=1.0, reset="late")
+    layer = conv("bias", (1, 1), "image", neuron=trained)
+    config = Config(machine="event", accumulator_bits=16)
+
+    def inside(scale: int) -> bool:
+        hi, lo, largest = 0, 0, scale + 1  # as a threshold may be
+        for tick in range(ticks):
+            hi, lo = (hi * share >> 8) + scale, (lo * share >> 8) - scale
+            if tick:
+                lo = min(lo, (largest * share >> 8) - largest - scale)
+            if not -32768 <= lo <= hi <= 32767:
+                return False
+        return True
+
+    largest = next(a for a in range(32767, 0, -1) if inside(a))
+    weight = np.zeros(layer.own.weight_shape(1))
+    own = FloatSource(layer.own, weight, weight != 0, np.ones(1))
+    integer = quantize_layer(FloatLayer(layer, (own,)), config, ticks=ticks)
+    assert integer.bias[0] == integer.threshold[0] == largest
+
+
+@pytest.mark.parametrize("share", [1, 100, 230, 256])
+@pytest.mark.parametrize("ticks", [1, 4, 25])
 def test_the_bound_counts_where_a_neuron_starts(share, ticks):
     """Half of a threshold of 1 beside a bias of 1: the largest scale, by brute force."""
     trained = TrainedNeuron(leak=share / 256, gain=1.0, reset="subtract", start="half")

@@ -318,7 +318,7 @@ def test_a_macro_of_each_number_of_pipelines(library):
     for lifs in (1, 2):
         macros = memories.macros(library, 45, replace(two, lifs=lifs), 2.5)
         (kept[lifs],) = (one for one in macros if one.name == "uticket_potentials")
-    assert (kept[1].depth, kept[1].width, kept[1].area) == (64, 24, 1669)
-    assert (kept[2].depth, kept[2].width, kept[2].area) == (32, 48, 2089)
-    with pytest.raises(BadInput, match="64 rows of 20 bits; allowed: 32 of 48 or 64 of 24,"):
+    assert (kept[1].depth, kept[1].width, kept[1].area) == (64, 25, 1739)
+    assert (kept[2].depth, kept[2].width, kept[2].area) == (32, 50, 2176)
+    with pytest.raises(BadInput, match="64 rows of 21 bits; allowed: 32 of 50 or 64 of 25,"):
         memories.macros(library, 45, replace(two, lifs=1, accumulator_bits=20), 2.5)

@@ -267,7 +267,12 @@ BAD_LAYERS = [
     (2, ("extra",), 9, "metadata.layers[2].extra is no field of a ticket"),
     (2, ("pool",), "avg", "metadata.layers[2].pool = 'avg', allowed: null, max2"),
     (2, ("neuron",), None, "metadata.layers[2].neuron = None, allowed: a neuron"),
-    (2, ("neuron", "reset"), "soft", "layers[2].neuron.reset = 'soft', allowed: zero, subtract"),
+    (
+        2,
+        ("neuron", "reset"),
+        "soft",
+        "layers[2].neuron.reset = 'soft', allowed: zero, subtract, late",
+    ),
     (2, ("neuron", "threshold"), 0, "layers[2].neuron.threshold = 0, allowed: a number above 0"),
     (0, ("neuron",), None, "metadata.layers[0] = 'conv1', allowed: one source and neurons"),
 ]

@@ -143,24 +143,20 @@ def jelly_soft():
     )  # fmt: skip
 
 
+def torch_default(beta=0.625, **given):
+    """The default reset of snnTorch, a subtraction a tick late."""
+    leaky = {"beta": beta, "init_hidden": True, **given}
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(128, 24), snntorch.Leaky(**leaky), nn.Linear(24, 5),
+        snntorch.Leaky(**leaky, output=True),
+    )  # fmt: skip
+
+
 def torch_lossless():
-    """The default reset of snnTorch, a subtraction a tick late, where nothing leaks."""
-    leaky = {"beta": 1.0, "init_hidden": True}
-    return nn.Sequential(
-        nn.Flatten(), nn.Linear(128, 24), snntorch.Leaky(**leaky), nn.Linear(24, 5),
-        snntorch.Leaky(**leaky, output=True),
-    )  # fmt: skip
+    """The same where nothing leaks."""
+    return torch_default(1.0)
 
 
-def torch_subtract(*, reset_delay=False):
-    """Resets by subtraction in the tick of the spike, or a tick later; leaks of 5/8."""
-    leaky = {
-        "beta": 0.625,
-        "init_hidden": True,
-        "reset_mechanism": "subtract",
-        "reset_delay": reset_delay,
-    }
-    return nn.Sequential(
-        nn.Flatten(), nn.Linear(128, 24), snntorch.Leaky(**leaky), nn.Linear(24, 5),
-        snntorch.Leaky(**leaky, output=True),
-    )  # fmt: skip
+def torch_at_once():
+    """Resets by subtraction in the tick of the spike."""
+    return torch_default(reset_delay=False)

@@ -169,15 +169,14 @@ class Csnn(nn.Module):
 
 
 class TorchConv(nn.Module):
-    """snnTorch's convolutional tutorial, its pools behind the neurons: 5x5 kernels, a loop over ticks."""
+    """snnTorch's convolutional tutorial, its pools behind the neurons: 5x5 kernels, a loop over ticks, its default reset."""
 
     def __init__(self, beta: float = 0.9, ticks: int = 25) -> None:
         super().__init__()
-        given = {"beta": beta, "reset_mechanism": "subtract", "reset_delay": False}
         self.ticks = ticks
-        self.conv1, self.lif1 = nn.Conv2d(1, 12, 5), snntorch.Leaky(**given)
-        self.conv2, self.lif2 = nn.Conv2d(12, 16, 5), snntorch.Leaky(**given)
-        self.fc1, self.lif3 = nn.Linear(16 * 4 * 4, 10), snntorch.Leaky(**given)
+        self.conv1, self.lif1 = nn.Conv2d(1, 12, 5), snntorch.Leaky(beta=beta)
+        self.conv2, self.lif2 = nn.Conv2d(12, 16, 5), snntorch.Leaky(beta=beta)
+        self.fc1, self.lif3 = nn.Linear(16 * 4 * 4, 10), snntorch.Leaky(beta=beta)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         mem1, mem2, mem3 = self.lif1.init_leaky(), self.lif2.init_leaky(), self.lif3.init_leaky()

@@ -20,6 +20,11 @@ SUMMED = 1 + LATENCY
 """Cycles from a position to what its neuron gets."""
 
 
+def kept_bits(config: Config) -> int:
+    """Of a neuron between rounds of ticks: its potential, and whether it fired in the last of them."""
+    return config.accumulator_bits + 1
+
+
 class Drain(wiring.Component):
     """`lifs` neurons a cycle, side by side in a row of the tile.
 
@@ -114,7 +119,8 @@ class Drain(wiring.Component):
                 lif.threshold.eq(self.threshold),
                 lif.neuron.eq(self.neuron),
                 lif.carried.eq(self.carried),
-                lif.before.eq(before[k]),
+                lif.before.eq(before[k][1:].as_signed()),
+                lif.fired_before.eq(before[k][0]),
                 word.spikes.word_select(k, config.ticks).eq(lif.spikes & seen),
             ]
             single = 1 if k == 0 else 0  # of an averaged map there is one neuron
@@ -154,9 +160,12 @@ class Drain(wiring.Component):
         return result
 
     def _potentials(self, m: Module, lifs: list[Lif], passing: list[data.View]) -> list[Value]:
-        """What each lane's neurons kept of the ticks before: read a cycle ahead of their unit, written behind it."""
-        bits, count = self.config.accumulator_bits, len(lifs)
-        log = count.bit_length() - 1
+        """What each lane's neurons kept of the ticks before: read a cycle ahead of their unit, written behind it.
+
+        A potential, and below it whether the neuron fired in the last of these ticks.
+        """
+        bits, count = kept_bits(self.config), len(lifs)
+        log, last = count.bit_length() - 1, self.config.ticks - 1
         m.submodules.potentials = memory = Sram(
             macro="uticket_potentials", width=count * bits, depth=self.config.positions // count
         )
@@ -166,7 +175,7 @@ class Drain(wiring.Component):
             read.addr.eq(Cat(ahead.x[log:], ahead.y)),
             read.en.eq(self.carried & ahead.lanes[0]),
             write.addr.eq(Cat(out.x[log:], out.y)),
-            write.data.eq(Cat(lif.potentials[self.config.ticks - 1] for lif in lifs)),
+            write.data.eq(Cat(Cat(lif.spikes[last], lif.potentials[last]) for lif in lifs)),
             write.en.eq(self.kept & out.lanes[0]),  # a lane's only where the first one's is
         ]
-        return [read.data[bits * k : bits * (k + 1)].as_signed() for k in range(count)]
+        return [read.data.word_select(k, bits) for k in range(count)]

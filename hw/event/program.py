@@ -16,8 +16,8 @@ from amaranth.lib import data
 
 from hw.config import STREAM_BITS, Config
 
-VERSION = 0x81
-"""Of a 64-bit stream; one more for each doubling: programs of other machines and widths are refused."""
+VERSION = 0x91
+"""Of a 64-bit stream; one more for each doubling: programs of other machines and widths are refused. 0x81: without late resets."""
 LIST_WORDS = 1024
 """Places of the caster's list, a ring."""
 POSITION_BITS = 11

@@ -59,7 +59,7 @@ def first_layer_spikes(network: IntegerNetwork, images: np.ndarray) -> np.ndarra
         v = np.full_like(current, neuron.initial)
         ticks = np.empty((network.ticks, *current.shape), np.uint8)
         for t in range(network.ticks):
-            v = neuron.leak * v + current
+            v = neuron.found(v) + current
             ticks[t] = v >= neuron.level
             v = np.where(v >= neuron.level, neuron.after(v), v)
         spikes.append(_pool(ticks, layer))

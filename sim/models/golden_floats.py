@@ -34,7 +34,7 @@ def run_layer(one: FloatLayer, given: list[np.ndarray]) -> np.ndarray:
     left = np.full(np.shape(sums)[1:], layer.neuron.initial)
     fired = np.empty(np.shape(sums), np.uint8)
     for t, x in enumerate(np.asarray(sums)):
-        v = layer.neuron.leak * left + layer.neuron.gain * x
+        v = layer.neuron.found(left) + layer.neuron.gain * x
         fired[t] = v >= layer.neuron.level
         left = np.where(fired[t], layer.neuron.after(v), v)
     return max_pool(fired) if layer.pool is Pool.MAX2 else fired

@@ -174,7 +174,7 @@ def _neuron(
         refuse(name, f"{kind}, {form}: dt is missing; give --dt, in the unit of the file's times")
     if (values["v_reset"] != 0).any():
         refuse(name, f"v_reset = {shown(values['v_reset'])}; allowed: 0")
-    why = "v_reset = 0 says zero, and is what snnTorch writes for subtract as well"
+    why = "v_reset = 0 says zero, and is what snnTorch writes for subtract and late as well"
     reset = reset_choice(name, options, None, why)
     dt = options.dt
     if kind == "LIF":

@@ -100,11 +100,13 @@ def _fire(neuron: Spiking, x: np.ndarray) -> np.ndarray:
         _over(np.asarray(a), x) for a in (neuron.gain, neuron.threshold, neuron.offset)
     )
     v = np.zeros(x.shape[1:]) + (threshold / 2 if neuron.start == "half" else 0)
-    spikes = np.empty(x.shape)
+    spikes, owed = np.empty(x.shape), np.zeros(x.shape[1:])
     for t, current in enumerate(x):
-        v = neuron.leak * v + gain * current + offset
+        v = neuron.leak * v + gain * current + offset - owed
         fires = v > threshold if neuron.above else v >= threshold
         spikes[t] = fires
-        after = v - threshold if neuron.reset == "subtract" else 0.0
-        v = np.where(fires, after, v)
+        if neuron.reset == "late":
+            owed = fires * threshold
+        else:
+            v = np.where(fires, v - threshold if neuron.reset == "subtract" else 0.0, v)
     return spikes

@@ -94,7 +94,7 @@ def _rate(module: Any) -> float:
 def snntorch(name: str, module: Any, options: Options) -> Made:
     """Leaky: v = beta v + x, fires at v > threshold; its reset to zero comes before the next input is added.
 
-    A subtraction a tick late (`reset_delay`) is the array's where nothing leaks between.
+    Its subtraction comes a tick late, behind the leak (`reset_delay`), which makes no difference where nothing leaks.
     """
     for what in ("inhibition", "state_quant"):
         if getattr(module, what):
@@ -107,16 +107,11 @@ def snntorch(name: str, module: Any, options: Options) -> Made:
     if reset == "none":
         refuse(name, "reset_mechanism = 'none'; allowed: 'zero', 'subtract'")
     threshold = _number(name, "threshold", module.threshold)
-    made = _made(name, options, reset, leak=leak, gain=1.0, threshold=threshold, above=True)
-    if reset != "subtract" or (module.reset_delay and leak == 1):
-        return made
-    return _differs(made, LATE.format(leak) if module.reset_delay else AT_ONCE)
+    said = "late" if reset == "subtract" and module.reset_delay and leak < 1 else reset
+    made = _made(name, options, said, leak=leak, gain=1.0, threshold=threshold, above=True)
+    return made if reset == "zero" or module.reset_delay else _differs(made, AT_ONCE)
 
 
-LATE = (
-    "snnTorch subtracts the threshold a tick late, behind the leak (reset_delay); here at once, so that {:g} of it "
-    "is gone then; exact: reset_mechanism='zero', or beta = 1"
-)
 AT_ONCE = (
     "snnTorch decides without the threshold where a potential was above it after a spike; here every "
     "potential at its threshold fires"
