@@ -86,7 +86,7 @@ BAD = {
     "a reference of no layer": ("net.nir", reference("names.npz"), r"lif is no layer's node; allowed: if1"),
     "a file that ends Python": ("model.py:ends", SPIKES, r"model.py:ends: SystemExit: over"),
     "weights without values": ("model.py:empty", SPIKES, r"node 0.weight: on device meta"),
-    "no function": ("model.py", SPIKES, r"model.py; allowed: model.py:FUNCTION"),
+    "no function": ("model.py", SPIKES, r"model.py names no function; allowed: model.py:FUNCTION"),
     "a pickle with code": (
         "model.py:build", (*SPIKES, "--weights", "code.pt"),
         r"code.pt: no state dict of tensors alone; a pickle that can run code needs --trust$"),

@@ -481,7 +481,7 @@ def test_check_and_import_write_what_they_print(tmp_path, capsys):
     assert ticket.metadata["notes"]["agreement"]["spikes_equal"] == 1
     assert ticket.network.layers[0].neuron.fires == "above"
     assert run("estimate", out) == 2
-    assert re.search("dataset = None.*--images FILE.npz$", capsys.readouterr().err.strip())
+    assert re.search("names no data set; give --images FILE.npz", capsys.readouterr().err.strip())
 
 
 def test_a_rounded_leak_needs_to_be_accepted(tmp_path, capsys):

@@ -96,8 +96,8 @@ def test_a_sparsity_a_layer_and_an_order(run, tiny, tmp_path):
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (["--maps", "8"], "allowed: with --maps and --input-sparsity"),
-        (["--input-sparsity", "0.5"], "allowed: with --maps and --input-sparsity"),
+        (["--maps", "8"], "holds masks: --input-sparsity is missing"),
+        (["--input-sparsity", "0.5"], "holds masks: --maps is missing"),
         (["--maps", "8", "--input-sparsity", "2"], "input sparsity of a = 2.0; allowed: 0 to 1"),
         (["--maps", "8", "--input-sparsity", "nan"], "input sparsity of a = nan"),
         (["--maps", "8", "--input-sparsity", "x"], "--input-sparsity x; allowed: numbers"),
@@ -107,7 +107,7 @@ def test_a_sparsity_a_layer_and_an_order(run, tiny, tmp_path):
         ),
         (["--maps", "8,8", "--input-sparsity", "0"], "2 sides for 1 layers"),
         (["--maps", "65", "--input-sparsity", "0"], "a map of side 65; the array has 1 to 64"),
-        (["--maps", "8", "--input-sparsity", "0", "--method", "lth"], "no --method"),
+        (["--maps", "8", "--input-sparsity", "0", "--method", "lth"], "--method lth with masks"),
         (["--maps", "8", "--input-sparsity", "0", "--machine", "event"], "allowed: sweep"),
     ],
 )
