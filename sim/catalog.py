@@ -17,10 +17,11 @@ from sim import yaml_file
 from sim.errors import BadInput
 from sw import archive, rows, schedules
 from sw.datasets import STATISTICS
-from sw.layers import LIF, TrainedNeuron
+from sw.layers import LIF
 from sw.quantize import ticket_config
 from sw.rows import Row
 from sw.ticket import Ticket, load
+from sw.trained_neuron import TrainedNeuron
 
 TICKETS = Path(__file__).resolve().parent.parent / "tickets"
 SORT = "sort"

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hw.neuron import PAPER, Neuron
-from sw.layers import IMAGE, LIF, Encoding, Input, Layer, Network, Shape, Source, TrainedNeuron
+from sw.layers import IMAGE, LIF, Encoding, Input, Layer, Network, Shape, Source
+from sw.trained_neuron import TrainedNeuron
 
 
 @dataclass(frozen=True)

@@ -21,17 +21,16 @@ from sw.fields import STRICT, Leak, Name, Natural, Positive, Whole
 from sw.layers import (
     IMAGE,
     LIF,
-    RESETS,
     Input,
     Layer,
     Network,
     Pool,
     Reduce,
-    TrainedNeuron,
     conv,
     identity,
     linear,
 )
+from sw.trained_neuron import RESETS, TrainedNeuron
 
 MAX_ROWS = 1000
 # YAML has no enums: their values are read as words

@@ -13,8 +13,9 @@ from pydantic import BaseModel, Field
 from hw.neuron import trained
 from sw import networks
 from sw.fields import STRICT, Leak, Name, Whole
-from sw.layers import Layer, Network, Pool, Reduce, Source, TrainedNeuron, identity, refuse
+from sw.layers import Layer, Network, Pool, Reduce, Source, identity, refuse
 from sw.ticket_metadata import History, Metadata
+from sw.trained_neuron import TrainedNeuron
 
 Side = Annotated[Literal[1, 3], Field(description="1 or 3")]
 

@@ -11,20 +11,10 @@ from hw.neuron import RESETS, STARTS
 from sw import networks
 from sw.balance import balance, filter_nnz
 from sw.floats import FloatLayer, FloatSource
-from sw.layers import (
-    IMAGE,
-    Layer,
-    Network,
-    Pool,
-    Reduce,
-    Source,
-    TrainedNeuron,
-    conv,
-    identity,
-    linear,
-)
+from sw.layers import IMAGE, Layer, Network, Pool, Reduce, Source, conv, identity, linear
 from sw.quantize import IntegerLayer, IntegerNetwork, quantize, quantize_layer
 from sw.ticket import NOT_MEASURED, Norm, Parameters, Ticket, counts
+from sw.trained_neuron import TrainedNeuron
 
 
 def shortcut(name: str, channels: int, source: str, *, stride: int = 1) -> Source:

@@ -5,8 +5,9 @@ import doctest
 from pathlib import Path
 
 from sw import ticket
-from sw.layers import Input, Layer, Source, TrainedNeuron
+from sw.layers import Input, Layer, Source
 from sw.ticket_metadata import MetadataV2
+from sw.trained_neuron import TrainedNeuron
 from tests.random_networks import random_ticket
 
 PAGE = Path(__file__).parent.parent / "docs" / "formats.md"

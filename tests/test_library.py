@@ -17,7 +17,7 @@ from torch import nn
 
 import uticket
 from sw import ticket
-from sw.layers import TrainedNeuron
+from sw.trained_neuron import TrainedNeuron
 from tests.random_networks import random_ticket
 from tests.test_sim_command import NETWORK
 

@@ -10,10 +10,11 @@ from sim.models import golden, golden_floats
 from sw import wsp
 from sw.compile import encode, order_filters, place, sort_orders
 from sw.floats import FLOAT_PASSES, read
-from sw.layers import IMAGE, Encoding, Input, Network, Pool, Reduce, TrainedNeuron, conv, linear
+from sw.layers import IMAGE, Encoding, Input, Network, Pool, Reduce, conv, linear
 from sw.lowering import finish, together
 from sw.quantize import quantize, quantize_network, quantizing
 from sw.ticket import Norm, Parameters, Ticket
+from sw.trained_neuron import TrainedNeuron
 from tests.random_networks import RESIDUAL, random_spikes, random_ticket
 
 ODD = TrainedNeuron(leak=0.25, gain=2.0, threshold=1.5)

@@ -11,13 +11,14 @@ from hw.config import Config
 from hw.neuron import NEURONS
 from sim.models import golden
 from sw.floats import FloatLayer, FloatSource
-from sw.layers import IMAGE, LIF, TrainedNeuron, conv, linear
+from sw.layers import IMAGE, LIF, conv, linear
 from sw.quantize import (
     IntegerLayer,
     quantize,
     quantize_layer,
     ticket_config,
 )
+from sw.trained_neuron import TrainedNeuron
 from tests.random_networks import RESIDUAL, random_ticket, with_neurons, with_own
 from tests.soak import times
 

@@ -12,8 +12,9 @@ import pytest
 
 from sw import ticket as tickets
 from sw import ticket_v1
-from sw.layers import IMAGE, Encoding, Input, Network, TrainedNeuron, conv, linear
+from sw.layers import IMAGE, Encoding, Input, Network, conv, linear
 from sw.ticket import Ticket
+from sw.trained_neuron import TrainedNeuron
 from tests.random_networks import RESIDUAL, SMALL, random_ticket, random_vgg16_ticket
 
 

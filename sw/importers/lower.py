@@ -30,18 +30,9 @@ from sw.importers.graph import (
 )
 from sw.importers.lowered import Lowered, Row, Spikes, per_channel
 from sw.importers.taps import Taps, View, dilated, reaches_rest, square, through
-from sw.layers import (
-    IMAGE,
-    Encoding,
-    Input,
-    Layer,
-    Network,
-    Pool,
-    Reduce,
-    Shape,
-    TrainedNeuron,
-)
+from sw.layers import IMAGE, Encoding, Input, Layer, Network, Pool, Reduce, Shape
 from sw.ticket import Parameters
+from sw.trained_neuron import TrainedNeuron
 
 
 def lower(graph: Graph, options: Options, seen: Input) -> Lowered:
