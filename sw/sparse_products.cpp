@@ -180,7 +180,7 @@ constexpr int64_t TILE = 8;  // columns of a tile
 template <int ROWS, int COLUMNS>
 void add_tile(const Weights& w, int64_t chunk, int64_t k, const float* map, int64_t row, float* sums, int64_t width) {
     Lanes total[ROWS][COLUMNS] = {};
-    if (false)
+    if (chunk)
         for (int r = 0; r < ROWS; ++r)
             for (int c = 0; c < COLUMNS; ++c) total[r][c] = lanes(sums + (r * width + c) * LANES);
     const int64_t* first = w.first + chunk * w.filters + k;
