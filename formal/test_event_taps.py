@@ -111,7 +111,7 @@ FAULTS = {
     "the lowest tap stays": fault("assign rest = taps & {w} ;", "assign rest = taps;"),
 }
 FIFO_FAULTS = {
-    "a slice too many": fault("{w} != 2'h2;", "{1} != 2'h3;"),
+    "a slice too many": fault("= level != 2'h2;", "= level != 2'h3;"),
 }
 
 
