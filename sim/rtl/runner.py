@@ -247,7 +247,7 @@ def _accumulates(
 def _of_what(workers: Sequence[BaseProcess]) -> str:
     """Of the process that ended by itself; the pool then terminates the others."""
     for worker in workers:
-        worker.join(1)
+        worker.join(10)  # machines differ tenfold in speed
         code = worker.exitcode
         if code not in (None, 0, -signal.SIGTERM):
             why = f"status {code}" if code > 0 else f"signal {signal.Signals(-code).name}"
