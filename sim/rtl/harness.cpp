@@ -56,6 +56,90 @@ void write_word(uint8_t* word, const uint8_t* data, uint32_t enable, uint32_t gr
     }
 }
 
+// A program's way through the array.
+struct Drive {
+    Vtop& top;
+    Run& run;
+    const uint64_t bank_bytes = uint64_t(run.word_bytes) * run.depth;
+    const uint64_t buffer_bytes = bank_bytes * run.banks;
+    const uint32_t granule_bits = run.word_bits / run.granules;
+    std::unique_ptr<uint8_t[]> buffer{new uint8_t[buffer_bytes]()};  // as the spike buffer is
+    uint64_t stall_state = run.stall_seed * 2 + 1;
+    uint64_t at = 0, count = 0, captured = 0;  // beats taken, results, copies of the buffer
+    bool last_seen = false, offered = false;
+
+    // Inputs are registered (harness.v): what is set before an edge is offered in the cycle after it.
+    void offer() {
+        // once a beat is offered it stays, as AXI4-Stream demands
+        offered = at < run.beats && (offered || !stalls(stall_state, run.program_stall));
+        top.program_valid = offered;
+        if (offered) {
+            const uint64_t words = run.beat_words, *beat = run.program + at * words;
+            for (uint64_t k = 0; k < words; k++) {
+                top.program_payload[2 * k] = uint32_t(beat[k]);
+                top.program_payload[2 * k + 1] = uint32_t(beat[k] >> 32);
+            }
+            top.program_payload[2 * words] = at == run.last_at;
+        }
+        top.results_ready = !stalls(stall_state, run.result_stall);
+    }
+
+    // What the array did in a cycle.
+    void follow() {
+        if (top.program_taken) {
+            at++;
+            offered = false;
+        }
+        if (top.written_banks) write_buffer();
+        if (top.results_taken) {
+            if (!count) capture();  // the first result: the input is loaded
+            if (count < run.max_results)
+                run.results[count] =
+                    uint64_t(top.results_payload[0]) | uint64_t(top.results_payload[1]) << 32;
+            count++;
+            last_seen = top.results_payload[2] & 1;
+        }
+        if (top.layer_end) capture();
+    }
+
+    void write_buffer() {
+        // as a bank takes it: a program may name a word that is not there
+        const uint64_t address = top.written_address % run.depth;
+        for (uint32_t b = 0; b < run.banks; b++)
+            if (top.written_banks >> b & 1)
+                write_word(
+                    buffer.get() + b * bank_bytes + address * run.word_bytes,
+                    b & 1 ? bytes(top.written_odd) : bytes(top.written_even),
+                    top.written_enable, run.granules, granule_bits);
+    }
+
+    void capture() {
+        if (captured < run.max_buffers)
+            std::memcpy(run.buffers + captured++ * buffer_bytes, buffer.get(), buffer_bytes);
+    }
+
+#ifdef UTICKET_TRACE
+    std::unique_ptr<VerilatedFstC> trace;  // of the layer that the run names
+
+    void dump(uint64_t cycle) {
+        if (!run.trace_path || captured != run.trace_layer + 1) return;
+        if (!trace) {
+            trace.reset(new VerilatedFstC);
+            top.trace(trace.get(), 99);
+            trace->open(run.trace_path);
+        }
+        trace->dump(cycle * 10);
+    }
+
+    void end_dump() {
+        if (!trace || captured <= run.trace_layer + 1) return;
+        trace->close();
+        trace.reset();
+        run.trace_path = nullptr;
+    }
+#endif
+};
+
 }  // namespace
 
 extern "C" {
@@ -70,99 +154,32 @@ void* uticket_new() {
 void uticket_delete(void* model) { delete static_cast<Model*>(model); }
 
 void uticket_run(void* handle, Run* run) {
-    auto* model = static_cast<Model*>(handle);
-    Vtop& top = model->top;
-    const uint64_t bank_bytes = uint64_t(run->word_bytes) * run->depth;
-    const uint64_t buffer_bytes = bank_bytes * run->banks;
-    const uint32_t granule_bits = run->word_bits / run->granules;
-    std::unique_ptr<uint8_t[]> buffer(new uint8_t[buffer_bytes]());
-    uint64_t stall_state = run->stall_seed * 2 + 1;
-    uint64_t at = 0, count = 0, captured = 0, cycle = 0;
-    bool last_seen = false, input_captured = false, offered = false;
-    auto capture = [&] {
-        if (captured < run->max_buffers)
-            std::memcpy(run->buffers + captured++ * buffer_bytes, buffer.get(), buffer_bytes);
-    };
-#ifdef UTICKET_TRACE
-    std::unique_ptr<VerilatedFstC> trace;
-#endif
-
-    // Inputs are registered (harness.v): what is set before an edge is offered in the cycle after it.
-    auto offer = [&] {
-        // once a beat is offered it stays, as AXI4-Stream demands
-        offered = at < run->beats && (offered || !stalls(stall_state, run->program_stall));
-        top.program_valid = offered;
-        if (offered) {
-            const uint64_t words = run->beat_words, *beat = run->program + at * words;
-            for (uint64_t k = 0; k < words; k++) {
-                top.program_payload[2 * k] = uint32_t(beat[k]);
-                top.program_payload[2 * k + 1] = uint32_t(beat[k] >> 32);
-            }
-            top.program_payload[2 * words] = at == run->last_at;
-        }
-        top.results_ready = !stalls(stall_state, run->result_stall);
-    };
-    offer();
-    for (; cycle < run->max_cycles; cycle++) {
+    Vtop& top = static_cast<Model*>(handle)->top;
+    Drive drive{top, *run};
+    uint64_t cycle = 0;
+    drive.offer();
+    while (cycle < run->max_cycles) {
         edge(top);
         if (run->reset_at && cycle == run->reset_at) break;
 #ifdef UTICKET_TRACE
-        if (run->trace_path && captured == run->trace_layer + 1) {
-            if (!trace) {
-                trace.reset(new VerilatedFstC);
-                top.trace(trace.get(), 99);
-                trace->open(run->trace_path);
-            }
-            trace->dump(cycle * 10);
-        }
+        drive.dump(cycle);
 #endif
-        if (top.program_taken) {
-            at++;
-            offered = false;
-        }
-        if (top.written_banks) {
-            // as a bank takes it: a program may name a word that is not there
-            const uint64_t address = top.written_address % run->depth;
-            for (uint32_t b = 0; b < run->banks; b++)
-                if (top.written_banks >> b & 1)
-                    write_word(
-                        buffer.get() + b * bank_bytes + address * run->word_bytes,
-                        b & 1 ? bytes(top.written_odd) : bytes(top.written_even),
-                        top.written_enable, run->granules, granule_bits);
-        }
-        if (top.results_taken) {
-            if (!input_captured) {  // the first result: the input is loaded
-                input_captured = true;
-                capture();
-            }
-            if (count < run->max_results)
-                run->results[count] =
-                    uint64_t(top.results_payload[0]) | uint64_t(top.results_payload[1]) << 32;
-            count++;
-            last_seen = top.results_payload[2] & 1;
-        }
-        if (top.layer_end) capture();
+        drive.follow();
 #ifdef UTICKET_TRACE
-        if (trace && captured > run->trace_layer + 1) {
-            trace->close();
-            trace.reset();
-            run->trace_path = nullptr;
-        }
+        drive.end_dump();
 #endif
+        cycle++;
         run->error = top.error;
-        if (last_seen || run->error) {
-            cycle++;
-            break;
-        }
-        offer();
+        if (drive.last_seen || run->error) break;
+        drive.offer();
     }
     top.program_valid = 0;
-    if (!last_seen) reset(top);
+    if (!drive.last_seen) reset(top);
     run->cycles = cycle;
-    run->result_count = count;
-    run->buffer_count = captured;
-    run->beats_taken = at;
-    run->finished = last_seen;
+    run->result_count = drive.count;
+    run->buffer_count = drive.captured;
+    run->beats_taken = drive.at;
+    run->finished = drive.last_seen;
 }
 
 }  // extern "C"
