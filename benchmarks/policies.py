@@ -34,7 +34,8 @@ from sw.layers import IMAGE, Layer, Pool, conv, linear
 from sw.prune import Masks
 from sw.pruner import Pruner
 from sw.quantize import quantize
-from sw.schedules import SCHEDULES, Round, Schedule
+from sw.schedule import Round, Schedule
+from sw.schedules import SCHEDULES
 from sw.ticket import Ticket
 from sw.train import Trainer
 

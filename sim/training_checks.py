@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sim.catalog import Model
     from sw.datasets import Dataset
     from sw.layers import Layer
-    from sw.schedules import Schedule
+    from sw.schedule import Schedule
 
 
 def ticks(model: Model, dataset: Dataset) -> int:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from sw.schedules import FULL_SIDE
+from sw.schedule import FULL_SIDE
 
 SHIFT = 8  # an image is moved by up to such a part of its shorter side: 4 pixels of 32
 

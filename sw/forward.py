@@ -17,7 +17,7 @@ from sw.convolution import Convolution
 from sw.fake_quantize import quantized
 from sw.masked import MaskedWeights
 from sw.model import SpikingNetwork, input_sparsity, loss, predict
-from sw.schedules import Round, Schedule
+from sw.schedule import Round, Schedule
 
 PART = 250  # images at a time, where nothing is learned
 

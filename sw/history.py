@@ -8,7 +8,7 @@ from sw import prune
 from sw.balance import filter_nnz
 from sw.datasets import Dataset
 from sw.forward import Forward
-from sw.schedules import Round
+from sw.schedule import Round
 
 VALIDATION_IMAGES = 5_000  # the last of the training set, at most a fifth of it; never trained on
 SPARSITY_IMAGES = 250  # of the validation set, for the input sparsity of each round

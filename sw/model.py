@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from sw.convolution import Convolution
 from sw.layers import IMAGE, Layer, Pool, Reduce, Source
 from sw.norm_fire import Fire, norm_fire
-from sw.schedules import Output
+from sw.schedule import Output
 
 HANDED_ON = 0.5  # share of a new filter's squared norm that is its channel handed on
 

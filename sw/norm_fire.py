@@ -28,7 +28,7 @@ import torch
 from torch import distributed, nn
 
 from hw.neuron import Neuron, Shift
-from sw.schedules import Output
+from sw.schedule import Output
 
 TRAINED = Shift(2)  # leak 0.25, gain 0.75
 THRESHOLD = 1.0

@@ -13,7 +13,7 @@ from __future__ import annotations
 import torch
 
 from sw.model import SpikingNetwork
-from sw.schedules import Round, Schedule
+from sw.schedule import Round, Schedule
 
 ITERATIONS = 3  # of Newton and Schulz
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of x, x^3, x^5: fast towards 1, not exactly 1

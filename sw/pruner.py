@@ -11,7 +11,7 @@ from sw import balance, checkpoint
 from sw.masked import MaskedWeights
 from sw.model import SpikingNetwork
 from sw.prune import Masks, global_magnitude, layer_adaptive
-from sw.schedules import Output, Rank, Round, Schedule
+from sw.schedule import Rank, Schedule
 
 
 class Pruner:
@@ -33,12 +33,10 @@ class Pruner:
         self.rewind_state: dict | None = None
         """The network that prunings go back to, on the CPU; part of the checkpoint."""
 
-    def reached(self, current: Round, images: int) -> None:
-        """Keeps the state to rewind to, at its image of the first spiking round."""
+    def reached(self, images: int) -> None:
+        """Keeps the state to rewind to, at its image of the first round."""
         at = self.schedule.rewind_images
-        if self.rewind_state is not None or at is None or current.output is not Output.SPIKE:
-            return
-        if images >= at:
+        if self.rewind_state is None and at is not None and images >= at:
             state = copy.deepcopy(self.network.state_dict())
             self.rewind_state = checkpoint.on_cpu(state)
 

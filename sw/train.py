@@ -1,6 +1,6 @@
 """Training, pruning and balancing of a ticket, resumable at any moment.
 
-A run is a sequence of rounds (schedules.py). All state that decides the result (network, optimizer,
+A run is a sequence of rounds (schedule.py). All state that decides the result (network, optimizer,
 masks, position) is one checkpoint, written atomically, so that a killed run goes on to the same result.
 The dense rounds are the same for every method and are kept as `dense.pt`; what the network without spikes
 says of the training images, which teaches the others, is `answers.pt`. Checkpoints hold CPU tensors: a run may go on on another device, or on more
@@ -28,7 +28,7 @@ from sw.layers import Layer
 from sw.masked import MaskedWeights
 from sw.model import SpikingNetwork, loss
 from sw.pruner import Pruner
-from sw.schedules import Output, Round, Schedule
+from sw.schedule import Output, Round, Schedule
 
 CHECKPOINT_SECONDS = 60.0
 LOG_SECONDS, SHOW_SECONDS = 30.0, 1.0
@@ -229,7 +229,7 @@ class Trainer:
         while self.progress.images < current.images:
             value = self._step(current)
             self._prune_when_due(current)
-            self.pruner.reached(current, self.progress.images)
+            self.pruner.reached(self.progress.images)
             now = time.monotonic()
             if now - shown > (SHOW_SECONDS if self.watch else LOG_SECONDS) and self.devices.first:
                 rate = (self.progress.images - shown_images) / (now - shown)

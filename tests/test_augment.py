@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from sw.augment import Batches
-from sw.schedules import FULL_SIDE
+from sw.schedule import FULL_SIDE
 
 COUNT, SIDE = 20, 8
 

@@ -9,7 +9,7 @@ from torch import nn
 from hw.neuron import NEURONS, RESETS, STARTS
 from sw import norm_fire
 from sw.norm_fire import Fire
-from sw.schedules import Output
+from sw.schedule import Output
 from tests.soak import times
 
 CHANNELS, TICKS = 6, 3

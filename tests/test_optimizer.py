@@ -8,7 +8,7 @@ import torch
 from sw import optimizer
 from sw.layers import IMAGE, Pool, conv, linear
 from sw.model import HANDED_ON, SpikingNetwork
-from sw.schedules import Output, Round, Schedule
+from sw.schedule import Output, Round, Schedule
 
 ROUND = Round(keep=1.0, images=64, ticks=1, learning_rate=0.05, orthogonal=0.02)
 SCHEDULE = Schedule(dense=(ROUND,), pruned=(), classifier_rate=0.1)

@@ -17,7 +17,7 @@ from sw.devices import Devices
 from sw.forward import Forward
 from sw.layers import IMAGE, Pool, conv, linear
 from sw.model import loss
-from sw.schedules import Output, Rank, Round, Schedule
+from sw.schedule import Output, Rank, Round, Schedule
 from sw.train import Trainer
 
 LAYERS = (
@@ -264,26 +264,48 @@ def test_only_rounds_of_the_final_sparsity_train_quantized(dataset, tmp_path, mo
     assert torch.equal(run.kept.masks["conv3"], plain_run.kept.masks["conv3"])
 
 
-def test_rewinding_restores_weights_biases_and_norms(dataset, tmp_path):
+@pytest.mark.parametrize("output", [Output.SPIKE, Output.CLIP])
+def test_rewinding_restores_weights_biases_and_norms(dataset, tmp_path, output):
     schedule = Schedule(
-        dense=SCHEDULE.dense,
-        pruned=(Round(keep=0.5, images=0, ticks=1, learning_rate=0.05),),
+        dense=tuple(replace(r, output=output) for r in SCHEDULE.dense),
+        pruned=(Round(keep=0.5, images=0, ticks=1, learning_rate=0.05, output=output),),
         rewind_images=32,
         batch=16,
     )
     run = trainer(dataset, tmp_path, policy="none", schedule=schedule)
+    early, reached = {}, run.pruner.reached
+
+    def seen(images):
+        if images == 32:
+            early.update({name: value.clone() for name, value in run.network.state_dict().items()})
+        reached(images)
+
+    run.pruner.reached = seen
     run.run("lth")
-    assert run.pruner.rewind_state is not None
     for name, value in run.network.state_dict().items():
-        rewound = run.pruner.rewind_state[name]
+        rewound = early[name]
         layer = name.split(".")[1]
         if name.endswith("weight") and name.startswith("weights") and layer in run.kept.masks:
             rewound = rewound * run.kept.masks[layer]
         assert torch.equal(value, rewound), name
 
 
+def test_the_rewound_schedule_is_the_shipped_one_but_for_pruning():
+    """As many images, the same dense round, the same rounds with spikes; each pruning has a round."""
+    shipped, rewound = schedules.named("vgg"), schedules.named("rewind")
+    assert rewound.dense == shipped.dense
+    assert 0 < rewound.rewind_images < shipped.dense[0].images / 5
+    spiking = [r for r in shipped.pruned if r.output is Output.SPIKE]
+    quiet = rewound.pruned[: -len(spiking)]
+    assert rewound.pruned[-len(spiking) :] == tuple(spiking)
+    assert [r.keep for r in quiet] == [r.keep for r in shipped.pruned[: len(quiet)]]
+    assert all(r.prunings == 1 and r.output is Output.CLIP for r in quiet)
+    count = [sum(r.images for r in s.rounds) for s in (shipped, rewound)]
+    assert count[1] == pytest.approx(count[0], rel=0.001)
+
+
 def test_the_shipped_schedule_is_as_sparse_as_the_tickets_must_be():
-    for name in ("paper", "vgg", "resnet"):
+    for name in ("paper", "vgg", "resnet", "rewind"):
         assert schedules.SCHEDULES[name].rounds[-1].keep <= 0.02, name
 
 

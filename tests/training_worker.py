@@ -17,7 +17,7 @@ from sw import history, train
 from sw.datasets import Dataset
 from sw.devices import Devices, connected
 from sw.layers import IMAGE, Pool, conv, linear
-from sw.schedules import Round, Schedule
+from sw.schedule import Round, Schedule
 
 NETWORK = (
     conv("conv1", (3, 8), IMAGE, pool=Pool.MAX2),
