@@ -69,43 +69,45 @@ class Images(click.ParamType):
         return int(text)
 
 
-def hardware_option(function: Callable) -> Callable:
-    """--hardware, of commands without a MODEL: it starts from preset `paper`."""
-    return click.option(
-        "--hardware",
-        type=click.Path(path_type=Path),
-        help="YAML of hardware fields, and perhaps a preset to start from. [default: paper]",
-    )(function)
+hardware_option = click.option(
+    "--hardware",
+    type=click.Path(path_type=Path),
+    help="YAML of hardware fields, and perhaps a preset to start from. [default: paper]",
+)
+"""Of commands without a MODEL: it starts from preset `paper`."""
+model_hardware_option = click.option(
+    "--hardware",
+    type=click.Path(path_type=Path),
+    help="YAML of hardware fields that replace the model's.",
+)
+images_option = click.option(
+    "--images",
+    default="1",
+    show_default=True,
+    type=Images(),
+    help="So many test images, or your own: an .npz of images and labels (docs/library.md).",
+)
+technology_option = click.option(
+    "--technology",
+    metavar="NAME|FILE.yaml",
+    help="Of energy: 32nm, 32nm-hp, ... or your own (docs/energy.md). "
+    "[default: Eq. 3 as fitted to the paper, components of 32nm]",
+)
+machine_option = click.option(
+    "--machine",
+    help="sweep, the paper's array, or event (docs/event.md); instead of the hardware's.",
+)
+"""Of commands that run, compile or export either."""
+machines_option = click.option(
+    "--machine",
+    help="sweep, the paper's array, event (docs/event.md), or both; instead of the model's.",
+)
+"""Of commands that can run both side by side; see `machines_of`."""
 
 
-def images_option(function: Callable) -> Callable:
-    """--images."""
-    return click.option(
-        "--images",
-        default="1",
-        show_default=True,
-        type=Images(),
-        help="So many test images, or your own: an .npz of images and labels (docs/library.md).",
-    )(function)
-
-
-def technology_option(function: Callable) -> Callable:
-    """--technology."""
-    return click.option(
-        "--technology",
-        metavar="NAME|FILE.yaml",
-        help="Of energy: 32nm, 32nm-hp, ... or your own (docs/energy.md). "
-        "[default: Eq. 3 as fitted to the paper, components of 32nm]",
-    )(function)
-
-
-def model_hardware_option(function: Callable) -> Callable:
-    """--hardware, of commands with a MODEL."""
-    return click.option(
-        "--hardware",
-        type=click.Path(path_type=Path),
-        help="YAML of hardware fields that replace the model's.",
-    )(function)
+def json_option(text: str = "Write the result here.") -> Callable:
+    """--json, whose help is `text`."""
+    return click.option("--json", "json_path", type=click.Path(path_type=Path), help=text)
 
 
 def model_options(function: Callable) -> Callable:
@@ -126,12 +128,6 @@ BOTH = "both"
 """Instead of a machine's name: one after the other."""
 
 
-def machines_option(function: Callable) -> Callable:
-    """--machine, of commands that can run both side by side."""
-    text = "sweep, the paper's array, event (docs/event.md), or both; instead of the model's."
-    return click.option("--machine", help=text)(function)
-
-
 def machines_of(
     model: Model, hardware: Path | None, n_pe: int | None, machine: str | None
 ) -> list[Config]:
@@ -145,12 +141,6 @@ def machines_of(
         raise BadInput(f"machine = {machine!r}, allowed: {', '.join((*MACHINES, BOTH))}")
     names = MACHINES if machine == BOTH else [machine]
     return [hardware_of(model, hardware, n_pe, name) for name in names]
-
-
-def machine_option(function: Callable) -> Callable:
-    """--machine, of commands that run, compile or export either."""
-    text = "sweep, the paper's array, or event (docs/event.md); instead of the hardware's."
-    return click.option("--machine", help=text)(function)
 
 
 def hardware_of(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sim.errors import BadInput
+from sim.options import json_option
 
 if TYPE_CHECKING:
     from sim.models.masks import MaskLayer
@@ -38,7 +39,7 @@ MAX_SIDE = 4096
     multiple=True,
     help="LAYER is the shortcut convolution of HOST, and runs with it as one filter; for each pair.",
 )
-@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the result here.")
+@json_option()
 def command(
     model: str,
     method: str | None,

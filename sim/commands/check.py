@@ -8,13 +8,12 @@ from typing import Any
 import click
 
 from sim.import_options import import_options, opened, print_report, verdict_status
+from sim.options import json_option
 
 
 @click.command(short_help="Which layers of a NIR file or PyTorch module run here, and why not.")
 @import_options
-@click.option(
-    "--json", "json_path", type=click.Path(path_type=Path), help="Also write the report here."
-)
+@json_option("Also write the report here.")
 def command(json_path: Path | None, **given: Any) -> int:
     """Print, for each layer of NETWORK, what it becomes on each machine, or what it would have to be.
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from sim.options import json_option
+
 
 @click.command(short_help="Energy of any counts: Eq. 3, and by component.")
 @click.option("--work", required=True, type=float, help="Steps, over all PEs.")
@@ -29,7 +31,7 @@ import click
 @click.option(
     "--lif-updates", default=0.0, type=float, help="(neuron, tick) pairs; Eq. 3 has none."
 )
-@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the result here.")
+@json_option()
 def command(
     work: float,
     idle: float,

@@ -13,6 +13,7 @@ from sim.errors import BadInput
 from sim.options import (
     BOTH,
     images_option,
+    json_option,
     machines_of,
     machines_option,
     model_options,
@@ -49,7 +50,7 @@ COLUMNS = {  # of the table: header with its unit, by field
     help="Of masks: share of steps without a spike; one for all, or one a layer.",
 )
 @click.option("--clock", "clock_mhz", type=float, help="MHz. [default: the technology's]")
-@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the result here.")
+@json_option()
 def command(
     model: str,
     method: str | None,

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from sim.import_options import import_options, opened, print_report
+from sim.options import json_option
 
 
 @click.command(short_help="Make a ticket of a NIR file or PyTorch module.")
@@ -22,9 +23,7 @@ from sim.import_options import import_options, opened, print_report
     "--reference", type=click.Path(path_type=Path),
     help="An .npz of the framework's own spikes, by node: (N, T, ...).",
 )  # fmt: skip
-@click.option(
-    "--json", "json_path", type=click.Path(path_type=Path), help="Also write the report here."
-)
+@json_option("Also write the report here.")
 @click.option("--accept", is_flag=True, help="Write a ticket that is approximate, too.")
 def command(
     out: Path,

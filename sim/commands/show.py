@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sim.errors import BadInput
+from sim.options import json_option
 
 if TYPE_CHECKING:
     from sim.reports.history import RoundStory
@@ -24,9 +25,7 @@ PLOTS = (".svg", ".png")
 @click.argument("models", metavar="MODEL...", nargs=-1, required=True)
 @click.option("--method", help="Of a name or a YAML: uticket, lth, ... [default: its first]")
 @click.option("--n-pe", type=click.IntRange(1, 4096), help="PEs, instead of the ticket's.")
-@click.option(
-    "--json", "json_path", type=click.Path(path_type=Path), help="Also write the metadata here."
-)
+@json_option("Also write the metadata here.")
 @click.option(
     "--plot",
     type=click.Path(path_type=Path),

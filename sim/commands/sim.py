@@ -9,6 +9,7 @@ import click
 
 from sim.options import (
     images_option,
+    json_option,
     machines_of,
     machines_option,
     model_options,
@@ -24,9 +25,7 @@ if TYPE_CHECKING:
 @machines_option
 @images_option
 @technology_option
-@click.option(
-    "--json", "json_path", type=click.Path(path_type=Path), help="Write the report here, too."
-)
+@json_option("Write the report here, too.")
 @click.option(
     "--dump", type=click.Path(path_type=Path), help="Keep the maps of every image in this folder."
 )
