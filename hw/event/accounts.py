@@ -7,7 +7,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.config import Config
-from hw.counters import EVENT_CYCLES
+from hw.counters import CYCLES, EVENT_CYCLES, Counter
 
 
 class Accounts(wiring.Component):
@@ -46,9 +46,10 @@ class Accounts(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self.config
-        work, idle, load, conflict, neuron, output, identity = (
-            1 << k for k in range(len(EVENT_CYCLES))
-        )
+        one = {account: 1 << k for k, account in enumerate(CYCLES)}  # EVENT_CYCLES' places
+        work, identity = one[Counter.WORK_CYCLES], one[Counter.STALL_SHORTCUT]
+        conflict, neuron = one[Counter.STALL_WINDOW], one[Counter.STALL_LIF]
+        load, output = one[Counter.STALL_LOAD], one[Counter.STALL_OUTPUT]
         pausing, added_shortcut = Signal(), Signal()
         m.d.sync += [pausing.eq(self.pauses), added_shortcut.eq(self.shortcut)]
         with m.If(self.working):
@@ -61,7 +62,7 @@ class Accounts(wiring.Component):
         with m.Elif(self.ending):
             m.d.comb += self.cycle.eq(output)
         with m.Else():
-            m.d.comb += self.cycle.eq(Mux(self.loading, load, idle))
+            m.d.comb += self.cycle.eq(Mux(self.loading, load, one[Counter.IDLE_CYCLES]))
         added = sum(
             self.spikes[b][t] & self.adding[b]
             for b in range(config.banks)

@@ -9,14 +9,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 
 import amaranth
 import numpy as np
 
 import hw
 from hw.config import BANKS, STREAM_BITS, Config
-from hw.counters import BEATS, COUNTERS, CYCLES, EVENT_COUNTERS, EVENT_CYCLES
+from hw.counters import BEATS, counter_names, cycle_names
 from hw.event.program import stream_lanes
 from hw.export import export_top
 from hw.loader import Error
@@ -160,12 +159,7 @@ class Rtl:
     def __enter__(self) -> Rtl:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._library.uticket_delete(self._model)
 
     def run(
@@ -275,13 +269,10 @@ class Rtl:
             output = output[: program.ticks]
             block = results[at : at + BEATS * config.n_pe]
             at += BEATS * config.n_pe
-            event = config.machine == "event"
-            names = EVENT_COUNTERS if event else COUNTERS
+            names = counter_names(config.machine)
             values = block.view("<u4").reshape(config.n_pe, len(names)).astype(np.int64)
             counters = {name: values[:, k] for k, name in enumerate(names)}
-            cycles = np.sum(
-                [counters[name] for name in (EVENT_CYCLES if event else CYCLES)], axis=0
-            )
+            cycles = np.sum([counters[name] for name in cycle_names(config.machine)], axis=0)
             if len(set(cycles.tolist())) != 1:
                 raise RtlError(
                     f"layer {layer.name}: the cycles that PEs account for differ: "
