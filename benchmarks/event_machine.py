@@ -28,12 +28,12 @@ from sim.models.event_cycles import EventCycles, own_beats
 from sim.models.memory import rtl_counts
 from sim.models.workload import of_program, totals
 from sim.rtl.runner import Loaded
-from sw.compile import sort_orders
 from sw.event.compile import EventLayer, EventProgram, layer_weights
 from sw.event.encode import SHORTCUT, Weights
 from sw.integers import IntegerLayer, IntegerNetwork
 from sw.lowering import finish
 from sw.machines import compiling_for
+from sw.order import sort_orders
 
 MODELS = ("vgg16_cifar10", "resnet19_cifar10", "vgg16_fashion_mnist")
 CALIBRATION = slice(20, 24)

@@ -20,13 +20,15 @@ from sim.models.workload import Totals, Workload
 from sim.rtl import runner
 from sim.rtl.harness import Rtl
 from sim.rtl.runner import ImageResult, Loaded
-from sw.compile import PASSES, Program, sort_orders
+from sw.compile import PASSES, Program
 from sw.datasets import STATISTICS
 from sw.floats import FLOAT_PASSES
 from sw.importers.fit import lacks
+from sw.integers import IntegerNetwork
 from sw.lowering import Steps, finish, together
 from sw.machines import compiling_for
-from sw.quantize import IntegerNetwork, quantizing
+from sw.order import sort_orders
+from sw.quantize import quantizing
 from sw.ticket import Ticket
 
 

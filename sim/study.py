@@ -24,7 +24,7 @@ from sim.models.technology import ComponentTable
 from sim.models.workload import Workload, totals
 from sw import wsp
 from sw.compile import CompiledLayer
-from sw.quantize import IntegerSource
+from sw.integers import IntegerSource
 from sw.ticket import Ticket
 
 

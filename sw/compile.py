@@ -26,39 +26,8 @@ from sw import csr
 from sw.encoding import Encoded, Segment, encoded_filters, segments_of
 from sw.integers import IntegerLayer, IntegerNetwork
 from sw.lowering import Steps, finish, name
-from sw.order import Ordered, order_filters, sort_orders
-from sw.placement import (
-    MAX_CHANNELS,
-    MAX_LAYERS,
-    Descriptor,
-    DoesNotFit,
-    Placed,
-    Region,
-    check_layer,
-    place,
-)
-
-__all__ = [  # what compiling needs and gives, wherever it is defined
-    "MAX_CHANNELS",
-    "MAX_LAYERS",
-    "PASSES",
-    "CompiledLayer",
-    "Descriptor",
-    "DoesNotFit",
-    "Encoded",
-    "Ordered",
-    "Placed",
-    "Program",
-    "Region",
-    "Segment",
-    "check_layer",
-    "compile_network",
-    "compiling",
-    "encode",
-    "order_filters",
-    "place",
-    "sort_orders",
-]
+from sw.order import Ordered, order_filters
+from sw.placement import Descriptor, Placed, Region, place
 
 
 @dataclass(frozen=True)

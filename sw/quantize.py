@@ -34,25 +34,10 @@ import numpy as np
 from hw.config import LANES, Config
 from hw.neuron import PAPER, Neuron
 from sw.floats import FLOAT_PASSES, FloatLayer, FloatNetwork, FloatSource, read
-from sw.integers import HostLayer, IntegerLayer, IntegerNetwork, IntegerSource, part
+from sw.integers import HostLayer, IntegerLayer, IntegerNetwork, IntegerSource
 from sw.layers import Encoding, Layer, Network
 from sw.lowering import Steps, finish, name
 from sw.ticket import Ticket
-
-__all__ = [
-    "HostLayer",
-    "IntegerLayer",
-    "IntegerNetwork",
-    "IntegerSource",
-    "check_neuron",
-    "largest_scale",
-    "part",
-    "quantize",
-    "quantize_layer",
-    "quantize_network",
-    "quantizing",
-    "ticket_config",
-]
 
 
 def ticket_config(ticket: Ticket) -> Config:

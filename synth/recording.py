@@ -18,10 +18,10 @@ from sim.errors import BadInput
 from sim.models import golden
 from sim.rtl.harness import Rtl
 from sw.compile import Program
+from sw.integers import part
 from sw.layers import Shape
 from sw.lowering import finish
 from sw.machines import compiling_for
-from sw.quantize import part
 
 COUNTED = ("steps", "accumulates", "cycle")  # of hw.counters: two counters, and what a cycle is
 FLUSH = 256  # rows after which the recorder writes them out

@@ -10,7 +10,6 @@ from pathlib import Path
 from sim.errors import BadInput
 from sim.processes import run_tool
 
-ROOT = Path(__file__).resolve().parent.parent
 NUMBER = r"-?\d+(?:\.\d+)?(?:e[-+]?\d+)?"
 
 

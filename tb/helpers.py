@@ -12,7 +12,7 @@ So a lockstep checks value and latency at once: an output a cycle early or late 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -120,8 +120,3 @@ def signed_random(rng: random.Random, width: int) -> int:
     """A signed number of `width` bits, the extremes more often than by chance."""
     low, high = -(1 << (width - 1)), (1 << (width - 1)) - 1
     return rng.choice([rng.randint(low, high), rng.randint(-9, 9), rng.choice([low, high])])
-
-
-def pattern(values: Iterable[int]) -> int:
-    """Bits, the first the lowest."""
-    return sum(bool(v) << k for k, v in enumerate(values))

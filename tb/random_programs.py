@@ -7,14 +7,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hw.config import Config
-from sw.compile import DoesNotFit, Program
+from sw.compile import Program
 from sw.floats import FloatLayer, FloatSource, identity_source
+from sw.integers import IntegerLayer, IntegerNetwork, part
 from sw.layers import LIF, Encoding, Input, Pool, Reduce, Source, conv, linear
 from sw.layers import Shape as Map
 from sw.lowering import finish
 from sw.machines import compiling_for
-from sw.placement import KERNELS, paddings
-from sw.quantize import IntegerLayer, IntegerNetwork, part, quantize_layer
+from sw.placement import KERNELS, DoesNotFit, paddings
+from sw.quantize import quantize_layer
 from sw.trained_neuron import TrainedNeuron
 from tests.random_networks import random_neuron, random_spikes
 

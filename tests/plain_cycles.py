@@ -22,7 +22,8 @@ from hw.lif import Lif
 from hw.results import beats_a_result
 from hw.sweep import MINIMUM_CYCLES
 from hw.window import LATENCY
-from sw.compile import CompiledLayer, Program, Segment
+from sw.compile import CompiledLayer, Program
+from sw.encoding import Segment
 from tb import maps
 
 FETCH = LATENCY + 2  # from a granted window to the first cycle of its sweep

@@ -11,8 +11,9 @@ from hw.neuron import RESETS, STARTS
 from sw import networks
 from sw.balance import balance, filter_nnz
 from sw.floats import FloatLayer, FloatSource
+from sw.integers import IntegerLayer, IntegerNetwork
 from sw.layers import IMAGE, Layer, Network, Pool, Reduce, Source, conv, identity, linear
-from sw.quantize import IntegerLayer, IntegerNetwork, quantize, quantize_layer
+from sw.quantize import quantize, quantize_layer
 from sw.ticket import NOT_MEASURED, Norm, Parameters, Ticket, counts
 from sw.trained_neuron import TrainedNeuron
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hw.config import Config
 from hw.event.program import LIST_WORDS, ring_rows
 from sim.models import golden
-from sw.event.encode import SHORTCUT, Weights, decode_part, encode_group
+from sw.event.encode import LAST, SHORTCUT, SKIP, SUB, Weights, encode_group
 from sw.event.order import balanced_order
 from tb.random_programs import Shape, build, random_case
 
@@ -37,6 +37,32 @@ def random_weights(rng, *, n_pe, beats, density, packed):
 def rows(weights):
     """The weights as a sorted list."""
     return sorted(zip(*(array.tolist() for array in vars(weights).values()), strict=True))
+
+
+def decode_part(part):
+    """The inverse of `encode_group`, for one part. Raises ValueError where headers and values do not match."""
+    weights = []
+    for number, (headers, values) in enumerate(zip(part.headers, part.values, strict=True)):
+        cursor, place, opens = 0, 0, True
+        found = []
+        for word in headers.tolist():
+            pattern = word & 511
+            if pattern == 0:
+                cursor += word >> SUB
+                continue
+            if opens:
+                place = cursor + (word >> SKIP)
+                cursor = place + 1
+            opens = bool(word >> LAST & 1)
+            if place >= len(part.places):
+                raise ValueError(f"place {place} of a list of {len(part.places)}")
+            found += [(place, word >> SUB & 3, k) for k in range(9) if pattern >> k & 1]
+        if len(found) != len(values):
+            raise ValueError(f"{len(values)} values for {len(found)} weights")
+        for (place, sub, tap), value in zip(found, values.view(np.int16).tolist(), strict=True):
+            weights.append((number, int(part.places[place]), sub, tap, value))
+    columns = np.array(weights, np.int64).reshape(-1, 5).T
+    return Weights(*columns)
 
 
 @settings(max_examples=40, deadline=None)

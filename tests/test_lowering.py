@@ -6,15 +6,18 @@ import numpy as np
 import pytest
 
 from hw.config import PRESETS, Config
-from sim.models import golden, golden_floats
+from sim.models import golden
 from sw import wsp
-from sw.compile import encode, order_filters, place, sort_orders
+from sw.compile import encode
 from sw.floats import FLOAT_PASSES, read
 from sw.layers import IMAGE, Encoding, Input, Network, Pool, Reduce, conv, linear
 from sw.lowering import finish, together
+from sw.order import order_filters, sort_orders
+from sw.placement import place
 from sw.quantize import quantize, quantize_network, quantizing
 from sw.ticket import Norm, Parameters, Ticket
 from sw.trained_neuron import TrainedNeuron
+from tests import golden_floats
 from tests.random_networks import RESIDUAL, random_spikes, random_ticket
 
 ODD = TrainedNeuron(leak=0.25, gain=2.0, threshold=1.5)

@@ -11,13 +11,9 @@ from hw.config import Config
 from hw.neuron import NEURONS
 from sim.models import golden
 from sw.floats import FloatLayer, FloatSource
+from sw.integers import IntegerLayer
 from sw.layers import IMAGE, LIF, conv, linear
-from sw.quantize import (
-    IntegerLayer,
-    quantize,
-    quantize_layer,
-    ticket_config,
-)
+from sw.quantize import quantize, quantize_layer, ticket_config
 from sw.trained_neuron import TrainedNeuron
 from tests.random_networks import RESIDUAL, random_ticket, with_neurons, with_own
 from tests.soak import times
@@ -161,6 +157,18 @@ def test_each_constraint_can_be_the_one_that_binds():
     assert integer.own.weight[2, 0] == 8
 
 
+def of_bias_alone(layer, config, ticks=None):
+    """Integers of a filter with a bias of 1 and no weights."""
+    weight = np.zeros(layer.own.weight_shape(1))
+    own = FloatSource(layer.own, weight, weight != 0, np.ones(1))
+    return quantize_layer(FloatLayer(layer, (own,)), config, ticks=ticks)
+
+
+def largest_of_16_bits(inside):
+    """The largest positive number that `inside` takes."""
+    return next(a for a in range(32767, 0, -1) if inside(a))
+
+
 @pytest.mark.parametrize("mode", NEURONS)
 @pytest.mark.parametrize("ticks", [1, 2, 3, 4])
 def test_the_bound_is_met_to_the_last_bit(mode, ticks):
@@ -179,11 +187,8 @@ def test_the_bound_is_met_to_the_last_bit(mode, ticks):
                 hi, lo = config.neuron.leak(hi) + extent, config.neuron.leak(lo) - extent
             return hi <= 32767 and lo >= -32768
 
-        largest = next(a for a in range(32767, 0, -1) if inside(a))
-        weight = np.zeros(layer.own.weight_shape(1))
-        own = FloatSource(layer.own, weight, weight != 0, np.ones(1))
-        integer = quantize_layer(FloatLayer(layer, (own,)), config)
-        assert integer.bias[0] == largest, config
+        integer = of_bias_alone(layer, config)
+        assert integer.bias[0] == largest_of_16_bits(inside), config
 
 
 @pytest.mark.parametrize("share", [1, 100, 230, 256])
@@ -204,11 +209,8 @@ def test_the_bound_counts_what_a_late_reset_takes(share, ticks):
                 return False
         return True
 
-    largest = next(a for a in range(32767, 0, -1) if inside(a))
-    weight = np.zeros(layer.own.weight_shape(1))
-    own = FloatSource(layer.own, weight, weight != 0, np.ones(1))
-    integer = quantize_layer(FloatLayer(layer, (own,)), config, ticks=ticks)
-    assert integer.bias[0] == integer.threshold[0] == largest
+    integer = of_bias_alone(layer, config, ticks)
+    assert integer.bias[0] == integer.threshold[0] == largest_of_16_bits(inside)
 
 
 @pytest.mark.parametrize("share", [1, 100, 230, 256])
@@ -227,11 +229,8 @@ def test_the_bound_counts_where_a_neuron_starts(share, ticks):
                 return False
         return True
 
-    largest = next(a for a in range(32767, 0, -1) if inside(a))
-    weight = np.zeros(layer.own.weight_shape(1))
-    own = FloatSource(layer.own, weight, weight != 0, np.ones(1))
-    integer = quantize_layer(FloatLayer(layer, (own,)), config, ticks=ticks)
-    assert integer.bias[0] == integer.threshold[0] == largest
+    integer = of_bias_alone(layer, config, ticks)
+    assert integer.bias[0] == integer.threshold[0] == largest_of_16_bits(inside)
 
 
 def test_neurons_that_the_sweep_machine_has_not_are_refused_by_name():

@@ -18,7 +18,8 @@ from sim.models.workload import (
     rtl_bound_cycles,
     totals,
 )
-from sw.compile import compile_network, sort_orders
+from sw.compile import compile_network
+from sw.order import sort_orders
 from sw.quantize import quantize, ticket_config
 from sw.ticket import load
 

@@ -10,7 +10,7 @@ import click
 if TYPE_CHECKING:
     import numpy as np
 
-    from sw.quantize import IntegerNetwork
+    from sw.integers import IntegerNetwork
 
 
 @click.command()

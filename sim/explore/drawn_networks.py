@@ -12,9 +12,9 @@ import numpy as np
 
 from hw.neuron import PAPER, Neuron
 from sw.balance import balance
+from sw.integers import HostLayer, IntegerLayer, IntegerNetwork, IntegerSource
 from sw.layers import Layer
 from sw.networks import build, images
-from sw.quantize import HostLayer, IntegerLayer, IntegerNetwork, IntegerSource
 
 NOTHING = np.zeros(0)
 

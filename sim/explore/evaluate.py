@@ -16,8 +16,11 @@ from sim.models.components import add_counts, breakdown, pe_area_um2, total_pj
 from sim.models.cycles import predict
 from sim.models.eq3 import energies, eq3
 from sim.models.workload import of_program, rtl_bound_cycles, totals
-from sw.compile import DoesNotFit, Encoded, Program, compile_network, sort_orders
-from sw.quantize import IntegerNetwork
+from sw.compile import Program, compile_network
+from sw.encoding import Encoded
+from sw.integers import IntegerNetwork
+from sw.order import sort_orders
+from sw.placement import DoesNotFit
 
 BATCH = 12  # points a task holds at most
 RESULTS = (

@@ -21,8 +21,9 @@ from sim.models import event_memory
 from sim.models.components import Counts
 from sim.models.cycles import LayerCycles
 from sim.models.technology import ComponentTable
-from sw.compile import CompiledLayer, Program, Region
+from sw.compile import CompiledLayer, Program
 from sw.event.compile import EventLayer
+from sw.placement import Region
 
 KINDS = ("weights", "spikes_in", "spikes_out", "potentials")
 ACCESS_BITS = 64  # of DRAM and GLB; a beat of the program stream

@@ -25,7 +25,8 @@ from hw.tiling import Storage
 from sim import c_text
 from sim.files import BUILD, made_once
 from sim.rtl.verilator import build_shared_library
-from sw.compile import CompiledLayer, Program, Region
+from sw.compile import CompiledLayer, Program
+from sw.placement import Region
 
 HARNESS = [Path(__file__).with_name(name) for name in ("harness.cpp", "harness.v")]
 

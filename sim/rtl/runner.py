@@ -25,7 +25,7 @@ from sim.rtl.checks import Comparison, compare, expected_steps
 from sim.rtl.harness import Rtl, RtlError, RtlRun
 from sw.compile import Program
 from sw.event.compile import EventProgram
-from sw.quantize import IntegerNetwork
+from sw.integers import IntegerNetwork
 
 MARGIN = 2  # a run that takes so many times the predicted cycles has hung
 

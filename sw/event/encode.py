@@ -1,4 +1,4 @@
-"""Slice headers, values and lists of a group of filters, and back: the formats of hw/event/program.py."""
+"""Slice headers, values and lists of a group of filters: the formats of hw/event/program.py."""
 
 from __future__ import annotations
 
@@ -121,29 +121,3 @@ def _headers(at: np.ndarray, subs: np.ndarray, taps: np.ndarray) -> np.ndarray:
 def list_word(*, index: int, shortcut: bool) -> int:
     """A place of a list."""
     return pack(LIST_ENTRY, index=index, shortcut=int(shortcut))
-
-
-def decode_part(part: Part) -> Weights:
-    """The inverse of `encode_group`, for one part. Raises ValueError where headers and values do not match."""
-    rows: list[tuple[int, int, int, int, int]] = []
-    for number, (headers, values) in enumerate(zip(part.headers, part.values, strict=True)):
-        cursor, place, opens = 0, 0, True
-        found: list[tuple[int, int, int]] = []
-        for word in headers.tolist():
-            pattern = word & 511
-            if pattern == 0:
-                cursor += word >> SUB
-                continue
-            if opens:
-                place = cursor + (word >> SKIP)
-                cursor = place + 1
-            opens = bool(word >> LAST & 1)
-            if place >= len(part.places):
-                raise ValueError(f"place {place} of a list of {len(part.places)}")
-            found += [(place, word >> SUB & 3, k) for k in range(9) if pattern >> k & 1]
-        if len(found) != len(values):
-            raise ValueError(f"{len(values)} values for {len(found)} weights")
-        for (place, sub, tap), value in zip(found, values.view(np.int16).tolist(), strict=True):
-            rows.append((number, int(part.places[place]), sub, tap, value))
-    columns = np.array(rows, np.int64).reshape(-1, 5).T
-    return Weights(*columns)
