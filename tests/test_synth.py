@@ -20,6 +20,7 @@ from hw.sram import BlackBoxes
 from hw.sweep import Sweep
 from sim.errors import BadInput
 from synth import asic, memories, sta, yosys
+from synth.boards import boards
 from synth.liberty import Library
 from tests.tolerance import near
 
@@ -287,7 +288,7 @@ def test_yosys_error_is_one_line(tmp_path):
         (["synth", "--liberty", str(CELLS)], "library tests: its node is not known"),
         (["synth", "--liberty", str(CELLS), "--node", "65"], "NODE=65"),
         (["synth", "--liberty", str(CELLS), "--node", "x"], "'x' is not a valid integer"),
-        (["fpga", "--board", "x"], "unknown board 'x'; allowed: arty_a7, ulx3s_25f, ulx3s_85f"),
+        (["fpga", "--board", "x"], f"unknown board 'x'; allowed: {', '.join(boards())}"),
         (["power", "--liberty", str(CELLS), "--node", "45", "--model", "x"], "unknown MODEL 'x'"),
     ],
 )
