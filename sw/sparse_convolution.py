@@ -44,7 +44,7 @@ def _products() -> ctypes.CDLL:
     return library(SOURCE, options=OPTIONS)
 
 
-LANES = 16  # images of a block: of sparse_products.cpp
+LANES = 16  # images of a block: of lanes.h
 CHUNK = 8  # channels whose tile the nearest cache holds
 ENOUGH = 3.0  # weights of a filter in a chunk, from which chunks pay
 
