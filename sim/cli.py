@@ -20,7 +20,7 @@ from typing import NoReturn
 import click
 
 from sim import commands
-from sim.errors import Told
+from sim.errors import ToldWhole
 
 LONGEST = 280  # characters of a message; the tail of a long one says what is allowed
 
@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except OSError as error:
         _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
     except ValueError as error:  # BadInput, and the checks of hw, sw and sim
-        _fail(str(error), whole=isinstance(error, Told))
+        _fail(str(error), whole=isinstance(error, ToldWhole))
     sys.exit(status)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from hw.config import LANES, Config
 from sim.catalog import Method, Model, load_model
-from sim.errors import BadInput, Told
+from sim.errors import BadInput, ToldWhole
 from sim.files import checksum_of_file
 from sim.images import first_images, own_images, read_images
 from sim.models import cycles, golden, workload
@@ -74,7 +74,9 @@ class Deployment:
         ticks = self.ticket.metadata["ticks"]
         if self.config.machine == "sweep" and ticks > LANES:
             why = lacks(self.ticket.network, ticks, "sweep")
-            raise Told(f"the sweep machine cannot run this ticket: {why}; allowed: machine event")
+            raise ToldWhole(
+                f"the sweep machine cannot run this ticket: {why}; allowed: machine event"
+            )
         if self.config.machine == "sweep" and ticks != self.config.ticks:
             raise BadInput(f"the ticket has {ticks} ticks, the hardware {self.config.ticks}")
         network, nothing = (yield from quantizing(self.ticket, self.config)), np.zeros(0)

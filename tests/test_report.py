@@ -18,7 +18,7 @@ from sim.models.cycles import LayerCycles
 from sim.reports import provenance
 from sim.reports import run_report as report
 from sim.reports.answer import accuracy_change
-from sim.reports.tiles import tiles
+from sim.reports.headlines import headlines
 from sim.reports.units import UNITS
 from sim.rtl.checks import Comparison
 from sim.rtl.runner import ImageResult
@@ -306,7 +306,7 @@ def test_the_accuracy_of_one_training_run_each_is_open():
     change, error = accuracy_change(mine, other)
     assert change == pytest.approx(20)
     assert error == pytest.approx(100 * math.sqrt((0.7 * 0.3 + 0.25) / 10_000))
-    found = {tile.label: tile for tile in tiles(mine, [other], "32nm", 400)}
+    found = {one.label: one for one in headlines(mine, [other], "32nm", 400)}
     tile = found["accuracy of the ticket, 10,000 test images"]
     assert tile.value == "70.0 %"
     assert "+20.0 points" in tile.note

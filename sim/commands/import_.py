@@ -39,7 +39,7 @@ def command(
     its own framework, a NIR file in floats.
     """
     from sim.equivalence import compare, framework_spikes, print_agreement
-    from sim.errors import BadInput, Told
+    from sim.errors import BadInput, ToldWhole
     from sim.files import file_to_write, write_json
     from sim.images import read_arrays, read_images
     from sw.ticket import save
@@ -60,7 +60,7 @@ def command(
     if report.reason:
         raise BadInput(report.reason)
     if report.verdict == "approximate" and not accept:
-        raise Told(f"approximate ({report.differences}); --accept writes it")
+        raise ToldWhole(f"approximate ({report.differences}); --accept writes it")
     ticket = network.ticket()
     content = report.to_dict()
     if sample:

@@ -10,8 +10,8 @@ from hw.files import atomic_write
 from sim.explore.evaluate import COLUMNS, Row, pareto
 from sim.explore.spot_check import SpotCheck
 from sim.reports.drawing import INK, legend, plot
+from sim.reports.headlines import Headline
 from sim.reports.provenance import provenance
-from sim.reports.tiles import Tile
 
 PLOTS = {  # title: x, y with the factors that give their units
     "Cycles against area of the PEs": ("pe_area_mm2", "cycles", "area of the PEs (mm²)", "cycles"),
@@ -45,7 +45,7 @@ def write(name: str, rows: Sequence[Row], checks: Sequence[SpotCheck], path: Pat
         name=name,
         count=len(rows),
         refused=refused,
-        tiles=_tiles(rows, len(refused), len(best), checks),
+        tiles=_headlines(rows, len(refused), len(best), checks),
         provenance=provenance({}),
         columns=list(SHOWN.values()),
         best=[[row[column] for column in SHOWN] for row in best],
@@ -71,14 +71,16 @@ def write(name: str, rows: Sequence[Row], checks: Sequence[SpotCheck], path: Pat
         file.write(text.encode())
 
 
-def _tiles(rows: Sequence[Row], refused: int, best: int, checks: Sequence[SpotCheck]) -> list[Tile]:
+def _headlines(
+    rows: Sequence[Row], refused: int, best: int, checks: Sequence[SpotCheck]
+) -> list[Headline]:
     agreed = sum(check.mismatch is None for check in checks)
     fits = f"{len(rows) - refused:,}"
     proof = f"{agreed} of {len(checks)}" if checks else "none"
     return [
-        Tile(label="designs", value=f"{len(rows):,}", note=f"{fits} run on the array"),
-        Tile(label="best", value=f"{best:,}", note="on the Pareto front of cycles and area"),
-        Tile(label="checked in RTL", value=proof, note="equal the cycle model to the cycle"),
+        Headline(label="designs", value=f"{len(rows):,}", note=f"{fits} run on the array"),
+        Headline(label="best", value=f"{best:,}", note="on the Pareto front of cycles and area"),
+        Headline(label="checked in RTL", value=proof, note="equal the cycle model to the cycle"),
     ]
 
 

@@ -63,7 +63,7 @@ class System:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Kind:
+class Purpose:
     """Accesses of a ticket for one purpose, in thousands."""
 
     model: str = column("model")
@@ -79,7 +79,7 @@ def section(pairs: Sequence[Pair]) -> Section:
     """Accesses and the energy of the system of every pair."""
     by_round, compression = [], []
     systems: list[System] = []
-    kinds: list[Kind] = []
+    kinds: list[Purpose] = []
     plots: dict[str, Plot] = {}
     for pair in pairs:
         mine = accesses_by_round(pair)
@@ -107,7 +107,7 @@ def section(pairs: Sequence[Pair]) -> Section:
             ),
             table("Compression of the weights", Compression, compression),
             table("9b: energy of the system", System, systems),
-            table("Accesses by kind (thousand an image)", Kind, kinds),
+            table("Accesses by kind (thousand an image)", Purpose, kinds),
         ],
         plots=plots,
         notes=[
@@ -152,7 +152,7 @@ def compressed(pair: Pair, one: TicketRound) -> Compression:
     )
 
 
-def by_kind(pair: Pair, study: Study) -> list[Kind]:
+def by_kind(pair: Pair, study: Study) -> list[Purpose]:
     """Of one of a pair's tickets in both accountings."""
     rows = []
     for accounting in ACCOUNTINGS:
@@ -164,7 +164,7 @@ def by_kind(pair: Pair, study: Study) -> list[Kind]:
         }
         found["scratchpads"] = (None, accesses.spad_reads, accesses.spad_writes)
         rows += [
-            Kind(**where, kind=kind, dram=dram, reads=reads / 1e3, writes=writes / 1e3)
+            Purpose(**where, kind=kind, dram=dram, reads=reads / 1e3, writes=writes / 1e3)
             for kind, (dram, reads, writes) in found.items()
         ]
     return rows

@@ -20,9 +20,9 @@ from sim.models.eq3 import Energies, energies
 from sim.reports import answer
 from sim.reports.answer import Answer
 from sim.reports.drawing import Plot
+from sim.reports.headlines import headlines
 from sim.reports.provenance import provenance
 from sim.reports.run_numbers import categories, component_energy, mean, pe_cycles, rows
-from sim.reports.tiles import tiles
 from sim.reports.units import UNITS
 
 SCHEMA = "uticket-report-1"
@@ -282,7 +282,7 @@ def page(report: Report) -> str:
         columns=PAGE_COLUMNS,
         units=UNITS,
         answers=[*others, mine],
-        tiles=tiles(
+        tiles=headlines(
             mine, others, content["components"]["technology"], content["answer"]["clock_mhz"]
         ),
         verdict=report.verdict,

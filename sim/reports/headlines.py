@@ -9,7 +9,7 @@ from sim.reports.answer import Answer, accuracy_change
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tile:
+class Headline:
     """A number with what it is, and what it is compared with."""
 
     label: str
@@ -17,22 +17,24 @@ class Tile:
     note: str
 
 
-def tiles(mine: Answer, others: Sequence[Answer], technology: str, clock_mhz: float) -> list[Tile]:
+def headlines(
+    mine: Answer, others: Sequence[Answer], technology: str, clock_mhz: float
+) -> list[Headline]:
     """Of a method; `others` are the baseline, if there is one, and then what stands beside it."""
     base = others[0] if others else None
     found = [
-        Tile(
+        Headline(
             label="clock cycles an image",
             value=_change(mine.cycles_saved, f"{mine.cycles:,.0f}"),
             note=_beside(f"{mine.cycles:,.0f}", f"{base.cycles:,.0f}" if base else None)
             + _alone(others[1:], "cycles_saved"),
         ),
-        Tile(
+        Headline(
             label=f"time an image at {clock_mhz:g} MHz",
             value=f"{mine.ms:.3g} ms",
             note=f"{mine.images_per_s:,.1f} images/s" + (f"; {base.method} {base.ms:.3g} ms" if base else ""),
         ),
-        Tile(
+        Headline(
             label="energy by the paper's formula (Eq. 3)",
             value=_change(mine.energy_saved, _large(mine.energy)),
             note=_beside(_large(mine.energy), _large(base.energy) if base else None, " accumulates' worth")
@@ -42,7 +44,7 @@ def tiles(mine: Answer, others: Sequence[Answer], technology: str, clock_mhz: fl
     if mine.pe_pj is not None:
         spent = None if base is None or base.pe_pj is None else _microjoule(base.pe_pj)
         found.append(
-            Tile(
+            Headline(
                 label="energy by this circuit's own counts",
                 value=_change(mine.pe_saved, f"{_microjoule(mine.pe_pj)} µJ"),
                 note=_beside(_microjoule(mine.pe_pj), spent, f" µJ, PEs, {technology}")
@@ -52,7 +54,7 @@ def tiles(mine: Answer, others: Sequence[Answer], technology: str, clock_mhz: fl
     if mine.accuracy is not None:
         images = "" if mine.test_images is None else f", {mine.test_images:,} test images"
         found.append(
-            Tile(
+            Headline(
                 label=f"accuracy of the ticket{images}",
                 value=f"{100 * mine.accuracy:.1f} %",
                 note=_accuracy(mine, base),
