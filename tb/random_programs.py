@@ -51,38 +51,25 @@ class Shape:
         return f"{shape}d{self.density:g}{added}"
 
 
-def build(
-    config: Config,
-    shapes: tuple[Shape, ...],
-    *,
-    side: int | tuple[int, int],
-    channels: int,
-    classes: int = 0,
-    seed: int = 0,
-    rate: float = 0.2,
-    ticks: int | None = None,
-) -> Case:
-    """A case: `shapes` in a row on a map of `channels` and `side`, a classifier behind if `classes`.
+class _Drawn:
+    """Layers drawn one behind the other; rng: of their weights. sides: of the map that the first one reads."""
 
-    side: or height and width. ticks: of the network, by default as many as there are lanes.
-    Raises DoesNotFit where the array cannot hold it.
-    """
-    rng, ticks = np.random.default_rng(seed), ticks or config.ticks
-    first = side if isinstance(side, tuple) else (side, side)
-    array: list[IntegerLayer] = []
-    maps = [("first", channels, first)]  # name, channels and sides of every map so far
+    def __init__(
+        self,
+        config: Config,
+        ticks: int,
+        rng: np.random.Generator,
+        rate: float,
+        channels: int,
+        sides: tuple[int, int],
+    ) -> None:
+        self.config, self.ticks, self.rng, self.rate = config, ticks, rng, rate
+        self.array: list[IntegerLayer] = []
+        self.maps = [("first", channels, sides)]  # name, channels and sides of every map so far
 
-    def folded(source: Source, shape: Shape, positions: int = 1) -> FloatSource:
-        mask = rng.random(source.weight_shape(shape.filters)) < shape.density
-        mask[list(shape.empty)] = False
-        # Sums of a few weights reach the threshold of 1, so that some neurons fire and some do not.
-        fan_in = max(1.0, mask.sum() / len(mask) * rate)
-        weight = rng.normal(0.05, 1 / np.sqrt(fan_in), mask.shape) * mask / np.sqrt(positions)
-        bias = rng.normal(0.1, 0.4, len(mask))
-        return FloatSource(source, weight, mask, bias, positions=positions)
-
-    for k, shape in enumerate(shapes):
-        before, width, given = maps[-1]
+    def add(self, shape: Shape) -> None:
+        """A convolution. Raises DoesNotFit where its maps do not fit each other."""
+        (before, width, given), k = self.maps[-1], len(self.array)
         layer = conv(
             f"layer{k}",
             (width, shape.filters),
@@ -99,53 +86,92 @@ def build(
             raise DoesNotFit(f"{layer.name}: no output")
         more: list[FloatSource] = []
         if shape.shortcut is not None:
-            kind, back = shape.shortcut
-            if back > len(maps):
-                raise DoesNotFit(f"{layer.name}: no map {back} layers back")
-            source, source_channels, source_sides = maps[-back]
-            stride = 1 if source_sides == out or kind == "identity" else 2
-            added = Source(
-                name=f"shortcut{k}",
-                map=source,
-                channels=source_channels,
-                kernel=(1, 1),
-                stride=stride,
-                identity=kind == "identity",
-            )
-            if added.output(*source_sides) != out or (
-                added.identity and source_channels != shape.filters
-            ):
-                raise DoesNotFit(f"{layer.name}: a shortcut of another shape")
+            added = self._shortcut(shape, out)
             layer = replace(layer, sources=(*layer.sources, added))
-            more = [identity_source(added, 0.75) if added.identity else folded(added, shape)]
-        positions = out[0] * out[1] if shape.pool == "avg" else 1
-        own = folded(layer.own, shape, positions)
-        array.append(quantize_layer(FloatLayer(layer, (own, *more)), config, ticks=ticks))
+            more = [identity_source(added, 0.75) if added.identity else self._folded(added, shape)]
+        own = self._folded(layer.own, shape, out[0] * out[1] if shape.pool == "avg" else 1)
+        self._quantized(FloatLayer(layer, (own, *more)))
         halves = out[0] // 2, out[1] // 2
         scaled = {None: out, "max2": halves, "avg": (1, 1)}[shape.pool]
         if min(scaled) < 1:
             raise DoesNotFit(f"{layer.name}: pools to nothing")
-        maps.append((layer.name, shape.filters, scaled))
-    before, width, _ = maps[-1]
-    if classes:
-        height, across = maps[-1][2]
+        self.maps.append((layer.name, shape.filters, scaled))
+
+    def add_classifier(self, classes: int) -> None:
+        """Over the whole last map."""
+        before, width, (height, across) = self.maps[-1]
         fc = linear("fc", (width * height * across, classes), before)
-        mask = rng.random(fc.own.weight_shape(classes)) < 0.5
-        weight, bias = rng.normal(0, 1, mask.shape) * mask, rng.normal(0, 1, classes)
-        own = FloatSource(fc.own, weight, mask, bias)
-        array.append(quantize_layer(FloatLayer(fc, (own,)), config, ticks=ticks))
+        mask = self.rng.random(fc.own.weight_shape(classes)) < 0.5
+        weight, bias = self.rng.normal(0, 1, mask.shape) * mask, self.rng.normal(0, 1, classes)
+        self._quantized(FloatLayer(fc, (FloatSource(fc.own, weight, mask, bias),)))
+
+    def _shortcut(self, shape: Shape, out: tuple[int, int]) -> Source:
+        """The second source of the next layer, whose map has sides `out`."""
+        (kind, back), k = shape.shortcut or ("", 0), len(self.array)
+        if back > len(self.maps):
+            raise DoesNotFit(f"layer{k}: no map {back} layers back")
+        source, channels, sides = self.maps[-back]
+        added = Source(
+            name=f"shortcut{k}",
+            map=source,
+            channels=channels,
+            kernel=(1, 1),
+            stride=1 if sides == out or kind == "identity" else 2,
+            identity=kind == "identity",
+        )
+        if added.output(*sides) != out or (added.identity and channels != shape.filters):
+            raise DoesNotFit(f"layer{k}: a shortcut of another shape")
+        return added
+
+    def _folded(self, source: Source, shape: Shape, positions: int = 1) -> FloatSource:
+        mask = self.rng.random(source.weight_shape(shape.filters)) < shape.density
+        mask[list(shape.empty)] = False
+        # Sums of a few weights reach the threshold of 1, so that some neurons fire and some do not.
+        fan_in = max(1.0, mask.sum() / len(mask) * self.rate)
+        drawn = self.rng.normal(0.05, 1 / np.sqrt(fan_in), mask.shape)
+        bias = self.rng.normal(0.1, 0.4, len(mask))
+        return FloatSource(
+            source, drawn * mask / np.sqrt(positions), mask, bias, positions=positions
+        )
+
+    def _quantized(self, layer: FloatLayer) -> None:
+        self.array.append(quantize_layer(layer, self.config, ticks=self.ticks))
+
+
+def build(
+    config: Config,
+    shapes: tuple[Shape, ...],
+    *,
+    side: int | tuple[int, int],
+    channels: int,
+    classes: int = 0,
+    seed: int = 0,
+    rate: float = 0.2,
+    ticks: int | None = None,
+) -> Case:
+    """A case: `shapes` in a row on a map of `channels` and `side`, a classifier behind if `classes`.
+
+    side: or height and width. ticks: of the network, by default as many as there are lanes.
+    Raises DoesNotFit where the array cannot hold it.
+    """
+    ticks, sides = ticks or config.ticks, side if isinstance(side, tuple) else (side, side)
+    drawn = _Drawn(config, ticks, np.random.default_rng(seed), rate, channels, sides)
+    for shape in shapes:
+        drawn.add(shape)
+    if classes:
+        drawn.add_classifier(classes)
     whole = IntegerNetwork(
-        input=Input(shape=(channels, *first), encoding=Encoding.SPIKES),
+        input=Input(shape=(channels, *sides), encoding=Encoding.SPIKES),
         host=None,
-        array=tuple(array),
+        array=tuple(drawn.array),
         ticks=ticks,
     )
-    network = part(whole, [integer.name for integer in array], Map(channels, *first))
+    network = part(whole, [integer.name for integer in drawn.array], Map(channels, *sides))
     program = finish(compiling_for(network, config))
-    spikes = random_spikes(rng, (ticks, channels, *first), rate)
+    spikes = random_spikes(drawn.rng, (ticks, channels, *sides), rate)
     name = f"{ticks}t-" if ticks != config.ticks else ""
     name += (
-        f"{channels}c{first[0]}x{first[1]}-"
+        f"{channels}c{sides[0]}x{sides[1]}-"
         + "-".join(map(str, shapes))
         + (f"-fc{classes}" if classes else "")
     )
