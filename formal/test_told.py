@@ -1,18 +1,20 @@
 """Neurons of the event machine, whose leak, reset and start are told by layer: any share, any potential.
 
-The leak is a product, (share u + carry) >> 8, which no solver here finds equal to its sum of Booth's digits. So it is proven
-in parts, each alone, for all values, at 24 bits and four ticks:
+The leak is a product, (share u + carry) >> 8, which no solver here finds equal to its sum of digits. So it is proven
+in parts, each alone, for all values, at 24 bits and four ticks, in both pipelines:
 
-- digits, from the share: the sum of d[k] 4^k is the share, and what rounds is the carry plus the 4^k of each d[k] < 0;
-- terms, from digits: term k is d[k] u, less 1 where d[k] < 0;
-- the total, from terms: what rounds, the current, the level as its complement and one where it is owed, and each term times
+- digits, from the share: the sum of d[k] 4^k is the share; `rounds` is the carry plus the 4^k of each d[k] < 1; `prepares` is
+  the carry plus twice those, plus what makes the complement of the threshold the level's negative, times 256 or the share;
+- terms, from digits: term k is d[k] u, less 1 where d[k] < 1;
+- the total, from terms: what rounds, or instead of it what is owed where the neuron fired, the current, and each term times
   4^k. Its bits from the 8th on are the potential;
-- what a tick does with it: where it starts, what it is above the level, whether it fires, what is left;
+- what is owed: the total of a tick whose potential, or current, is the complement of the threshold, with `prepares`;
+- what a tick does with it: where it starts, whether it fires, what is left;
 - the pipeline: each tick gets its own current, and its spike comes out with those of the same neuron. That the neuron fired
   stands beside what is left of it.
 
-Together: 256 u' + rest = share u + carry + 256 (current - owed), where rest is 0 to 255, since each -1 of a term is a one that
-rounds. That step is arithmetic, and no solver's.
+Together: 256 u' + rest = share u + carry + 256 current, less share level, or 256 level, where the neuron fired and its
+reset is no reset to zero. rest is 0 to 255, since each -1 of a term is a one that rounds. That step is arithmetic, and no solver's.
 """
 
 from collections.abc import Callable
@@ -33,8 +35,17 @@ from hw.told import DIGITS, TERM, UNIT_BITS
 
 CONFIG = Config(machine="event")
 BITS, TICKS = CONFIG.accumulator_bits, CONFIG.ticks
-ROUNDS = UNIT_BITS + 3  # bits of what rounds
+WIDTH = BITS + UNIT_BITS
+ROUNDS, PREPARES = UNIT_BITS + 2, UNIT_BITS + 3  # bits of what rounds
 OFFSET = 1 << BITS  # of each term
+OFFSETS = sum(OFFSET << 2 * k for k in range(DIGITS))
+PLACES = [(k, t) for k in range(CONFIG.lifs) for t in range(TICKS)]
+"""A pipeline, and a tick in it."""
+
+
+def in_lane(k: int, name: str) -> str:
+    """The name of a signal of a pipeline."""
+    return f"lane_{k}_{name}" if k else name
 
 
 def digits_of(b: Bench) -> list:
@@ -48,135 +59,136 @@ def numbers_bench() -> Bench:
     b = Bench(Lif(CONFIG))
     b.assume(b.neuron.share <= UNIT)
     share, carry = b.past(b.neuron.share, "share"), b.past(b.neuron.carry, "carry")
-    digits, rounds = digits_of(b), b.inside("rounds", ROUNDS)
+    late, subtract = b.past(b.neuron.late, "late"), b.past(b.neuron.subtract, "subtract")
+    above = b.past(b.neuron.above, "above")
+    digits = digits_of(b)
+    rounds, prepares = b.inside("rounds", ROUNDS), b.inside("prepares", PREPARES)
     found, ones = 0, 0
     for k, digit in enumerate(digits):
-        size = digit.one + (digit.two << 1)
-        found = found + (Mux(digit.minus, -size, size) << 2 * k)
-        ones = ones + (digit.minus << 2 * k)
-        b.check(~(digit.one & digit.two))
+        size = digit.one + (digit.two << 1) - digit.minus
+        found = found + (size << 2 * k)
+        ones = ones + ((size < 1) << 2 * k)
+        b.check(digit.one + digit.two + digit.minus <= 1)
     b.check(found == share, b.started())
     b.check(rounds == carry + ones, b.started())
+    factor = Mux(late, UNIT, Mux(subtract, share, 0))
+    b.check(prepares == carry + 2 * ones + factor * (above + 1), b.started())
     return b
 
 
-def current_of(b: Bench, t: int) -> Value:
+def current_of(b: Bench, k: int, t: int) -> Value:
     """What tick t adds, in the stage in which it does."""
-    return b.inside(f"sum_{t}_in_{t}", signed(BITS)) if t else b.sums[0]
+    return b.inside(in_lane(k, f"sum_{t}_in_{t}"), signed(BITS)) if t else b.sums[k][0]
 
 
 def terms_bench() -> Bench:
     """Terms, in any state whose digits are some: that they are is part of `numbers_bench`."""
     b = Bench(Lif(CONFIG))
-    for t in range(TICKS):
-        u = b.inside(f"before_{t}", signed(BITS))
+    for lane, t in PLACES:
+        u = b.inside(in_lane(lane, f"before_{t}"), signed(BITS))
         for k, digit in enumerate(digits_of(b)):
             size, wanted = (
-                Signal(signed(BITS + 1), name=f"{name}_{t}_{k}") for name in ("size", "wanted")
+                Signal(signed(BITS + 1), name=f"{name}_{lane}_{t}_{k}")
+                for name in ("size", "wanted")
             )
             b.m.d.comb += size.eq(Mux(digit.two, u << 1, Mux(digit.one, u, 0)))
-            b.m.d.comb += wanted.eq(Mux(digit.minus, ~size, size))  # ~x = -x - 1
-            b.assume(~(digit.one & digit.two))
-            term = b.inside(f"u_{t}_term_{k}", BITS + 1)
+            b.m.d.comb += wanted.eq(
+                Mux(digit.minus, ~u, Mux(digit.two | digit.one, size, -1))  # ~u = -u - 1
+            )
+            b.assume(digit.one + digit.two + digit.minus <= 1)
+            term = b.inside(in_lane(lane, f"u_{t}_term_{k}"), BITS + 1)
             b.check(term == (wanted.as_unsigned() ^ OFFSET))
     return b
 
 
-def fired_of(b: Bench, t: int) -> Value:
+def fired_of(b: Bench, k: int, t: int) -> Value:
     """Whether the neuron of which tick t left its potential fired then; t = -1: in the round before."""
-    return b.inside(f"fired_{t}", t + 1)[t] if t >= 0 else b.carried & b.fired_before
+    if t < 0:
+        return b.carried & b.fired_before[k]
+    return b.inside(in_lane(k, f"fired_{t}"), t + 1)[t]
 
 
-def total_bench(t: int) -> Bench:
-    """The total of tick t, in any state. Offsets of terms, so that none is negative, are taken away at once."""
+def total_bench(lane: int, t: int) -> Bench:
+    """The total of a tick, in any state. Offsets of terms, so that none is negative, are taken away at once."""
     b = Bench(Lif(CONFIG))
-    width = BITS + UNIT_BITS
-    offsets = sum(OFFSET << 2 * k for k in range(DIGITS))
-    assert -offsets % (1 << ROUNDS) == 0  # so that | is +
-    level, owes = level_of(b), fired_of(b, t - 1) & b.neuron.late
-    taken = Mux(owes, ~level, 0)[:BITS]
-    b.check((taken + owes)[:BITS] == (-Mux(owes, level, 0))[:BITS])
-    total = b.inside("rounds", ROUNDS) | -offsets % (1 << width)
-    total = total + (current_of(b, t) << UNIT_BITS)
-    total = total + (taken << UNIT_BITS) + (owes << UNIT_BITS)
+    assert -OFFSETS % (1 << PREPARES) == 0  # so that | is +
+    rounds = b.inside("rounds", ROUNDS) | -OFFSETS % (1 << WIDTH)
+    first, current = Mux(fired_of(b, lane, t - 1), b.inside("owed", WIDTH), rounds), 0
+    if lane == t == 0:
+        twice = b.inside("prepares", PREPARES) | -2 * OFFSETS % (1 << WIDTH)
+        first = Mux(b.prepare, twice, first)
+        current = Mux(b.neuron.late, ~b.threshold, 0)
+        current = Mux(b.prepare, current, current_of(b, lane, t))
+    else:
+        current = current_of(b, lane, t)
+    total = first + (current << UNIT_BITS)
     for k in range(DIGITS):
-        total = total + (b.inside(f"u_{t}_term_{k}", BITS + 1) << 2 * k)
-    b.check(b.inside(f"u_{t}_total", width) == total[:width])
+        total = total + (b.inside(in_lane(lane, f"u_{t}_term_{k}"), BITS + 1) << 2 * k)
+    b.check(b.inside(in_lane(lane, f"u_{t}_total"), WIDTH) == total[:WIDTH])
     return b
 
 
-def held_by_its_layer(b: Bench, bits: int) -> Value:
-    """Neuron and threshold are anything, and stay; the threshold."""
-    threshold = b.constant(signed(bits), "fixed_threshold")
-    code = b.constant(len(Value.cast(b.neuron)), "fixed_neuron")
-    b.assume((b.threshold == threshold) & (Value.cast(b.neuron) == code))
-    return threshold
-
-
-def potential_of(b: Bench, t: int) -> Value:
-    """Of tick t, before its reset."""
-    return b.inside(f"u_{t}_total", BITS + UNIT_BITS)[UNIT_BITS:].as_signed()
-
-
-def over_of(b: Bench, t: int) -> Value:
-    """What the potential of tick t is above the level."""
-    return b.inside(f"u_{t}_over", signed(BITS + 2))
-
-
-def level_of(b: Bench) -> Value:
-    """What a reset takes away, unless it is to zero."""
-    level = Signal(signed(BITS + 1), name="spec_level")
-    b.m.d.comb += level.eq(b.threshold - b.neuron.above)
-    return level
-
-
-def difference_bench() -> Bench:
-    """What a potential is above the level, in any state."""
+def owed_bench() -> Bench:
+    """What is owed is the total of the cycle that prepares, and stays."""
     b = Bench(Lif(CONFIG))
-    level = level_of(b)
-    for t in range(TICKS):
-        b.check(over_of(b, t) == potential_of(b, t) - level)
+    owed, total = b.inside("owed", WIDTH), b.inside("u_0_total", WIDTH)
+    prepared = b.past(b.prepare, "prepared")
+    b.check(owed == Mux(prepared, b.past(total, "total"), b.past(owed, "owed")), b.started())
     return b
+
+
+def potential_of(b: Bench, k: int, t: int) -> Value:
+    """Of tick t, before its reset."""
+    return b.inside(in_lane(k, f"u_{t}_total"), WIDTH)[UNIT_BITS:].as_signed()
 
 
 def decision_bench() -> Bench:
-    """Where ticks start and whether they fire, in any state: u >= threshold is u - level >= above."""
+    """Where ticks start and whether they fire, in any state."""
     b = Bench(Lif(CONFIG))
-    start = Signal(signed(BITS), name="spec_start")
-    half = Mux(b.neuron.start, level_of(b) >> 1, 0)
-    b.m.d.comb += start.eq(Mux(b.carried, b.before, half))
-    for t in range(TICKS):
-        b.check(b.inside(f"before_{t}", signed(BITS)) == (b.potentials[t - 1] if t else start))
-        b.check(b.inside(f"fires_{t}") == (over_of(b, t) >= b.neuron.above))
+    half = Mux(b.neuron.start, (b.threshold - b.neuron.above) >> 1, 0)
+    for k, t in PLACES:
+        start = Signal(signed(BITS), name=f"spec_start_{k}_{t}")
+        begins = b.potentials[k][t - 1] if t else Mux(b.carried, b.before[k], half)
+        if k == t == 0:
+            begins = Mux(b.prepare, Mux(b.neuron.subtract, ~b.threshold, 0), begins)
+        b.m.d.comb += start.eq(begins)
+        b.check(b.inside(in_lane(k, f"before_{t}"), signed(BITS)) == start)
+        fires = b.inside(in_lane(k, f"fires_{t}"))
+        b.check(fires == (potential_of(b, k, t) >= b.threshold))
     return b
 
 
 def reset_bench() -> Bench:
     """What is left of a neuron that is in the stage, a cycle later, and beside it whether it fired."""
     b = Bench(Lif(CONFIG))
-    for t in range(TICKS):
-        left = Signal(signed(BITS), name=f"spec_left_{t}")
-        reset = Mux(b.neuron.subtract, over_of(b, t), 0)
-        late = Mux(b.neuron.late, potential_of(b, t), reset)
-        b.m.d.comb += left.eq(Mux(b.inside(f"fires_{t}"), late, potential_of(b, t)))
-        here = b.past(b.inside(f"valid_{t}") if t else b.valid, f"here_{t}")
-        b.check(b.potentials[t] == b.past(left, f"left_{t}"), here & b.started())
-        fired = b.spikes[t] if t == TICKS - 1 else fired_of(b, t)
-        b.check(fired == b.past(b.inside(f"fires_{t}"), f"did_fire_{t}"), here & b.started())
+    for k, t in PLACES:
+        fires = b.inside(in_lane(k, f"fires_{t}"))
+        left = Signal(signed(BITS), name=f"spec_left_{k}_{t}")
+        owes = b.neuron.subtract | b.neuron.late
+        b.m.d.comb += left.eq(Mux(fires & ~owes, 0, potential_of(b, k, t)))
+        valid = b.inside(in_lane(k, f"valid_{t}")) if t else b.valid[k]
+        here = b.past(valid, f"here_{k}_{t}")
+        left_before = b.past(left, f"left_{k}_{t}")
+        b.check(b.potentials[k][t] == left_before, here & b.started())
+        fired = b.spikes[k][t] if t == TICKS - 1 else fired_of(b, k, t)
+        b.check(fired == b.past(fires, f"did_fire_{k}_{t}"), here & b.started())
     return b
 
 
 def pipeline_bench() -> Bench:
     """Each tick's current is its own, and its spike that of the neuron which came `TICKS` cycles ago."""
     b = Bench(Lif(CONFIG))
-    whole = b.past(b.valid, "whole", TICKS) & b.started(TICKS)
-    for t in range(TICKS):
+    for k, t in PLACES:
+        valid = b.valid[k]
+        whole = b.past(valid, f"whole_{k}_{t}", TICKS) & b.started(TICKS)
         if t:
-            here = b.past(b.valid, f"valid_{t}", t) & b.started(t)
-            b.check(b.inside(f"valid_{t}") == b.past(b.valid, f"was_valid_{t}", t), b.started(t))
-            b.check(current_of(b, t) == b.past(b.sums[t], f"sum_{t}", t), here)
-        fired = b.past(b.inside(f"fires_{t}"), f"fired_{t}", TICKS - t)
-        b.check(b.spikes[t] == fired, whole)
+            here = b.past(valid, f"valid_{k}_{t}", t)
+            inside = b.inside(in_lane(k, f"valid_{t}"))
+            b.check(inside == here, b.started(t))
+            given = b.past(b.sums[k][t], f"sum_{k}_{t}", t)
+            b.check(current_of(b, k, t) == given, here & b.started(t))
+        fires = b.inside(in_lane(k, f"fires_{t}"))
+        b.check(b.spikes[k][t] == b.past(fires, f"fired_{k}_{t}", TICKS - t), whole)
     return b
 
 
@@ -198,8 +210,11 @@ class Part:
 PARTS = {
     "digits": Part(numbers_bench, depth=3, induction=1),
     "terms": Part(terms_bench, depth=1, any_state=True),
-    **{f"total_{t}": Part(partial(total_bench, t), depth=1, any_state=True) for t in range(TICKS)},
-    "difference": Part(difference_bench, depth=1, any_state=True),
+    **{
+        f"total_{k}_{t}": Part(partial(total_bench, k, t), depth=1, any_state=True)
+        for k, t in PLACES
+    },
+    "owed": Part(owed_bench, depth=2, induction=1),
     "decision": Part(decision_bench, depth=1, any_state=True),
     "reset": Part(reset_bench, depth=2, induction=1),
     "pipeline": Part(pipeline_bench, depth=TICKS + 2, induction=TICKS + 1),
@@ -213,37 +228,48 @@ def test_told(name):
 
 
 FAULTS = {
-    "the highest digit sees one bit": ("digits", fault("= | neuron[8:7];", "= neuron[8];")),
-    "what is taken away is one less": (
+    "the highest digit sees one bit": ("digits", fault("= neuron[8] | {w} ;", "= neuron[8];")),
+    "the complement of the second digit's term is one less": (
         "digits",
-        fault("recode[5], 1'h0, recode[2] }", "recode[5], 1'h0, 1'h0 }"),
+        fault("= neuron[16:9] + { {w} , 1'h0, {w} ,", "= neuron[16:9] + { {1} , 1'h0, 1'h0,"),
+    ),
+    "the level is the threshold, whatever is told": (
+        "digits",
+        fault("= neuron[19] ?", "= 1'h0 ?"),
     ),
     "twice a potential is once": (
         "terms",
         fault("= { potentials[23:0], 1'h0 };", "= { potentials[23], potentials[23:0] };", count=5),
     ),
     "a current counts half": (
-        "total_0",
-        fault("sums[23:0], 8'h00 }", "sums[23], sums[23:1], 8'h00 }"),
+        "total_0_0",
+        fault("prepare ? {w} : sums[23:0];", "prepare ? {1} : sums[23:1];"),
     ),
-    "firing at the level, never above it": (
+    "a reset takes away whether it fired or not": (
+        "total_0_1",
+        fault("= fired_0 ? owed :", "= 1'h1 ? owed :"),
+    ),
+    "the other pipeline's neurons owe what the first one's do": (
+        "total_1_0",
+        fault("= carried & fired_before[1];", "= carried & fired_before[0];"),
+    ),
+    "what is owed is any total": ("owed", fault("if (prepare) begin", "if (1'h1) begin")),
+    "fires above the threshold only": (
         "decision",
-        fault("= neuron[19] & ", "= 1'h0 & ", count=4),
+        fault("{w} [31:8]) >= $signed(threshold);", "{1} [31:8]) > $signed(threshold);", count=8),
     ),
-    "the level is the threshold, whatever is told": (
-        "difference",
-        fault("$signed(threshold) - $signed({ 1'h0, neuron[19] })", "$signed(threshold)"),
-    ),
-    "a potential starts at an eighth": (
+    "a potential starts at the level": (
         "decision",
-        fault("= { level[24], level[24:1] };", "= { {3{level[24]}}, level[24:3] };"),
+        fault("= neuron[18] ? {w} :", "= neuron[18] ? $signed(threshold) :", count=2),
     ),
-    "a reset by subtraction takes half": (
+    "a reset by subtraction is one to zero": (
         "reset",
-        fault("neuron[17] ? u_2_over :", "neuron[17] ? u_2_over >>> 1 :"),
+        fault("= neuron[17] | neuron[20];", "= neuron[20];", count=8),
     ),
-    "a late reset takes nothing": ("total_1", fault("= fired_0 & neuron[20];", "= 1'h0;")),
-    "a late reset is one to zero": ("reset", fault("= ~ neuron[20];", "= 1'h1;", count=4)),
+    "a late reset is one to zero": (
+        "reset",
+        fault("= neuron[17] | neuron[20];", "= neuron[17];", count=8),
+    ),
     "the third tick's current is the second's": (
         "pipeline",
         fault("= sums[71:48];", "= sums[47:24];", count=2),

@@ -16,15 +16,22 @@ LATENCY = 1
 class Average(wiring.Component):
     """valid, i: the sums of a position, a field a tick. first: it starts a map.
 
+    Of several positions side by side the first is there where any is, and the others are only added up.
     enable: add them up, so that `o` after the last position is the map's; else `o` is the position's.
     Weights hold the division by the number of positions, and `i` the bias at one position alone.
     """
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
+    def __init__(self, config: Config, positions: int = 1) -> None:
+        self.config, self.positions = config, positions
         sums = data.ArrayLayout(signed(config.accumulator_bits), config.ticks)
         super().__init__(
-            {"enable": In(1), "valid": In(1), "first": In(1), "i": In(sums), "o": Out(sums)}
+            {
+                "enable": In(1),
+                "valid": In(positions),
+                "first": In(1),
+                "i": In(data.ArrayLayout(sums, positions)),
+                "o": Out(sums),
+            }
         )
 
     def elaborate(self, platform: object) -> Module:
@@ -32,7 +39,10 @@ class Average(wiring.Component):
         adds = Signal()
         m.d.comb += adds.eq(self.enable & ~self.first)
         sums = data_register(m, self.o, "held_sums")
-        with m.If(self.valid):
+        with m.If(self.valid[0]):
             for t in range(self.config.ticks):
-                m.d.sync += sums[t].eq(self.i[t] + Mux(adds, sums[t], 0))
+                total = self.i[0][t] + Mux(adds, sums[t], 0)
+                for k in range(1, self.positions):
+                    total = total + Mux(self.enable & self.valid[k], self.i[k][t], 0)
+                m.d.sync += sums[t].eq(total)
         return m

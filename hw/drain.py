@@ -83,9 +83,9 @@ class Drain(wiring.Component):
             averaged.enable.eq(layer.average),
             averaged.valid.eq(passing[1].valid),
             averaged.first.eq((passing[1].y == 0) & (passing[1].x == 0)),
-            averaged.i.eq(self.sums),
+            averaged.i[0].eq(self.sums),
             lif.valid.eq(passing[SUMMED].valid),
-            lif.sums.eq(averaged.o),
+            lif.sums[0].eq(averaged.o),
             lif.threshold.eq(leaving.threshold),
         ]
         for before, after in pairwise(passing):
@@ -93,7 +93,7 @@ class Drain(wiring.Component):
         sums = data_register(m, out.sums, "sums_out")
         with m.If(passing[SUMMED].valid):
             m.d.sync += sums.eq(averaged.o)
-        self._gather(m, passing[-1], lif.spikes, out)
+        self._gather(m, passing[-1], lif.spikes[0], out)
         return m
 
     def _gather(self, m: Module, neuron: data.View, spikes: Signal, out: WordOut) -> None:

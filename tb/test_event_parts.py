@@ -17,7 +17,7 @@ ROWS = 4
 
 
 class Sums:
-    """A bank: sums start from the bias after each drain."""
+    """A bank: sums start from the bias after each drain, or from 0."""
 
     def __init__(self):
         self.sums = [None] * ROWS  # None: nothing was added yet
@@ -32,11 +32,12 @@ class Sums:
             "spikes": rng.randrange(1, 1 << CONFIG.ticks),
             "weight": signed_random(rng, CONFIG.weight_bits) & 0xFFFF,
             "bias": signed_random(rng, CONFIG.accumulator_bits) & 0xFFFFFF,
+            "biased": rng.random() < 0.8,
         }
 
     def _now(self, i):
         kept = self.sums[i["at"].bit_length() - 1]
-        return [i["bias"]] * CONFIG.ticks if kept is None else kept
+        return [i["bias"] * i["biased"]] * CONFIG.ticks if kept is None else kept
 
     def outputs(self, i):
         return {"sums": bits(self.layout, self._now(i))}

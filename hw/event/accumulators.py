@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from amaranth import Const, Module, Mux, Signal, Value, signed
+from functools import reduce
+from operator import or_
+
+from amaranth import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -45,8 +48,7 @@ class Accumulators(wiring.Component):
         at = Signal.like(step.at, name="at", reset_less=True)
         spikes = Signal.like(step.spikes, name="spikes_at", reset_less=True)
         weight = Signal.like(step.weight, name="weight", reset_less=True)
-        first_bias = Signal.like(step.bias, name="first_bias", reset_less=True)  # of position 0
-        other_bias = Signal.like(step.bias, name="other_bias", reset_less=True)
+        bias = Signal.like(step.bias, name="bias", reset_less=True)
         drain_at = Signal.like(step.at[0], name="drain_at")
         m.d.comb += [
             drain_at.eq(1 << ((self.y >> log_y) * across + (self.x >> log_x))),
@@ -56,8 +58,7 @@ class Accumulators(wiring.Component):
             self.adding.eq(step.valid),
             spikes.eq(step.spikes),
             weight.eq(step.weight),
-            first_bias.eq(step.bias),
-            other_bias.eq(Mux(self.average, 0, step.bias)),
+            bias.eq(step.bias),
         ]
         banks = []
         for b in range(config.banks):
@@ -68,16 +69,17 @@ class Accumulators(wiring.Component):
                 at[b].eq(Mux(self.draining, drain_at, step.at[b])),
                 drained.eq(self._drains(b)),
             ]
-            own: Value = other_bias
+            biased: Value = ~self.average
             if place(config, 0, 0)[0] == b:
-                own = Mux(at[b][place(config, 0, 0)[1]], first_bias, other_bias)
+                biased = biased | at[b][place(config, 0, 0)[1]]
             m.d.comb += [
                 bank.add.eq(self.adding[b]),
                 bank.drain.eq(drained),
                 bank.at.eq(at[b]),
                 bank.spikes.eq(spikes[b]),
                 bank.weight.eq(weight),
-                bank.bias.eq(own),
+                bank.bias.eq(bias),
+                bank.biased.eq(biased),
             ]
         self._read(m, banks)
         return m
@@ -99,13 +101,11 @@ class Accumulators(wiring.Component):
         """Sums of the positions that are drained: side by side in a row, so in banks side by side."""
         config = self.config
         by, bx = shape(config)
-        y, x = (Signal(max(n.bit_length() - 1, 1), reset_less=True) for n in (by, bx))
-        m.d.sync += [y.eq(self.y), x.eq(self.x)]
+        here = Signal(by * bx, name="read", reset_less=True)  # one-hot: the first lane's
+        m.d.sync += here.eq(1 << Cat(self.x[: bx.bit_length() - 1], self.y[: by.bit_length() - 1]))
         for k in range(config.lifs):
-            with m.Switch(y if by > 1 else Const(0, 1)):
-                for row in range(by):
-                    with m.Case(row):
-                        sums = banks[row * bx + k].sums
-                        if config.lifs < bx:
-                            sums = Mux(x[0], banks[row * bx + 1].sums.as_value(), sums.as_value())
-                        m.d.comb += self.sums[k].eq(sums)
+            read = [
+                Mux(here[b], banks[b + k].sums.as_value(), 0)
+                for b in range(0, config.banks, config.lifs)
+            ]
+            m.d.comb += self.sums[k].eq(reduce(or_, read))

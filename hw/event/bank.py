@@ -17,7 +17,7 @@ class Bank(wiring.Component):
     """Reads, adds and writes in one cycle.
 
     at: a row, one-hot. add: the weight is added to it in the ticks of `spikes`. drain: it is read for the last time: its
-    next sum starts from the bias again. sums: of the row, in the same cycle, before the weight is added.
+    next sum starts from the bias again, or from 0 unless `biased`. sums: of the row, in the same cycle, before the weight is added.
 
     Rows come one-hot, as a look-up finds them (taps.py). So a read is an AND and an OR a row, less than half of the
     gates of multiplexers that decode an address, and the bias is one more row.
@@ -34,6 +34,7 @@ class Bank(wiring.Component):
                 "spikes": In(config.ticks),
                 "weight": In(signed(config.weight_bits)),
                 "bias": In(accumulator),
+                "biased": In(1),
                 "sums": Out(data.ArrayLayout(accumulator, config.ticks)),
             }
         )
@@ -45,7 +46,7 @@ class Bank(wiring.Component):
         goes_on = Signal(rows)  # the row, where it has a sum
         starts = Signal()
         m.d.comb += [goes_on.eq(self.at & ~fresh), starts.eq((self.at & fresh).any())]
-        bias = Mux(starts, self.bias.as_unsigned(), 0)
+        bias = Mux(starts & self.biased, self.bias.as_unsigned(), 0)
         for t in range(self.config.ticks):
             sums = [Signal(bits, name=f"sum_{t}_{r}", reset_less=True) for r in range(rows)]
             read = [Mux(here, one, 0) for here, one in zip(goes_on, sums, strict=True)]

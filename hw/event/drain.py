@@ -14,7 +14,6 @@ from hw.lif import Lif
 from hw.pool import OutputWord
 from hw.program import NEURON
 from hw.sram import Sram
-from hw.unreset import data_register
 
 SUMMED = 1 + LATENCY
 """Cycles from a position to what its neuron gets."""
@@ -105,23 +104,23 @@ class Drain(wiring.Component):
         m.d.comb += seen.eq((1 << (self.last_tick + 1)) - 1)
 
         m.submodules.word = word = OutputWord(config, neurons=lifs)
+        m.submodules.lif = lif = Lif(config)
         sums = self._sums(m, read)
-        results = data_register(m, self.results, "held_results")
-        with m.If(given.lanes[0]):
-            m.d.sync += results.eq(sums[0])
-        lif_units = [Lif(config) for _ in range(lifs)]
-        before = self._potentials(m, lif_units, passing)
-        for k, lif in enumerate(lif_units):
-            m.submodules[f"lif_{k}"] = lif
+        before = self._potentials(m, lif, passing)
+        m.d.sync += lif.prepare.eq(self.start)
+        m.d.comb += [
+            self.results.eq(sums[0]),
+            lif.threshold.eq(self.threshold),
+            lif.neuron.eq(self.neuron),
+            lif.carried.eq(self.carried),
+        ]
+        for k in range(lifs):
             m.d.comb += [
-                lif.valid.eq(given.lanes[k]),
-                lif.sums.eq(sums[k]),
-                lif.threshold.eq(self.threshold),
-                lif.neuron.eq(self.neuron),
-                lif.carried.eq(self.carried),
-                lif.before.eq(before[k][1:].as_signed()),
-                lif.fired_before.eq(before[k][0]),
-                word.spikes.word_select(k, config.ticks).eq(lif.spikes & seen),
+                lif.valid[k].eq(given.lanes[k]),
+                lif.sums[k].eq(sums[k]),
+                lif.before[k].eq(before[k][1:].as_signed()),
+                lif.fired_before[k].eq(before[k][0]),
+                word.spikes.word_select(k, config.ticks).eq(lif.spikes[k] & seen),
             ]
             single = 1 if k == 0 else 0  # of an averaged map there is one neuron
             m.d.comb += word.valid[k].eq(Mux(self.average, out.last & single, out.lanes[k]))
@@ -140,17 +139,13 @@ class Drain(wiring.Component):
     def _sums(self, m: Module, read: data.View) -> list[Value]:
         """What each lane's neurons get: its sums; the first's, all lanes' of a whole map added up, where they are averaged."""
         config = self.config
-        m.submodules.average = average = Average(config)
+        m.submodules.average = average = Average(config, config.lifs)
         m.d.comb += [
-            average.valid.eq(read.lanes[0]),
+            average.valid.eq(read.lanes),
             average.enable.eq(self.average),
             average.first.eq((read.y == 0) & (read.x == 0)),
+            average.i.eq(self.sums),
         ]
-        for t in range(config.ticks):
-            added = sum(
-                Mux(self.average & read.lanes[k], self.sums[k][t], 0) for k in range(1, config.lifs)
-            )
-            m.d.comb += average.i[t].eq(self.sums[0][t] + added)
         result: list[Value] = [average.o]
         for k in range(1, config.lifs):
             held = Signal.like(self.sums[k], name=f"sums_{k}", reset_less=True)
@@ -159,12 +154,12 @@ class Drain(wiring.Component):
             result.append(held)
         return result
 
-    def _potentials(self, m: Module, lifs: list[Lif], passing: list[data.View]) -> list[Value]:
+    def _potentials(self, m: Module, lif: Lif, passing: list[data.View]) -> list[Value]:
         """What each lane's neurons kept of the ticks before: read a cycle ahead of their unit, written behind it.
 
         A potential, and below it whether the neuron fired in the last of these ticks.
         """
-        bits, count = kept_bits(self.config), len(lifs)
+        bits, count = kept_bits(self.config), self.config.lifs
         log, last = count.bit_length() - 1, self.config.ticks - 1
         m.submodules.potentials = memory = Sram(
             macro="uticket_potentials", width=count * bits, depth=self.config.positions // count
@@ -175,7 +170,9 @@ class Drain(wiring.Component):
             read.addr.eq(Cat(ahead.x[log:], ahead.y)),
             read.en.eq(self.carried & ahead.lanes[0]),
             write.addr.eq(Cat(out.x[log:], out.y)),
-            write.data.eq(Cat(Cat(lif.spikes[last], lif.potentials[last]) for lif in lifs)),
+            write.data.eq(
+                Cat(Cat(lif.spikes[k][last], lif.potentials[k][last]) for k in range(count))
+            ),
             write.en.eq(self.kept & out.lanes[0]),  # a lane's only where the first one's is
         ]
         return [read.data.word_select(k, bits) for k in range(count)]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import or_
+
 from amaranth import Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
@@ -58,17 +61,17 @@ class SliceFifo(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         depth, places = self.config.fifo_depth, self.places(self.config)
-        rows = max(depth - 1, 2)  # an address has at least a bit
-        # The first slice is in registers: its spikes are looked up in every cycle.
+        # The first slice has registers of its own: its spikes are looked up in every cycle. Those behind it are found one-hot.
         work, begun = Signal.like(self.work, name="first", reset_less=True), Signal()
-        m.submodules.behind = behind = Memory(
-            shape=self.entry.shape(), depth=rows, init=[], attrs={"ram_style": "distributed"}
-        )
+        behind = [
+            Signal.like(self.work, name=f"behind_{k}", reset_less=True) for k in range(depth - 1)
+        ]
+        second = Signal.like(self.work, name="second")
         m.submodules.order = order = Memory(
             shape=END, depth=places, init=[], attrs={"ram_style": "distributed"}
         )
-        write, order_write = behind.write_port(), order.write_port()
-        read, order_read = behind.read_port(domain="comb"), order.read_port(domain="comb")
+        order_write = order.write_port()
+        order_read = order.read_port(domain="comb")
         level = Signal(range(depth + 1), name="level")  # of slices, the first included
         order_level = Signal(range(places + 1))
         is_slice, direct = Signal(), Signal()
@@ -79,16 +82,26 @@ class SliceFifo(wiring.Component):
                 m.d.sync += at.eq(Mux(at == size - 1, 0, at + 1))
             return at
 
+        def place(name: str, moves: Value) -> Signal:
+            """Of one behind, one-hot."""
+            at = Signal(len(behind), name=name, init=1)
+            with m.If(moves):
+                m.d.sync += at.eq(at.rotate_left(1))
+            return at
+
         follows = self.pop & (level != 1)  # the slice behind becomes the first
+        waits = is_slice & ~direct
+        head, tail = place("head", follows), place("tail", waits)
+        for here, one in zip(tail, behind, strict=True):
+            with m.If(waits & here):
+                m.d.sync += one.eq(self.entry)
+        read = [Mux(here, one.as_value(), 0) for here, one in zip(head, behind, strict=True)]
         m.d.comb += [
             is_slice.eq(self.push & ~self.what.is_end),
             direct.eq(is_slice & (level == self.pop)),
             self.room.eq((level != depth) & (order_level != places)),
             self.end_room.eq(order_level != places),
-            write.en.eq(is_slice & ~direct),
-            write.addr.eq(pointer("tail", rows, write.en)),
-            write.data.eq(self.entry),
-            read.addr.eq(pointer("head", rows, follows)),
+            second.eq(reduce(or_, read)),
             order_write.en.eq(self.push),
             order_write.addr.eq(pointer("order_tail", places, self.push)),
             order_write.data.eq(self.what),
@@ -96,14 +109,14 @@ class SliceFifo(wiring.Component):
             self.next_valid.eq(order_level != 0),
             self.next_what.eq(order_read.data),
             self.work.eq(work),
-            self.source.eq(Mux(begun & ~self.more, read.data, work)),
+            self.source.eq(Mux(begun & ~self.more, second, work)),
         ]
         m.d.sync += [
             level.eq(level + is_slice - self.pop),
             order_level.eq(order_level + self.push - self.begin),
         ]
         with m.If(direct | follows):
-            m.d.sync += work.eq(Mux(direct, self.entry, read.data))
+            m.d.sync += work.eq(Mux(direct, self.entry, second))
         with m.If(self.pop):
             m.d.sync += begun.eq(0)
         with m.If(self.begin & ~self.next_what.is_end):
