@@ -38,15 +38,15 @@ def bench(config: Config) -> Bench:
     left = 0  # of the potential of the tick before
     for t in range(ticks):
         u = Signal(signed(bits + 4), name=f"spec_{t}")
-        b.m.d.comb += u.eq(left + sums[t])
+        b.m.d.comb += u.eq(left + sums[0][t])
         b.assume(~whole | ((u >= -(1 << (bits - 1))) & (u < 1 << (bits - 1))))
         after = Signal(signed(bits), name=f"spec_{t}_after")
         b.m.d.comb += after.eq(Mux(u >= threshold, config.neuron.reset(u, threshold), u))
-        b.check(b.spikes[t] == (u >= threshold), whole)
+        b.check(b.spikes[0][t] == (u >= threshold), whole)
         seen = (
-            b.past(b.potentials[t], f"potential_{t}", ticks - t - 1)
+            b.past(b.potentials[0][t], f"potential_{t}", ticks - t - 1)
             if t + 1 < ticks
-            else b.potentials[t]
+            else b.potentials[0][t]
         )
         b.check(seen == after, whole)
         quotient = b.any(signed(bits), f"quotient_{t}")
