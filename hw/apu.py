@@ -23,10 +23,10 @@ COUNT_BITS = (MAX_SIDE**2).bit_length()  # of the activations of a channel
 
 
 class Apu(wiring.Component):
-    """start: a pulse with `header`; then `i` is read until `done`, a pulse when all is written.
+    """start: a pulse with `header`; then `i` is read until `done`, a pulse when all of it is written.
 
-    row_valid, row: to the spike buffer, two tiles' parts of a row a cycle; silent rows are written
-    too, since the buffer holds an older map. spikes: of the input, over all ticks.
+    row_valid, row: to the spike buffer, two tiles' parts of a row a cycle, where `row_ready`; silent rows are
+    written too, since the buffer holds an older map. spikes: of the input so far, over all its parts and ticks.
     """
 
     def __init__(self, config: Config) -> None:
@@ -39,6 +39,7 @@ class Apu(wiring.Component):
                 "done": Out(1),
                 "row_valid": Out(1),
                 "row": Out(row_layout(config)),
+                "row_ready": In(1),
                 "spikes": Out(32),
             }
         )
@@ -73,8 +74,8 @@ class Apu(wiring.Component):
         with m.FSM():
             with m.State("IDLE"):
                 with m.If(self.start):
-                    m.d.sync += [header.eq(self.header), channel.eq(0), beat.eq(0)]
-                    m.d.sync += [self.spikes.eq(0), gathered.eq(0)]
+                    m.d.sync += [header.eq(self.header), channel.eq(self.header.first), beat.eq(0)]
+                    m.d.sync += [self.spikes.eq(Mux(header.more, self.spikes, 0)), gathered.eq(0)]
                     m.next = "POINTERS"
             with m.State("POINTERS"):
                 m.d.comb += [self.i.ready.eq(1), write.en.eq(self.i.valid)]
@@ -170,13 +171,14 @@ class Apu(wiring.Component):
         gathered = Signal(MAX_SIDE * ticks, reset_less=True)
         writing = Signal(MAX_SIDE * ticks, reset_less=True)
         written, pairs = Signal(3), Signal(3)
-        write_end, free = Signal(), Signal()
+        write, write_end, free = Signal(), Signal(), Signal()
         spikes = Signal(range(ACTIVATIONS * ticks + 1))
         pair_bits = 2 * config.tile_side * ticks
         log_pair = config.tile_side.bit_length()
         m.d.comb += [
             pairs.eq((header.side - 1) >> log_pair),  # less one
-            write_end.eq(self.row_valid & (written == pairs)),
+            write.eq(self.row_valid & self.row_ready),
+            write_end.eq(write & (written == pairs)),
             free.eq(~self.row_valid | write_end),
             placed.eq(~placing.row_end | free),
             gathered_now.eq(gathered | spread(m, placing)),
@@ -186,7 +188,7 @@ class Apu(wiring.Component):
             self.row.spikes.eq(writing[:pair_bits]),
         ]
         m.d.sync += spikes.eq(0)
-        with m.If(self.row_valid):
+        with m.If(write):
             m.d.sync += [written.eq(written + 1), writing.eq(writing >> pair_bits)]
         with m.If(write_end):
             m.d.sync += self.row_valid.eq(0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from amaranth import Cat, Module, Mux, Signal, Value
@@ -71,21 +72,41 @@ class Beat:
 class ProgramReader(wiring.Component):
     """What the loaders of both machines share: states of a program's start and of layer descriptors.
 
-    Of the loader's ports they use first, layers, input_start, input_header, activations, input_done, layer, error.
+    Of the loader's ports they use first, layers, input_start, input_header, activations, input_done, begin, layer, error.
     """
 
     def _fail(self, m: Module, error: Error) -> None:
         m.d.sync += self.error.eq(error)
 
     def _input_states(
-        self, m: Module, beat: Beat, program: data.View, wrong: Value, layers_left: Signal
+        self,
+        m: Module,
+        beat: Beat,
+        program: data.View,
+        wrong: Value,
+        layers_left: Signal,
+        *,
+        then: Callable[[], None] | None = None,
+        stored: Callable[[], None] | None = None,
     ) -> None:
-        """The program's header, `wrong` if it is for another array, and the input map."""
+        """The program's header, `wrong` if it is for another array, and the input map.
+
+        then: what follows the header, and stored: what follows the input; by default the input, and the first layer.
+        """
+
+        def start() -> None:
+            m.d.comb += self.first.eq(1)
+            m.next = "INPUT"
+
+        def begin() -> None:
+            m.d.comb += self.begin.eq(1)
+            m.next = "LAYER"
+
         with m.State("PROGRAM"):
-            m.d.comb += [beat.ready.eq(1), self.first.eq(beat.accepted)]
+            m.d.comb += beat.ready.eq(1)
             with m.If(beat.accepted):
                 m.d.sync += [layers_left.eq(program.layers), self.layers.eq(program.layers)]
-                m.next = "INPUT"
+                (then or start)()
                 with m.If(wrong):
                     self._fail(m, Error.HEADER)
         with m.State("INPUT"):
@@ -101,7 +122,7 @@ class ProgramReader(wiring.Component):
                 beat.ready.eq(self.activations.ready),
             ]
             with m.If(self.input_done):
-                m.next = "LAYER"
+                (stored or begin)()
 
     def _layer_states(
         self,
@@ -148,7 +169,7 @@ class ProgramReader(wiring.Component):
 class Loader(ProgramReader):
     """A beat a cycle, unless its receiver is full. Loading runs ahead of the running layer.
 
-    input_start, input_header: to the APU, which then reads `activations` until `input_done`.
+    input_start, input_header: to the APU, which then reads `activations` until `input_done`. begin: a pulse: so it has.
     layer: the next layer's descriptor. header, weights, pe: filter headers and WSP words, and which
     PE they are for (one ready and one valid each a PE). first: the program's first beat is taken.
     finished: from the sequencer, a pulse: the program's layers are done.
@@ -164,6 +185,7 @@ class Loader(ProgramReader):
                 "input_header": Out(INPUT_HEADER),
                 "activations": Out(stream.Signature(STREAM_BITS)),
                 "input_done": In(1),
+                "begin": Out(1),
                 "layer": Out(stream.Signature(LAYER)),
                 "layers": Out(8),
                 "header": Out(FILTER_HEADER),

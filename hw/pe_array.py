@@ -22,7 +22,7 @@ class PeArray(wiring.Component):
 
     PE i writes in cycles congruent to i modulo n_pe, counted from the start of the layer: no arbiter.
     A classifier's results leave in the order of the filters instead.
-    row: from the APU. layer, layer_start, layer_active, counting, capture, shift: from the sequencer.
+    row: from the APU, where `row_ready`. layer, layer_start, layer_active, counting, capture, shift: from the sequencer.
     all_done: every PE's output of the layer is out. results: raw accumulators of a classifier; room: it takes
     one more. written: the buffer's writes. more: ports of the machine's own.
     """
@@ -34,6 +34,7 @@ class PeArray(wiring.Component):
                 **more,
                 "row_valid": In(1),
                 "row": In(row_layout(config)),
+                "row_ready": Out(1),
                 "layer": In(layer_layout(config)),
                 "layer_start": In(1),
                 "layer_active": In(1),
@@ -64,6 +65,7 @@ class PeArray(wiring.Component):
             self.written.eq(writer.write),
             writer.row_valid.eq(self.row_valid),
             writer.row.eq(self.row),
+            self.row_ready.eq(writer.row_ready),
             writer_pe.eq(Mux(layer.raw, turn, slot)),
         ]
         m.d.sync += slot.eq(Mux(slot == config.n_pe - 1, 0, slot + 1))

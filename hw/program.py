@@ -25,8 +25,16 @@ PROGRAM_HEADER = data.StructLayout(
     {"magic": 32, "version": 8, "n_pe": 8, "layers": 8, "ticks": 4, "tile_side": 4}
 )
 INPUT_HEADER = data.StructLayout(
-    {"base": ADDRESS_BITS, "side": SIDE_BITS, "channels": CHANNEL_BITS, "reserved": 34}
+    {
+        "base": ADDRESS_BITS,
+        "side": SIDE_BITS,
+        "channels": CHANNEL_BITS,  # up to the last that follows
+        "first": CHANNEL_BITS,  # that follows; machine `event` alone, as what follows
+        "more": 1,  # another part of the input comes later
+        "reserved": 22,
+    }
 )
+"""What is told of the input's channels that follow: all of them, but where the input comes in parts."""
 
 SOURCE = data.StructLayout({"base": ADDRESS_BITS, "side": SIDE_BITS, "strided": 1})
 """A map that is read: address of its region in a bank, its side, and whether its stride is 2."""

@@ -60,9 +60,10 @@ AT = data.StructLayout(
 
 
 class Writer(wiring.Component):
-    """One of the two comes in a cycle; the write is out in the next.
+    """One of the two is taken in a cycle; the write is out in the next.
 
-    It has no flow control: the APU works only while no layer runs, the PEs write in their slots.
+    A PE's word always is: PEs write in their slots. A row of the input waits for it (`row_ready`), on the event machine,
+    where the next image's comes while a layer runs.
     """
 
     def __init__(self, config: Config) -> None:
@@ -71,6 +72,7 @@ class Writer(wiring.Component):
             {
                 "row_valid": In(1),
                 "row": In(row_layout(config)),
+                "row_ready": Out(1),
                 "word_valid": In(1),
                 "word": In(word_layout(config)),
                 "write": Out(write_layout(config)),
@@ -89,8 +91,12 @@ class Writer(wiring.Component):
         spikes = Signal.like(self.row.spikes, reset_less=True)
         word = Signal(config.word_bits, reset_less=True)
         quarter = Signal(data.StructLayout(QUARTER), reset_less=True)
-        m.d.sync += [valid.eq(self.row_valid | self.word_valid), is_row.eq(self.row_valid)]
-        with m.If(self.row_valid):
+        row = Signal()  # and not a word
+        alone = config.machine == "sweep"  # its input comes while no layer runs
+        m.d.comb += self.row_ready.eq(1 if alone else ~self.word_valid)
+        m.d.comb += row.eq(self.row_valid & self.row_ready)
+        m.d.sync += [valid.eq(self.row_valid | self.word_valid), is_row.eq(row)]
+        with m.If(row):
             m.d.sync += [
                 at.base.eq(self.row.base),
                 at.side.eq(self.row.side),

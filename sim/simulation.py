@@ -29,18 +29,20 @@ def simulate(
     dump: Path | None = None,
     technology: str | None = None,
     view: str = "spikes",
+    overlap: bool = False,
 ) -> Report:
     """Run the method and its baseline; nothing is written but what is asked.
 
     images: how many of the test images, or a user's file (`sim.images.read_images`).
     folder: gets the waveform of layer `trace`. dump: gets the maps of every image. technology: name or
-    path of a YAML, of energy. view: of energy.
+    path of a YAML, of energy. view: of energy. overlap: the method's images run once more, in a row, the next one's
+    input coming while the one before runs.
     Raises BadInput for what cannot run, RtlError where the RTL errs or hangs.
     """
     energies(technology)  # refuses an unknown one before the work
     methods = model.compared(method)
     names = " and ".join(one.name for one in methods)
-    with Steps(5 + LOWERING + 2 * (trace is not None)) as steps, ExitStack() as stack:
+    with Steps(5 + LOWERING + 2 * (trace is not None) + overlap) as steps, ExitStack() as stack:
         steps.step(f"load ticket: {names}")
         beside = model.beside(methods) if len(methods) > 1 else []
         deployed = deployment.deployments(model, [*methods, *beside], config)
@@ -49,7 +51,10 @@ def simulate(
         layers = [layer.name for layer in deployed[0].ticket.network.array]
         if trace is not None and trace not in layers:
             raise BadInput(f"--trace {trace}: no layer of the array; allowed: {', '.join(layers)}")
+        if overlap and len(pixels) < 2:
+            raise BadInput(f"--overlap: {len(pixels)} image; allowed: 2 or more, with --images")
         deployment.lower(deployed, steps.step)
+        row_program = runner.row_program(deployed[0].program) if overlap else None
         steps.step("build the RTL, or take it from the cache")
         rtl = stack.enter_context(Rtl(config))
         if trace is not None:
@@ -62,6 +67,10 @@ def simulate(
         runs = deployment.run_all(
             proved, pixels, rtl=rtl, modelled=modelled, dump=dump, done=steps.part
         )
+        row = None
+        if row_program is not None:
+            steps.step(f"images in a row: {len(pixels)} x {methods[0].name}")
+            row = runner.run_row(rtl, loaded[0], row_program, pixels)
         if trace is not None:
             path = folder / f"{trace}.fst"
             steps.step(f"waveform: {path}")
@@ -75,4 +84,5 @@ def simulate(
             beside=runs[len(methods) :],
             technology=technology,
             view=view,
+            row=row,
         )

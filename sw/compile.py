@@ -105,25 +105,30 @@ class Program:
 
     def head_beats(self, spikes: np.ndarray, version: int) -> np.ndarray:
         """Headers and input, uint64."""
-        head = [
-            pack(
-                PROGRAM_HEADER,
-                magic=MAGIC,
-                version=version,
-                n_pe=self.config.n_pe,
-                layers=len(self.layers),
-                ticks=self.config.ticks,
-                tile_side=self.config.tile_side,
-            ),
-            pack(
-                INPUT_HEADER,
-                base=self.input.base,
-                side=self.input.side,
-                channels=spikes.shape[1],
-            ),
-        ]
-        activations = [_channel_beats(spikes[:, c]) for c in range(spikes.shape[1])]
-        return np.concatenate([np.array(head, np.uint64), *activations])
+        header = pack(
+            PROGRAM_HEADER,
+            magic=MAGIC,
+            version=version,
+            n_pe=self.config.n_pe,
+            layers=len(self.layers),
+            ticks=self.config.ticks,
+            tile_side=self.config.tile_side,
+        )
+        return np.append(np.array([header], np.uint64), self.input_beats(spikes))
+
+    def input_beats(self, spikes: np.ndarray, first: int = 0, end: int | None = None) -> np.ndarray:
+        """The input as `stored`, or its channels from `first` on and before `end`: header and activations, uint64."""
+        channels = spikes.shape[1] if end is None else end
+        header = pack(
+            INPUT_HEADER,
+            base=self.input.base,
+            side=self.input.side,
+            channels=channels,
+            first=first,
+            more=channels < spikes.shape[1],
+        )
+        activations = [_channel_beats(spikes[:, c]) for c in range(first, channels)]
+        return np.concatenate([np.array([header], np.uint64), *activations])
 
 
 def encode(

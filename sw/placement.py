@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 from hw.config import BANKS, MAX_SIDE, Config
 from hw.tiling import Storage, Tiling
@@ -128,7 +128,7 @@ def place(ordered: Ordered, config: Config) -> Placed:
     _check_map("the input", shapes[network.first_map], config)
     for integer in network.array:
         check_layer(integer.layer, shapes, config)
-    regions = _allocate(network, config, shapes, rounds)
+    regions = allocate(_lives(network, config, shapes, rounds), config)
     _check_input(regions[network.first_map], config)
     descriptors = {i.name: _descriptor(i.layer, regions, shapes, config) for i in network.array}
     return Placed(regions, descriptors)
@@ -290,41 +290,91 @@ def rounds_of(ticks: int, config: Config) -> int:
     return -(-ticks // config.ticks)
 
 
-def _allocate(
-    network: IntegerNetwork, config: Config, shapes: dict[str, Shape], rounds: int
-) -> dict[str, Region]:
-    """A region for every map, none overlapping another that lives at the same time.
+@dataclass(frozen=True)
+class Life:
+    """A map, and the layers by number that it lives through: from the one that writes it to the last that reads it."""
 
-    Maps take turns at both ends of the buffer, so that in a chain of layers, where only an input and
-    an output live at a time, any two that fit together find their place.
-    """
+    name: str
+    region: Region
+    birth: int
+    death: int
+
+
+def _lives(
+    network: IntegerNetwork, config: Config, shapes: dict[str, Shape], rounds: int
+) -> list[Life]:
+    """All maps in the order in which they are written, not placed yet; the input's birth is -1."""
     born = {network.first_map: -1}
     dies: dict[str, int] = {}
     for step, integer in enumerate(network.array):
         if integer.threshold is not None:
             born[integer.name] = step
         dies |= {part.source.map: step for part in integer.sources}
-    regions: dict[str, Region] = {}
-    for number, (name, birth) in enumerate(born.items()):
+    lives = []
+    for name, birth in born.items():
         shape = shapes[name]
         side = max(shape.height, shape.width)
         words = rounds * Storage(config, side, side).bank_words(shape.channels)
-        alive = sorted(
-            (regions[other] for other in regions if dies.get(other, born[other]) >= birth),
-            key=lambda region: region.base,
-        )
-        ends = [0, *(region.base + region.words for region in alive)]
-        gaps = zip(ends, [*(region.base for region in alive), config.buffer_depth], strict=True)
-        fitting = [(low, high) for low, high in gaps if high - low >= words]
-        if not fitting:
-            bits = BANKS * config.word_bits
-            used = sum(region.words for region in alive)
-            raise DoesNotFit(
-                f"layer {name}: its map of {shape.channels} channels of {shape.height}x{shape.width}"
-                f"{f' in {rounds} rounds of ticks' if rounds > 1 else ''} "
-                f"needs {words * bits} bits of the spike buffer beside {used * bits} in use; "
-                f"there are {config.buffer_depth * bits}"
-            )
-        base = fitting[-1][1] - words if number % 2 else fitting[0][0]
-        regions[name] = Region(base, words, shape.height, shape.width, shape.channels, rounds)
+        region = Region(0, words, shape.height, shape.width, shape.channels, rounds)
+        lives.append(Life(name, region, birth, dies.get(name, birth)))
+    return lives
+
+
+def allocate(lives: Sequence[Life], config: Config, kept: Sequence[int] = ()) -> dict[str, Region]:
+    """A region for every map, none overlapping another that lives at the same time.
+
+    Maps take turns at both ends of the buffer, so that in a chain of layers, where only an input and
+    an output live at a time, any two that fit together find their place. Where that leaves no room for one, those before
+    it are tried elsewhere.
+    kept: of each layer, so many words at the lower end are no map's that lives there; ascending, by default none.
+    Raises DoesNotFit for what the buffer has no room for.
+    """
+    regions: dict[str, Region] = {}
+    hopeless: set[tuple[int, frozenset[Region]]] = (
+        set()
+    )  # maps from a number on beside those that live
+    failures: list[DoesNotFit] = []
+
+    def placed(number: int) -> bool:
+        if number == len(lives):
+            return True
+        life = lives[number]
+        alive = [regions[other.name] for other in lives[:number] if other.death >= life.birth]
+        known = number, frozenset(alive)
+        if known in hopeless:
+            return False
+        low = kept[life.death] if kept else 0
+        bases = _bases(life.region.words, alive, low, config.buffer_depth)
+        if not bases and not failures:
+            failures.append(_no_room(life, alive, config))
+        for base in bases[::-1] if number % 2 else bases:
+            regions[life.name] = replace(life.region, base=base)
+            if placed(number + 1):
+                return True
+        hopeless.add(known)
+        return False
+
+    if not placed(0):
+        raise failures[0]
     return regions
+
+
+def _bases(words: int, alive: Sequence[Region], low: int, depth: int) -> list[int]:
+    """Where so many words fit beside the maps that live, at both ends of each gap, from `low` on; ascending."""
+    beside = sorted(alive, key=lambda region: region.base)
+    starts = [0, *(region.base + region.words for region in beside)]
+    ends = [*(region.base for region in beside), depth]
+    gaps = [(max(start, low), end) for start, end in zip(starts, ends, strict=True)]
+    fitting = ((start, end - words) for start, end in gaps if end - start >= words)
+    return sorted({base for pair in fitting for base in pair})
+
+
+def _no_room(life: Life, alive: Sequence[Region], config: Config) -> DoesNotFit:
+    region, bits = life.region, BANKS * config.word_bits
+    used = sum(other.words for other in alive)
+    return DoesNotFit(
+        f"layer {life.name}: its map of {region.channels} channels of {region.height}x{region.width}"
+        f"{f' in {region.rounds} rounds of ticks' if region.rounds > 1 else ''} "
+        f"needs {region.words * bits} bits of the spike buffer beside {used * bits} in use; "
+        f"there are {config.buffer_depth * bits}"
+    )

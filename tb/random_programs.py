@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from hw.config import Config
 from sw.compile import Program
+from sw.event.compile import EventProgram
+from sw.event.overlap import overlapped
 from sw.floats import FloatLayer, FloatSource, identity_source
 from sw.integers import IntegerLayer, IntegerNetwork, part
 from sw.layers import LIF, Encoding, Input, Pool, Reduce, Source, conv, linear
@@ -246,6 +251,52 @@ def random_case(
             )
         except DoesNotFit:
             continue
+
+
+@dataclass(frozen=True)
+class Row:
+    """Images one after the other through a program that takes the next one's input early."""
+
+    name: str
+    network: IntegerNetwork
+    program: EventProgram
+    images: list[np.ndarray]  # of each its spikes, uint8 (T, C, H, W)
+
+
+def row_of(case: Case, count: int = 3, *, parts: bool = False) -> Row:
+    """A case's image and others, silent and loud ones among them.
+
+    parts: channels come later than they could, in several parts. Raises DoesNotFit where the buffer cannot hold two images.
+    """
+    rng = np.random.default_rng(int(case.spikes.sum()))
+    images = [case.spikes]
+    for _ in range(1, count):
+        images.append(random_spikes(rng, case.spikes.shape, float(rng.choice([0.0, 0.2, 0.5]))))
+    assert isinstance(case.program, EventProgram)
+    program = overlapped(case.program)
+    if parts:
+        left, early = 0, []
+        for coming in program.early:
+            left += coming
+            early.append(int(rng.integers(left + 1)))
+            left -= early[-1]
+        early[-1] += left
+        program = replace(program, early=tuple(early))
+    return Row(f"{case.name}, {program.early} early", case.network, program, images)
+
+
+def random_rows(config: Config, count: int, **kinds: Any) -> Iterator[Row]:
+    """So many of the random cases of `random_case` that have room for two images, every other in parts."""
+    found = 0
+    for seed in itertools.count():
+        try:
+            row = row_of(random_case(config, seed, **kinds), parts=found % 2 > 0)
+        except DoesNotFit:
+            continue
+        yield row
+        found += 1
+        if found == count:
+            return
 
 
 def _ends_in_one(side: int, shapes: list[Shape]) -> bool:

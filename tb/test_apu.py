@@ -51,10 +51,11 @@ def cycles_of(spikes, tile):
 
 
 class Inputs:
-    """Some maps in a row; every row of every one is written."""
+    """Some maps in a row, or parts of one; every row of every one is written. busy: how often others write."""
 
-    def __init__(self, dut, config, *, seed, stall, count):
+    def __init__(self, dut, config, *, seed, stall, busy, count):
         self.dut, self.config, self.stall, self.count = dut, config, stall, count
+        self.busy_share, self.more, self.total = busy, False, 0
         self.rng = np.random.default_rng(seed)
         self.beats, self.rows, self.busy, self.offered = [], [], False, None
         self.cycle = 0
@@ -64,8 +65,12 @@ class Inputs:
         side = int(rng.choice([rng.integers(1, 10), rng.integers(1, MAX_SIDE + 1)]))
         shape = (int(rng.integers(1, 5)), side, side, config.ticks)
         spikes = (rng.random(shape) < rng.choice([0, 0.05, 0.3, 0.8])).astype(np.uint8)
-        self.header = {"base": 7, "side": side, "channels": shape[0]}
-        self.beats, self.total = encode(spikes), int(spikes.sum())
+        first, more = int(rng.integers(0, 9)), bool(rng.random() < 0.3)
+        self.header = {"base": 7, "side": side, "first": first, "channels": first + shape[0]}
+        self.header["more"] = more
+        self.beats = encode(spikes)
+        self.total = int(spikes.sum()) + (self.total if self.more else 0)
+        self.more = more
         width = config.tile_side
         for c in range(shape[0]):
             for y in range(side):
@@ -76,7 +81,7 @@ class Inputs:
                         )
                         for k in range(2)
                     ]
-                    where = {"base": 7, "side": side, "channel": c, "row": y, "pair": pair}
+                    where = {"base": 7, "side": side, "channel": first + c, "row": y, "pair": pair}
                     self.rows.append({**where, "spikes": parts})
         self.due = self.cycle + cycles_of(spikes, width)
         self.busy = True
@@ -94,6 +99,7 @@ class Inputs:
             "header": bits(INPUT_HEADER, self.header),
             "i__valid": self.offered is not None,
             "i__payload": self.offered or 0,
+            "row_ready": rng.random() >= self.busy_share,
         }
 
     def outputs(self, i):
@@ -101,7 +107,7 @@ class Inputs:
 
     def edge(self, i):
         dut = self.dut
-        if dut.row_valid.value:
+        if dut.row_valid.value and i["row_ready"]:
             seen = fields(row_layout(self.config), int(dut.row.value))
             assert self.rows, f"too many rows: {seen}"
             assert seen == self.rows.pop(0)
@@ -112,7 +118,7 @@ class Inputs:
             assert not self.beats
             assert self.offered is None
             assert int(dut.spikes.value) == self.total
-            assert self.stall or self.cycle == self.due
+            assert self.stall or self.busy_share or self.cycle == self.due
             self.busy = False
         self.cycle += 1
 
@@ -121,10 +127,21 @@ class Inputs:
 async def inputs(dut):
     case = parameters()
     config = config_of(case["preset"])
-    model = Inputs(dut, config, seed=case["seed"], stall=case["stall"], count=12)
+    kinds = {name: case[name] for name in ("seed", "stall", "busy")}
+    model = Inputs(dut, config, **kinds, count=12)
     await lockstep(dut, model, 50_000, done=lambda: not model.count and not model.busy)
+
+
+def check(preset, stall, busy):
+    case = {"preset": preset, "stall": stall, "busy": busy}
+    run(Apu(config_of(preset)), "apu", "inputs", f"{preset}-{stall}-{busy}", **case)
 
 
 @pytest.mark.parametrize(("preset", "stall"), [("tiny", 0), ("tiny", 0.4), ("paper", 0)])
 def test_apu(preset, stall):
-    run(Apu(config_of(preset)), "apu", "inputs", f"{preset}-{stall}", preset=preset, stall=stall)
+    check(preset, stall, 0)
+
+
+@pytest.mark.parametrize("stall", [0, 0.4])
+def test_rows_wait_while_others_write(stall):
+    check("tiny", stall, 0.5)

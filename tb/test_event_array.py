@@ -15,7 +15,7 @@ from sim.models.cycles import input_cycles
 from sim.models.event_cycles import EventModel
 from sim.rtl.harness import Rtl, RtlError, Stalls
 from sw.placement import KERNELS, paddings
-from tb.random_programs import Shape, build, random_case
+from tb.random_programs import Shape, build, random_case, random_rows
 from tb.test_array import CASES, STALLS
 from tests.random_networks import random_neuron
 from tests.soak import times
@@ -105,6 +105,36 @@ def check(rtl, case, stalls=None):
                 assert np.array_equal(*pair), f"{where}: {counter}"
 
 
+def check_row(rtl, row, stalls=None):
+    """Images one after the other, as `check` does of one; without stalls the cycles between them, too."""
+    expected = [golden.run(row.network, spikes) for spikes in row.images]
+    maps = [
+        {row.network.first_map: spikes} | {name: result.output for name, result in each.items()}
+        for spikes, each in zip(row.images, expected, strict=True)
+    ]
+    model = EventModel(row.program).predict_row(maps)
+    bound = 2 * sum(one.period for one in model) * (100 if stalls else 1)
+    found = rtl.run_row(row.program, row.images, max_cycles=bound, stalls=stalls)
+    for number, (one, predicted) in enumerate(zip(found, model, strict=True)):
+        where = f"{row.name}, image {number}, stalls {stalls}"
+        done = one.run
+        assert np.array_equal(done.input, row.images[number]), f"{where}: input"
+        assert done.input_spikes == row.images[number].sum(), where
+        for compiled, layer, said in zip(
+            row.program.layers, done.layers, predicted.layers, strict=True
+        ):
+            want = expected[number][compiled.name].output
+            assert np.array_equal(layer.output, want), f"{where}, {compiled.name}: spikes"
+            if stalls is None:
+                assert layer.cycles == said.cycles, f"{where}, {compiled.name}"
+                for counter in (*EVENT_CYCLES, "positions"):
+                    pair = layer.counters[counter], said.counters[counter]
+                    assert np.array_equal(*pair), f"{where}, {compiled.name}: {counter}"
+        if stalls is None:
+            assert (done.input_cycles, one.latency) == (predicted.waited, predicted.latency), where
+    return found
+
+
 def shaped():
     for seed, (side, channels, shapes, classes) in enumerate(CASES["tiny"]):
         yield build(SMALL, shapes, side=side, channels=channels, classes=classes, seed=seed)
@@ -140,6 +170,28 @@ def test_random_layers(name):
             case = random_case(CONFIGS[name], seed, max_side=20, ticks=ticks, **kinds)
             check(model, case)
             check(model, case, replace(STALLS, seed=seed))
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_rows_of_images(name):
+    """The next image's input comes while layers run: spikes, cycles, period and latency of each image."""
+    with Rtl(CONFIGS[name], quick=CONFIGS[name] is not SMALL) as model:
+        kinds = {"max_side": 24}, {"max_side": 12, "ticks": 2 * CONFIGS[name].ticks}
+        for number, row in enumerate(
+            row for kind in kinds for row in random_rows(CONFIGS[name], times(8), **kind)
+        ):
+            early = check_row(model, row)
+            assert all(one.run.input_cycles == 1 for one in early[1:]), row.name
+            check_row(model, row, replace(STALLS, seed=number))
+            check_row(model, row, Stalls(seed=number, program=0.9 if number % 2 else 0.1))
+
+
+def test_an_image_alone_after_a_row(rtl):
+    """What one row leaves behind does not matter to the next, nor to a program with its input."""
+    (row,) = random_rows(SMALL, 1, max_side=12)
+    for _ in range(2):
+        check_row(rtl, row)
+        check(rtl, good())
 
 
 def large_of_stride_2():

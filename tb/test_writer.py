@@ -24,7 +24,8 @@ class Changes:
         config = self.config
         tile, ticks = config.tile_side, config.ticks
         side = rng.choice([rng.randint(1, tile), rng.randint(1, MAX_SIDE)])
-        kind = rng.choice(["row", "word", "none"])
+        both = ["both"] * (config.machine == "event")  # the word is written, the row waits
+        kind = rng.choice(["row", "word", "none", *both])
         common = {"base": rng.randrange(100), "side": side, "channel": rng.randrange(20)}
         row = {
             **common,
@@ -43,12 +44,12 @@ class Changes:
         self.next = {}
         if kind == "row":
             self.next = self._row(row)
-        elif kind == "word":
+        elif kind in ("word", "both"):
             self.next = self._word(word)
         return {
-            "row_valid": kind == "row",
+            "row_valid": kind in ("row", "both"),
             "row": bits(row_layout(config), row),
-            "word_valid": kind == "word",
+            "word_valid": kind in ("word", "both"),
             "word": bits(word_layout(config), word),
         }
 
@@ -95,7 +96,7 @@ class Changes:
         return {(bank, address): (mask, value) for bank in banks}
 
     def outputs(self, i):
-        return {}
+        return {"row_ready": not i["word_valid"] if i["row_valid"] else None}
 
     def edge(self, i):
         config = self.config

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 
 from hw.config import Config
 from hw.counters import BEATS, EVENT_CYCLES
 from hw.event.program import FILTER_HEADER, LIST_ENTRY, LIST_WORDS, SEGMENT_HEADER
-from hw.program import EXTENSION, LAYER, unpack
+from hw.program import EXTENSION, INPUT_HEADER, LAYER, unpack
 from hw.results import beats_a_result
 from sim.models.cycles import LayerCycles
 from tb import maps as plain_maps
@@ -22,6 +23,14 @@ from tests.plain_cycles import _Headers as Queue
 from tests.plain_cycles import _Results, _Ring
 
 BANK_SHAPES = {1: (1, 1), 4: (2, 2), 8: (4, 2)}
+
+
+@dataclass
+class _Channel:
+    """Of the input, as the APU reads it."""
+
+    pointers: int  # beats
+    rows: list[int]  # cycles in which each row's activations are taken
 
 
 @dataclass
@@ -34,6 +43,7 @@ class _Segment:
     places: list[int]
     headers: list[list[int]] = field(default_factory=list)
     values: list[int] = field(default_factory=list)  # rows
+    early: list[_Channel] | None = None  # of the next image's input, if it comes behind the header
 
 
 class _Reader:
@@ -60,8 +70,21 @@ class _Reader:
             fields[f"{name}height"], fields[f"{name}width"] = sides[:: 1 if fields["tall"] else -1]
         return fields
 
+    def input(self) -> list[_Channel]:
+        head = unpack(INPUT_HEADER, self.narrow())
+        found = []
+        for _ in range(head["first"], head["channels"]):
+            count = head["side"] // 4 + 1
+            words = b"".join(self.narrow().to_bytes(8, "little") for _ in range(count))
+            ends = [int(k) for k in np.frombuffer(words, "<u2")[: head["side"] + 1]]
+            self.at += -(-ends[-1] // 4)
+            rows = [{k // 4 for k in range(*pair)} for pair in pairwise(ends)]
+            found.append(_Channel(count, [max(1, len(beats)) for beats in rows]))
+        return found
+
     def segment(self) -> _Segment:
         head = unpack(SEGMENT_HEADER, self.narrow())
+        early = self.input() if head["input"] else None
         words = 4 * self.beats.shape[1]
         rows = -(-head["length"] // words)
         places = self.beats[self.at : self.at + rows].copy().view("<u2").ravel()[: head["length"]]
@@ -69,6 +92,7 @@ class _Reader:
         found = _Segment(
             bool(head["close"]), bool(head["all_tiles"]), bool(head["end"]), places.tolist()
         )
+        found.early = early
         lanes = self.beats.shape[1]
         for first in range(0, self.config.n_pe, lanes):
             team = range(min(lanes, self.config.n_pe - first))
@@ -202,10 +226,45 @@ class _Machine:
         assert self.results.beats == beats_a_result(config)
         self.load, self.ended, self.descriptor_free = 0, -1, 0
         self.casts = [-1, -1]  # the last two
+        self.writes: set[int] = set()  # cycles in which a PE writes a word
+        self.arrived: int | None = None  # the first beat of the next image's input
+
+    def next_program(self) -> int:
+        """The header of a program whose input is there; cycles until its layers begin."""
+        begun = max(self.ended + 1, self.load + 1)
+        self.load += 1
+        waited, self.ended = begun - self.ended, begun
+        self.results.free = max(self.results.free, begun + 1) + 1  # a beat says what the input was
+        return waited
+
+    def takes(self, channels: list[_Channel]) -> None:
+        """A part of the next image's input: cycle by cycle."""
+        if self.arrived is None:
+            self.arrived = self.load
+        pairs = -(-len(channels[0].rows) // (2 * self.config.tile_side))
+        todo = [step for one in channels for step in (-one.pointers, *one.rows)]
+        in_place, writing, cycle = False, 0, self.load
+        while todo or in_place or writing:
+            cycle += 1
+            writing -= writing > 0 and cycle not in self.writes
+            moves = not in_place or not writing  # what is in place is, or was, none's hindrance
+            if in_place and not writing:
+                writing, in_place = pairs, False
+            if not todo:
+                continue
+            if todo[0] < 0:
+                todo[0] += 1
+            elif moves:
+                todo[0] -= 1
+                in_place = not todo[0]
+            todo = todo[not todo[0] :]
+        self.load = cycle + 2
 
     def loads(self, segment: _Segment) -> int:
         """The cycle in which its last beat is taken."""
         self.load = self.segments.write(self.load) + 1
+        if segment.early:
+            self.takes(segment.early)
         for _ in range(-(-len(segment.places) // (4 * self.lanes))):
             self.load = self.list.take(self.load) + 1
         for first in range(0, len(self.pes), self.lanes):
@@ -366,6 +425,7 @@ class _Machine:
         else:
             while (gathered - start) % self.config.n_pe != i:
                 gathered += 1
+            self.writes.add(gathered)
             pe.word_out = gathered + 1
 
 
@@ -384,7 +444,39 @@ def predict(beats: np.ndarray, inputs: list[list[np.ndarray]], config: Config) -
     inputs: for each layer the maps that it reads, spikes uint8 (T, C, H, W): its input, its shortcut's.
     """
     reader, machine = _Reader(beats, config), _Machine(config)
-    result = []
+    result = _program(reader, machine, inputs)
+    assert reader.at == len(beats)
+    return result
+
+
+def predict_row(
+    streams: list[np.ndarray], inputs: list[list[list[np.ndarray]]], config: Config
+) -> list[tuple[int, int, list[LayerCycles]]]:
+    """Of programs one after the other: cycles until the layers begin, from the input's first beat to the end, and layers.
+
+    streams: uint64 (beats, lanes), the first with its input, each other's in the one before. inputs: of each as of
+    `predict`. Both numbers of the first are 0: its input comes before its layers.
+    """
+    machine, result = _Machine(config), []
+    for number, (beats, read) in enumerate(zip(streams, inputs, strict=True)):
+        reader, waited, came = _Reader(beats, config), 0, machine.arrived
+        machine.arrived = None
+        reader.narrow()
+        if number:
+            waited = machine.next_program()
+        else:
+            reader.input()
+        layers = _program(reader, machine, read)
+        assert reader.at == len(beats)
+        latency = 0 if came is None else machine.ended - came + 1
+        result.append((waited, latency, layers))
+    return result
+
+
+def _program(
+    reader: _Reader, machine: _Machine, inputs: list[list[np.ndarray]]
+) -> list[LayerCycles]:
+    config, result = machine.config, []
     for read in inputs:
         fields = reader.layer()
         sources = [_Map(spikes, fields, config, second=bool(k)) for k, spikes in enumerate(read)]
@@ -392,5 +484,4 @@ def predict(beats: np.ndarray, inputs: list[list[np.ndarray]], config: Config) -
         while not segments[-1].end:
             segments.append(reader.segment())
         result.append(machine.layer(fields, segments, sources))
-    assert reader.at == len(beats)
     return result

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -9,6 +10,7 @@ from hw.config import MACHINES, Config
 from hw.counters import EVENT_COUNTERS, EVENT_CYCLES
 from sim import files
 from sim.cli import main
+from sim.models.event_cycles import EventModel
 from sw import ticket
 from tb.test_event_array import SMALL
 from tests.random_networks import random_ticket
@@ -88,6 +90,68 @@ def test_two_images_are_proven_and_reported(model, tmp_path, monkeypatch, capsys
         positions = sum(float(row["positions"]) for row in mine)
         assert positions == layer["event_work"]
     assert [layer["name"] for layer in content["layers"]] == ARRAY
+
+
+def test_images_in_a_row_are_proven_and_reported(undrawn, model, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(files, "BUILD", tmp_path)
+    status, out, err = called(capsys, "sim", model, "--images", 3, "--overlap")
+    assert (status, err) == (0, "")
+    content = json.loads((tmp_path / "sim" / "small" / "report.json").read_text())
+    row, total = content["overlap"], content["totals"]
+    assert row["images"] == 2
+    assert all(row[name] for name in ("spikes_match", "cycles_match", "counters_match"))
+    for name in ("period_cycles", "latency_cycles"):
+        assert row[f"{name}_min"] <= row[name] <= row[f"{name}_max"]
+        assert f"{row[name]:,.0f}" in out
+    assert row["period_cycles"] < row["latency_cycles"]
+    # its input takes a cycle; what it takes of the image before, these layers have room for
+    assert row["period_cycles_max"] < total["rtl_cycles_max"]
+
+
+def test_a_row_that_goes_wrong_is_a_mismatch(undrawn, model, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(files, "BUILD", tmp_path)
+    right = EventModel.predict_row
+
+    def wrong(self, images):
+        return [replace(one, latency=one.latency + 1) for one in right(self, images)]
+
+    monkeypatch.setattr(EventModel, "predict_row", wrong)
+    status, out, _ = called(capsys, "sim", model, "--images", 2, "--overlap")
+    assert status == 1
+    assert "mismatch: in a row, image 0: input to end, cycles: RTL " in out
+    content = json.loads((tmp_path / "sim" / "small" / "report.json").read_text())
+    assert not content["overlap"]["cycles_match"]
+    assert content["overlap"]["spikes_match"]
+    assert content["checks"]["cycles_match"]  # of the images one by one
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--overlap"], "--overlap: 1 image; allowed: 2 or more, with --images"),
+        (
+            ["--overlap", "--images", 2, "--machine", "sweep"],
+            "--overlap: machine sweep cannot; allowed: machine event",
+        ),
+        (
+            ["--overlap", "--images", 2, "--machine", "both"],
+            "--overlap: machine sweep cannot; allowed: machine event",
+        ),
+    ],
+)
+def test_a_row_that_cannot_be_is_one_line(undrawn, model, capsys, arguments, said):
+    status, _, err = called(capsys, "sim", model, *arguments)
+    assert (status, err) == (2, f"uticket: error: {said}\n")
+
+
+def test_a_row_needs_room_for_two_images(undrawn, model, tmp_path, capsys):
+    small = tmp_path / "small.yaml"
+    small.write_text("buffer_depth: 64\n")
+    status, _, err = called(capsys, "sim", model, "--images", 2, "--overlap", "--hardware", small)
+    assert status == 2
+    assert err.startswith("uticket: error: the next image's input: ")
+    assert err.count("\n") == 1
+    assert "A larger buffer_depth may have room" in err
 
 
 def test_sorted_filters_are_proven(undrawn, model, tmp_path, monkeypatch, capsys):

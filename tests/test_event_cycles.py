@@ -8,9 +8,10 @@ import pytest
 from hw.config import Config
 from hw.counters import EVENT_CYCLES
 from sim.models import golden
+from sim.models.cycles import input_cycles
 from sim.models.event_cycles import EventModel
 from sw.placement import KERNELS, paddings
-from tb.random_programs import Shape, build, random_case
+from tb.random_programs import Row, Shape, build, random_case, random_rows
 from tests import plain_event_cycles
 
 SMALL = Config(
@@ -39,6 +40,37 @@ def both(case):
     ]
     slow = plain_event_cycles.predict(case.program.layer_beats, inputs, case.program.config)
     return zip(EventModel(case.program).predict(maps), slow, strict=True)
+
+
+def check_row(row: Row):
+    """Images one after the other, the next one's input coming early: both models say the same of each."""
+    maps, inputs = [], []
+    for spikes in row.images:
+        expected = golden.run(row.network, spikes)
+        seen = {name: result.output for name, result in expected.items()}
+        seen[row.network.first_map] = spikes
+        maps.append(seen)
+        inputs.append(
+            [
+                [seen[part.source.map] for part in layer.integer.sources]
+                for layer in row.program.layers
+            ]
+        )
+    fast = EventModel(row.program).predict_row(maps)
+    slow = plain_event_cycles.predict_row(
+        row.program.row(row.images)[0], inputs, row.program.config
+    )
+    for number, (one, (waited, latency, layers)) in enumerate(zip(fast, slow, strict=True)):
+        where = f"{row.name}, image {number}"
+        if number:
+            assert (one.waited, one.latency) == (waited, latency), where
+        for mine, other in zip(one.layers, layers, strict=True):
+            assert mine.cycles == other.cycles, where
+            for name in (*EVENT_CYCLES, "positions"):
+                assert np.array_equal(mine.counters[name], other.counters[name]), (where, name)
+            assert sum(mine.caster.values()) == mine.cycles, where
+            assert min(mine.caster.values()) >= 0, where
+    return fast
 
 
 def check(case):
@@ -114,3 +146,25 @@ def test_kernels_of_several_blocks(config):
     """5x5 and 7x7, and linear layers on maps."""
     for seed in range(10):
         check(random_case(config, seed, max_side=20, max_layers=3, large=True, rectangle=seed > 6))
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: f"{config.banks}-banks")
+def test_rows_of_images(config):
+    """Both models say the same where the next image's input comes while layers run."""
+    for row in random_rows(config, 10, max_side=20, max_layers=4):
+        check_row(row)
+    for row in random_rows(config, 3, max_side=12, ticks=config.ticks * 2, rectangle=True):
+        check_row(row)
+
+
+def test_a_row_of_one_image_is_that_image():
+    (row,) = random_rows(CONFIGS[0], 1, max_side=12)
+    row = replace(row, images=row.images[:1])
+    (alone,) = check_row(row)
+    (spikes,) = row.images
+    maps = {name: one.output for name, one in golden.run(row.network, spikes).items()}
+    maps[row.network.first_map] = spikes
+    layers = EventModel(row.program).predict(maps)
+    assert [layer.cycles for layer in alone.layers] == [layer.cycles for layer in layers]
+    cycles = input_cycles(row.program, spikes) + sum(layer.cycles for layer in layers)
+    assert (alone.period, alone.latency) == (cycles, cycles - 1)

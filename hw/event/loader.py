@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
@@ -32,7 +32,8 @@ def beat_layout(config: Config) -> data.StructLayout:
 class Loader(ProgramReader):
     """A beat a cycle, unless its receiver is full. Loading runs ahead of the running layer.
 
-    input_start, input_header, activations, input_done: the APU's. layer: the next layer's descriptor.
+    input_start, input_header, activations, input_done: the APU's. begin: a pulse: a program's input is there, and its
+    header was read. layer: the next layer's descriptor.
     list, segment, loaded: the caster's. lanes: what a beat has for PEs side by side; header, headers, values:
     which PEs take their lane as a filter header, a row of slice headers or of values, `valid` only where all can.
     first: the program's first beat is taken. finished: a pulse: the program's layers are done.
@@ -49,6 +50,7 @@ class Loader(ProgramReader):
                 "input_header": Out(INPUT_HEADER),
                 "activations": Out(stream.Signature(STREAM_BITS)),
                 "input_done": In(1),
+                "begin": Out(1),
                 "layer": Out(stream.Signature(layer_layout(config))),
                 "layers": Out(8),
                 "list": Out(stream.Signature(config.stream_bits)),
@@ -80,7 +82,11 @@ class Loader(ProgramReader):
         team, row = Signal(range(max(teams, 2))), Signal(9)
         list_rows = Signal(9)
         segment_done = Signal()
+        there = Signal()  # the next program's input, which came within this one
+        begins = Signal()
+        m.d.sync += begins.eq(0)
         m.d.comb += [
+            self.begin.eq(begins),
             low_beat.eq(self.i.payload.data),
             valid.eq(self.i.valid & (self.error == Error.NONE)),
             self.i.ready.eq(ready & (self.error == Error.NONE)),
@@ -116,15 +122,45 @@ class Loader(ProgramReader):
                     m.next = "LAYER"
                 with m.If(final):
                     m.next = "RUNNING"
+                    with m.If(there):
+                        m.next = "PROGRAM"
 
+        more = Signal()  # the input's part is not its last
+
+        def list_or_filter(length: Value) -> None:
+            m.next = "LIST"
+            with m.If(length == 0):
+                m.next = "FILTER"
+
+        def start() -> None:
+            """After a program's header: its input, or, where that is there, its layers."""
+            m.d.sync += there.eq(0)
+            with m.If(there):
+                m.d.sync += begins.eq(1)
+                m.next = "LAYER"
+            with m.Else():
+                m.d.comb += self.first.eq(1)
+                m.next = "INPUT"
+
+        def stored() -> None:
+            """After the input, or a part of the next program's."""
+            with m.If(held.input):
+                m.d.sync += [held.input.eq(0), there.eq(~more)]
+                list_or_filter(held.length)
+            with m.Else():
+                m.d.comb += self.begin.eq(1)
+                m.next = "LAYER"
+
+        with m.If(self.input_start):
+            m.d.sync += more.eq(self.input_header.more)
         with m.FSM():
             wrong = another_program(program, config, version(config))
-            self._input_states(m, shown, program, wrong, layers_left)
+            self._input_states(m, shown, program, wrong, layers_left, then=start, stored=stored)
             bad = bad_descriptor(descriptor, descriptor.half)
             self._layer_states(
                 m, shown, low, descriptor, bad, then="SEGMENT", extended=descriptor.extended
             )
-            self._list_states(m, shown, segment, held, list_rows, row)
+            self._list_states(m, shown, segment, held, list_rows, row, list_or_filter)
             self._pe_states(m, shown, here, most, left, team, row, next_team)
             with m.State("RUNNING"):
                 with m.If(self.finished):
@@ -164,15 +200,16 @@ class Loader(ProgramReader):
         held: data.View,
         rows: Signal,
         row: Signal,
+        then: Callable[[Value], None],
     ) -> None:
-        """A segment's header, kept in `held`, and its list of slices."""
+        """A segment's header, kept in `held`, and its list of slices. then: goes on from its length."""
         with m.State("SEGMENT"):
             m.d.comb += [beat.ready.eq(self.segment.ready), self.segment.valid.eq(beat.accepted)]
             with m.If(beat.accepted):
                 m.d.sync += [held.eq(segment), row.eq(0)]
-                m.next = "LIST"
-                with m.If(segment.length == 0):
-                    m.next = "FILTER"
+                then(segment.length)
+                with m.If(segment.input):
+                    m.next = "INPUT"
                 with m.If((segment.all_tiles | segment.end) & ~segment.close):
                     self._fail(m, Error.SEGMENT)
                 with m.If(segment.length > LIST_WORDS):

@@ -5,6 +5,9 @@ lowest 64. A layer is then a number of segments, each a group of n_pe filters or
 segment's header; its list, 16-bit words over the whole beat; then for each `stream_bits` / 64 PEs side by side, a lane of
 64 bits each: a beat of filter headers, the rows of slice headers, the rows of values; as many as the longest of these PEs has.
 
+Behind the header of any segment may stand a part of the next program's input: an input header, and the activations of its
+channels. A program whose input came within the one before begins with its layers.
+
 A list names, in any order, the beats of the caster that some PE of the segment needs. A PE's slice headers name places in
 that list. docs/event.md has examples.
 """
@@ -16,8 +19,9 @@ from amaranth.lib import data
 
 from hw.config import STREAM_BITS, Config
 
-VERSION = 0x91
-"""Of a 64-bit stream; one more for each doubling: programs of other machines and widths are refused. 0x81: without late resets."""
+VERSION = 0xA1
+"""Of a 64-bit stream; one more for each doubling: programs of other machines and widths are refused. 0x91: the input
+comes before the layers; 0x81: without late resets."""
 LIST_WORDS = 1024
 """Places of the caster's list, a ring."""
 POSITION_BITS = 11
@@ -35,7 +39,8 @@ SEGMENT_HEADER = data.StructLayout(
         "close": 1,  # the tile is complete after the segment
         "all_tiles": 1,  # the segment stays for every tile of the map
         "end": 1,  # the last segment of the layer
-        "reserved": 50,
+        "input": 1,  # a part of the next program's input comes behind this beat
+        "reserved": 49,
     }
 )
 LIST_ENTRY = data.StructLayout(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sim.errors import BadInput
 from sim.options import (
     images_option,
     json_option,
@@ -39,6 +40,11 @@ if TYPE_CHECKING:
     type=click.Choice(["spikes", "input_sparsity", "network_average"]),
     help="Spike sparsity in Eq. 3: counted, of each layer's input, or one average (the paper's way).",
 )
+@click.option(
+    "--overlap",
+    is_flag=True,
+    help="Run all images once more in a row, the next one's input coming early (machine event).",
+)
 def command(
     model: str,
     method: str | None,
@@ -51,6 +57,7 @@ def command(
     trace: str | None,
     energy: str,
     technology: str | None,
+    overlap: bool,
 ) -> int:
     """Run MODEL (a name of tickets/, a YAML or a ticket) and its baseline through the RTL.
 
@@ -66,6 +73,8 @@ def command(
 
     chosen = load_model(model)
     configs = machines_of(chosen, hardware, n_pe, machine)
+    if overlap and any(config.machine != "event" for config in configs):
+        raise BadInput("--overlap: machine sweep cannot; allowed: machine event")
     file_to_write(json_path)
     folder_to_write(dump)
     folder = BUILD / "sim" / chosen.name
@@ -83,6 +92,7 @@ def command(
                 dump=dump and dump / part,
                 technology=technology,
                 view=energy,
+                overlap=overlap,
             )
         except RtlError as error:
             click.echo(f"uticket: error: {error}", err=True)
@@ -129,6 +139,11 @@ def _print(model: str, n_pe: int, reports: dict[str, Report]) -> None:
     print_table(f"{model}: {n_pe} PEs, per image", *rows)
     for part, report in reports.items():
         click.echo(f"{part}: {report.verdict}" if part else report.verdict)
+    if overlap := first.content.get("overlap"):
+        period, latency = (overlap[f"{name}_cycles"] for name in ("period", "latency"))
+        click.echo(
+            f"in a row: an image each {period:,.0f} cycles, {latency:,.0f} from its input to its end"
+        )
     if agreement := first.content.get("reference"):
         spikes, predictions = (agreement[name] for name in ("spikes_equal", "predictions_equal"))
         click.echo(

@@ -78,11 +78,7 @@ def predict(program: Program) -> list[LayerCycles]:
 def input_cycles(program: Program, spikes: np.ndarray) -> int:
     """Cycles from the first beat until the input, uint8 (T, C, H, W), is in the spike buffer."""
     side = program.input.side
-    spikes = program.stored(spikes)
-    active = spikes.any(axis=0).sum(axis=2)  # (C, H) activations a row
-    ends = np.cumsum(active, axis=1)
-    starts = ends - active
-    beats = np.where(active > 0, (ends - 1) // STREAM_WORDS - starts // STREAM_WORDS + 1, 1)
+    beats = row_beats(program, spikes)
     writes = Storage(program.config, side, side).row_writes
     pointers = side // STREAM_WORDS + 1
     rows = np.maximum(beats, writes)
@@ -90,6 +86,14 @@ def input_cycles(program: Program, spikes: np.ndarray) -> int:
     # While the next pointers come in, the row before waits to be written, and nobody for it.
     rows[:-1, -1] = beats[:-1, -1]
     return int(4 + len(rows) * pointers + rows.sum() + writes)
+
+
+def row_beats(program: Program, spikes: np.ndarray) -> np.ndarray:
+    """Cycles that the APU takes a row's activations in, at least one: int (C, H), of the input as it is stored."""
+    active = program.stored(spikes).any(axis=0).sum(axis=2)  # (C, H) activations a row
+    ends = np.cumsum(active, axis=1)
+    starts = ends - active
+    return np.where(active > 0, (ends - 1) // STREAM_WORDS - starts // STREAM_WORDS + 1, 1)
 
 
 def bound(program: Program, spikes: np.ndarray) -> int:

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from hw.config import WORD_BITS, Config
+from hw.config import STREAM_WORDS, WORD_BITS, Config
 from hw.counters import BEATS, EVENT_CYCLES
 from hw.event.drain import Drain
 from hw.event.fifo import SliceFifo
 from hw.event.program import LIST_WORDS, ring_rows, stream_lanes
 from hw.results import beats_a_result
-from hw.tiling import Tile
+from hw.tiling import Storage, Tile
 from sim import c_text
-from sim.models.cycles import LayerCycles
+from sim.models.cycles import LayerCycles, input_cycles, row_beats
 from sim.models.event_costs import costs, pad_of
 from sim.native import library
 from sw.event.compile import EventLayer, EventProgram
@@ -53,6 +53,8 @@ LayerShape = _struct(
 )
 """tiles: visits, each tile as often as there are rounds of ticks. more_beats: of its descriptor, beside two."""
 SegmentShape = _struct("SegmentShape", ("close", "all_tiles", "places"))
+InputShape = _struct("InputShape", ("side", "pointers", "writes"))
+"""Rows of a channel; beats of its pointers; cycles to write a row."""
 TileShape = _struct("TileShape", ("neurons", "stored"))
 """Cycles of its drain; whether it completes a word that is stored."""
 Place = _struct("Place", ("beat", "kind"), ctypes.c_int32)
@@ -61,7 +63,7 @@ CASTER = ("cast", "read", "load", "header", "fifo", "finish")
 """Where the caster's cycles go: it hands out, waits for the spike buffer, for the program, for slice headers, for a
 PE's FIFO; after its last item the PEs finish."""
 SHARED = (
-    c_text.structs(Hardware, LayerShape, SegmentShape, TileShape, Place)
+    c_text.structs(Hardware, InputShape, LayerShape, SegmentShape, TileShape, Place)
     + c_text.enum("Account", EVENT_CYCLES)
     + c_text.enum("Caster", CASTER)
 )
@@ -75,6 +77,22 @@ class EventCycles(LayerCycles):
     """int64 (groups, n_pe): the same of each filter of each group."""
     caster: dict[str, int]
     """Where the caster's cycles went, by CASTER; they add up to `cycles`."""
+
+
+@dataclass(frozen=True)
+class Passed:
+    """An image in a row of images."""
+
+    waited: int
+    """Cycles from the end of the image before until its layers begin; of the first image those of its input."""
+    latency: int
+    """From the first beat of its input to its end."""
+    layers: list[EventCycles]
+
+    @property
+    def period(self) -> int:
+        """Cycles from the end of the image before to its own."""
+        return self.waited + sum(layer.cycles for layer in self.layers)
 
 
 class EventModel:
@@ -127,45 +145,88 @@ class EventModel:
 
         maps: spikes of every map by the name of the layer that made it, uint8 (T, C, H, W).
         """
-        config, layers = self.program.config, self.program.layers
+        return self._predict([maps], np.zeros((0, 1, 1), np.int32))[0].layers
+
+    def predict_row(self, images: Sequence[Mapping[str, np.ndarray]]) -> list[Passed]:
+        """Of images one after the other, the next one's input coming early; maps of each as of `predict`."""
+        program = self.program
+        spikes = [maps[program.layers[0].integer.own.source.map] for maps in images]
+        first = input_cycles(program, spikes[0])
+        beats = [row_beats(program, each) for each in spikes[1:]]
+        found = self._predict(images, np.array(beats, np.int32))
+        whole = first + sum(layer.cycles for layer in found[0].layers)
+        # its program's header comes before the first beat of its input
+        return [replace(found[0], waited=first, latency=whole - 1), *found[1:]]
+
+    def _predict(
+        self, images: Sequence[Mapping[str, np.ndarray]], beats: np.ndarray
+    ) -> list[Passed]:
+        """beats: of each row of the inputs that come early, int32 (images - 1, channels, rows)."""
+        program, config, layers = self.program, self.program.config, self.program.layers
+        side = program.input.side
         shapes = []
         by_kind: tuple[list[np.ndarray], ...] = ([], [], [])
-        for layer, tiling in zip(layers, self._tilings, strict=True):
-            counted = costs(layer, maps, tiling, config)
-            for kind, found in zip(by_kind, vars(counted).values(), strict=True):
-                kind.append(found.ravel())
-            beats, subs, taps, _ = counted.most.shape
-            shapes.append(
-                (
-                    layer.descriptor.filters,
-                    layer.output is None,
-                    len(tiling) * layer.descriptor.rounds,
-                    len(layer.segments),
-                    subs,
-                    beats * subs * taps,
-                    own_beats(layer) if layer.descriptor.identity else beats,
-                    bool(layer.descriptor.extension),
-                )
-            )
-        cycles = np.zeros(len(layers), np.int64)
-        counters = np.zeros((len(layers), len(EVENT_CYCLES), config.n_pe), np.int64)
-        caster = np.zeros((len(layers), len(CASTER)), np.int64)
-        positions = np.zeros((len(self._segments), config.n_pe), np.int64)
+        for number, maps in enumerate(images):
+            for layer, tiling in zip(layers, self._tilings, strict=True):
+                counted = costs(layer, maps, tiling, config)
+                for kind, found in zip(by_kind, vars(counted).values(), strict=True):
+                    kind.append(found.ravel())
+                if not number:
+                    shapes.append(self._shape(layer, tiling, counted.most.shape))
+        count = len(images)
+        cycles = np.zeros((count, len(layers)), np.int64)
+        counters = np.zeros((count, len(layers), len(EVENT_CYCLES), config.n_pe), np.int64)
+        caster = np.zeros((count, len(layers), len(CASTER)), np.int64)
+        positions = np.zeros((count, len(self._segments), config.n_pe), np.int64)
+        waited, latency = np.zeros((2, count), np.int64)
+        early = np.array(program.early or np.zeros(len(self._segments)), np.int64)
         laid_out = (
             *(np.array(shapes, np.int64), self._tiles, self._reads),
             *(np.concatenate(kind) for kind in by_kind),
             *(self._segments, self._header_words, self._value_words, self._places, self._headers),
-            *(cycles, counters, caster, positions),
+            *(early, np.ascontiguousarray(beats)),
+            *(cycles, counters, caster, positions, waited, latency),
+        )
+        stored = InputShape(
+            side=side,
+            pointers=side // STREAM_WORDS + 1,
+            writes=Storage(config, side, side).row_writes,
         )
         library(SOURCE, SHARED).uticket_event_cycles(
             ctypes.byref(self._hardware),
-            ctypes.c_int64(len(layers)),
-            ctypes.c_int64(KINDS),
+            ctypes.byref(stored),
+            *map(ctypes.c_int64, (count, len(layers), KINDS)),
             *(ctypes.c_void_p(array.ctypes.data) for array in laid_out),
         )
+        return [
+            Passed(int(waited[k]), int(latency[k]), self._layers(*each))
+            for k, each in enumerate(zip(cycles, counters, caster, positions, strict=True))
+        ]
+
+    @staticmethod
+    def _shape(layer: EventLayer, tiling: list[Tile], most: tuple[int, ...]) -> tuple[int, ...]:
+        """A LayerShape. most: of its costs."""
+        beats, subs, taps, _ = most
+        return (
+            layer.descriptor.filters,
+            layer.output is None,
+            len(tiling) * layer.descriptor.rounds,
+            len(layer.segments),
+            subs,
+            beats * subs * taps,
+            own_beats(layer) if layer.descriptor.identity else beats,
+            bool(layer.descriptor.extension),
+        )
+
+    def _layers(
+        self, cycles: np.ndarray, counters: np.ndarray, caster: np.ndarray, positions: np.ndarray
+    ) -> list[EventCycles]:
+        """An image's."""
         result, first = [], 0
-        for layer, total, rows, cast in zip(layers, cycles, counters, caster, strict=True):
-            groups = np.zeros((layer.segments[-1].group + 1, config.n_pe), np.int64)
+        for layer, total, rows, cast in zip(
+            self.program.layers, cycles, counters, caster, strict=True
+        ):
+            groups = np.zeros((layer.segments[-1].group + 1, self.program.config.n_pe), np.int64)
             which = [segment.group for segment in layer.segments]
             np.add.at(groups, which, positions[first : first + len(which)])
             first += len(which)

@@ -52,6 +52,7 @@ struct Results {  // the result stream: counters of the layer before, then accum
     Time free = 0;   // cycle from which the stream is free
     Time turn = -1;  // when the last result was taken in
     void capture(Time at) { free = at + 1 + counters; }
+    void input(Time at) { free = std::max(free, at + 1) + 1; }  // the beat of a program's input, begun `at`
     Time put(Time at) {
         turn = queue.write(std::max(at, turn + 1));
         const Time first = std::max({free, queue.written.times.back() + 2, queue.popped + 1});

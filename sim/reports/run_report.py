@@ -24,6 +24,7 @@ from sim.reports.headlines import headlines
 from sim.reports.provenance import provenance
 from sim.reports.run_numbers import categories, component_energy, mean, pe_cycles, rows
 from sim.reports.units import UNITS
+from sim.rtl.runner import RowResult
 
 SCHEMA = "uticket-report-1"
 TICKET = (
@@ -121,12 +122,13 @@ def build(
     beside: Sequence[Run] = (),
     technology: str | None = None,
     view: str = "spikes",
+    row: RowResult | None = None,
 ) -> Report:
     """The report of a method's run, beside that of the baseline.
 
     model: its name in the report. labels: of the images, None where nobody knows them. beside: more runs, which
     the models alone made (`Deployment.predict`), for `answer`. technology: name or path, see
-    `sim.models.eq3.energies`. view: of energy, `eq3.VIEWS`.
+    `sim.models.eq3.energies`. view: of energy, `eq3.VIEWS`. row: the method's images in a row.
     """
     spent = energies(technology)
     layers, total = rows(run, labels, spent, view)
@@ -175,13 +177,16 @@ def build(
     }
     if agreement := _agreement(metadata):
         content["reference"] = agreement
+    if row is not None:
+        content["overlap"] = _overlap(row)
     counted = [row for one in runs for image in one.images for row in image.counters]
+    mismatches = [*(one.mismatch for one in runs), row.mismatch if row else None]
     return Report(
         content=content,
         run=run,
         baseline=baseline,
         baseline_layers=other_layers,
-        mismatch=next((one.mismatch for one in runs if one.mismatch), None),
+        mismatch=next(filter(None, mismatches), None),
         counters=sum(len(values) for row in counted for values in row.values()),
         answers=answers,
     )
@@ -209,6 +214,24 @@ def _agreement(metadata: dict[str, Any]) -> dict[str, Any] | None:
     if not isinstance(found, dict):
         return None
     return {name: found.get(name) for name in ("spikes_equal", "predictions_equal")}
+
+
+def _overlap(row: RowResult) -> dict[str, Any]:
+    """Of images in a row: those behind the first, each of which follows another."""
+    periods, latencies = row.periods[1:], row.latencies[1:]
+    compared = row.comparisons
+    return {
+        "images": len(periods),
+        "period_cycles": mean(sum(periods), len(periods)),
+        "period_cycles_min": min(periods),
+        "period_cycles_max": max(periods),
+        "latency_cycles": mean(sum(latencies), len(latencies)),
+        "latency_cycles_min": min(latencies),
+        "latency_cycles_max": max(latencies),
+        "spikes_match": all(one.spikes is None for one in compared),
+        "counters_match": all(one.counters is None for one in compared),
+        "cycles_match": all(one.cycles is None for one in compared),
+    }
 
 
 def _checks(runs: Sequence[Run]) -> dict[str, Any]:

@@ -42,7 +42,7 @@ def compare(
     first = program.layers[0].integer.own
     spikes: list[str | None] = []
     counters: list[str | None] = []
-    cycles = [_number("input", "cycles", run.input_cycles, input_cycles)]
+    cycles = [number("input", "cycles", run.input_cycles, input_cycles)]
     outputs = 0
     stored = {first.source.map: run.input}
     for layer, done, predicted in zip(program.layers, run.layers, model, strict=True):
@@ -59,9 +59,9 @@ def compare(
         accounts = cycle_names(program.config.machine)
         total = np.sum([done.counters[c] for c in accounts], axis=0)
         counters.append(_per_pe(name, "cycles", total, np.full_like(total, done.cycles)))
-        cycles.append(_number(name, "cycles", done.cycles, predicted.cycles))
+        cycles.append(number(name, "cycles", done.cycles, predicted.cycles))
     spikes.append(
-        _number(
+        number(
             "input", "spikes", run.input_spikes, int(golden[first.name].inputs[first.name].sum())
         )
     )
@@ -122,5 +122,6 @@ def _per_pe(layer: str, counter: str, rtl: np.ndarray, model: np.ndarray) -> str
     return f"{layer}, PE {pe}, {counter}: RTL {int(rtl[pe])}, model {int(model[pe])}"
 
 
-def _number(what: str, quantity: str, rtl: int, model: int) -> str | None:
+def number(what: str, quantity: str, rtl: int, model: int) -> str | None:
+    """That a number of the RTL is not the model's, or None."""
     return None if rtl == model else f"{what}, {quantity}: RTL {rtl}, model {model}"

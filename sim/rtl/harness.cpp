@@ -1,5 +1,5 @@
-// Drives the Verilated top in bulk: a program in, its results and the spike buffer after each layer
-// out. Python calls `uticket_run` once an image, so that it stays out of the cycle loop.
+// Drives the Verilated top in bulk: programs in, their results and the spike buffer after each layer
+// out. Python calls `uticket_run` once an image, or once for a row of them, so that it stays out of the cycle loop.
 
 #include <cstdint>
 #include <cstring>
@@ -56,7 +56,7 @@ void write_word(uint8_t* word, const uint8_t* data, uint32_t enable, uint32_t gr
     }
 }
 
-// A program's way through the array.
+// The way of a program, or of some one after the other, through the array.
 struct Drive {
     Vtop& top;
     Run& run;
@@ -66,6 +66,7 @@ struct Drive {
     std::unique_ptr<uint8_t[]> buffer{new uint8_t[buffer_bytes]()};  // as the spike buffer is
     uint64_t stall_state = run.stall_seed * 2 + 1;
     uint64_t at = 0, count = 0, captured = 0;  // beats taken, results, copies of the buffer
+    uint64_t cycle = 0, ended = 0, next_last = 0;  // of programs: how many have ended, which one's last beat comes next
     bool last_seen = false, offered = false;
 
     // Inputs are registered (harness.v): what is set before an edge is offered in the cycle after it.
@@ -79,7 +80,8 @@ struct Drive {
                 top.program_payload[2 * k] = uint32_t(beat[k]);
                 top.program_payload[2 * k + 1] = uint32_t(beat[k] >> 32);
             }
-            top.program_payload[2 * words] = at == run.last_at;
+            while (next_last < run.programs && run.lasts[next_last] < at) next_last++;
+            top.program_payload[2 * words] = next_last < run.programs && run.lasts[next_last] == at;
         }
         top.results_ready = !stalls(stall_state, run.result_stall);
     }
@@ -87,6 +89,7 @@ struct Drive {
     // What the array did in a cycle.
     void follow() {
         if (top.program_taken) {
+            run.taken_at[at] = cycle;
             at++;
             offered = false;
         }
@@ -97,7 +100,7 @@ struct Drive {
                 run.results[count] =
                     uint64_t(top.results_payload[0]) | uint64_t(top.results_payload[1]) << 32;
             count++;
-            last_seen = top.results_payload[2] & 1;
+            if (top.results_payload[2] & 1) last_seen = ++ended == run.programs;
         }
         if (top.layer_end) capture();
     }
@@ -114,14 +117,15 @@ struct Drive {
     }
 
     void capture() {
-        if (captured < run.max_buffers)
-            std::memcpy(run.buffers + captured++ * buffer_bytes, buffer.get(), buffer_bytes);
+        if (captured >= run.max_buffers) return;
+        run.captured_at[captured] = cycle;
+        std::memcpy(run.buffers + captured++ * buffer_bytes, buffer.get(), buffer_bytes);
     }
 
 #ifdef UTICKET_TRACE
     std::unique_ptr<VerilatedFstC> trace;  // of the layer that the run names
 
-    void dump(uint64_t cycle) {
+    void dump() {
         if (!run.trace_path || captured != run.trace_layer + 1) return;
         if (!trace) {
             trace.reset(new VerilatedFstC);
@@ -156,26 +160,25 @@ void uticket_delete(void* model) { delete static_cast<Model*>(model); }
 void uticket_run(void* handle, Run* run) {
     Vtop& top = static_cast<Model*>(handle)->top;
     Drive drive{top, *run};
-    uint64_t cycle = 0;
     drive.offer();
-    while (cycle < run->max_cycles) {
+    while (drive.cycle < run->max_cycles) {
         edge(top);
-        if (run->reset_at && cycle == run->reset_at) break;
+        if (run->reset_at && drive.cycle == run->reset_at) break;
 #ifdef UTICKET_TRACE
-        drive.dump(cycle);
+        drive.dump();
 #endif
         drive.follow();
 #ifdef UTICKET_TRACE
         drive.end_dump();
 #endif
-        cycle++;
+        drive.cycle++;
         run->error = top.error;
         if (drive.last_seen || run->error) break;
         drive.offer();
     }
     top.program_valid = 0;
     if (!drive.last_seen) reset(top);
-    run->cycles = cycle;
+    run->cycles = drive.cycle;
     run->result_count = drive.count;
     run->buffer_count = drive.captured;
     run->beats_taken = drive.at;

@@ -6,7 +6,7 @@ import ctypes
 import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from sim import c_text
 from sim.files import BUILD, made_once
 from sim.rtl.verilator import build_shared_library
 from sw.compile import CompiledLayer, Program
+from sw.event.compile import EventProgram
 from sw.placement import Region
 
 HARNESS = [Path(__file__).with_name(name) for name in ("harness.cpp", "harness.v")]
@@ -38,8 +39,9 @@ _BYTES = ctypes.POINTER(ctypes.c_uint8)
 class Run(ctypes.Structure):
     """One call of harness.cpp: what goes in, and from `cycles` on what comes back.
 
-    last_at: index of the beat that carries `last`. reset_at: assert reset in this cycle and stop (0: never).
-    program_stall, result_stall: of 65536. buffers: the spike buffer after the input and after each layer.
+    lasts: of each program, index of the beat that carries `last`. reset_at: assert reset in this cycle and stop (0: never).
+    program_stall, result_stall: of 65536. buffers: the spike buffer after the input and after each layer, and
+    captured_at: in which cycle. taken_at: of each beat the cycle in which it is taken.
     trace_path: of an FST file, or null; trace_layer: the layer's number.
     """
 
@@ -47,7 +49,8 @@ class Run(ctypes.Structure):
         ("program", _WORDS),
         ("beats", ctypes.c_uint64),
         ("beat_words", ctypes.c_uint64),
-        ("last_at", ctypes.c_uint64),
+        ("lasts", _WORDS),
+        ("programs", ctypes.c_uint64),
         ("max_cycles", ctypes.c_uint64),
         ("reset_at", ctypes.c_uint64),
         ("stall_seed", ctypes.c_uint64),
@@ -57,6 +60,8 @@ class Run(ctypes.Structure):
         ("max_results", ctypes.c_uint64),
         ("buffers", _BYTES),
         ("max_buffers", ctypes.c_uint64),
+        ("captured_at", _WORDS),
+        ("taken_at", _WORDS),
         ("word_bits", ctypes.c_uint32),
         ("word_bytes", ctypes.c_uint32),
         ("banks", ctypes.c_uint32),
@@ -108,6 +113,27 @@ class RtlRun:
     def cycles(self) -> int:
         """Of the whole program, the input included."""
         return self.input_cycles + sum(layer.cycles for layer in self.layers)
+
+
+@dataclass(frozen=True)
+class Passing:
+    """One image in a row of them, each one's input coming while the one before runs."""
+
+    run: RtlRun
+    """Its `input_cycles` go from the end of the image before to the beginning of its layers, but for the first."""
+    latency: int
+    """Cycles from the first beat of its input to its end."""
+
+
+@dataclass(frozen=True)
+class _Sent:
+    """What came back of streams that were sent."""
+
+    results: np.ndarray
+    buffers: np.ndarray
+    cycles: int
+    captured_at: np.ndarray  # int64, of each buffer
+    taken_at: np.ndarray  # int64, of each beat
 
 
 class Rtl:
@@ -177,27 +203,62 @@ class Rtl:
         max_cycles: the bound after which the RTL is taken to hang. trace: file and layer number of
         an FST waveform. Raises RtlError if the RTL errs, hangs, or says more or less than it should.
         """
-        beats = program.beats(spikes)
-        expected = 1 + len(program.layers) * self.config.n_pe * BEATS
+        found, _ = self._run(program, [program.beats(spikes)], max_cycles, stalls, trace)
+        return found[0]
+
+    def run_row(
+        self,
+        program: EventProgram,
+        images: Sequence[np.ndarray],
+        *,
+        max_cycles: int,
+        stalls: Stalls | None = None,
+    ) -> list[Passing]:
+        """Images one after the other, the next one's input coming early, spikes uint8 (T, C, H, W) each.
+
+        program: of sw.event.overlap. max_cycles: of all together. Raises RtlError as `run` does.
+        """
+        streams, arrivals = program.row(images)
+        runs, sent = self._run(program, streams, max_cycles, stalls)
+        ends = sent.captured_at[len(program.layers) :: len(program.layers)]
+        latencies = (ends - sent.taken_at[arrivals] + 1).tolist()
+        return [Passing(run, latency) for run, latency in zip(runs, latencies, strict=True)]
+
+    def _run(
+        self,
+        program: Program,
+        streams: Sequence[np.ndarray],
+        max_cycles: int,
+        stalls: Stalls | None,
+        trace: tuple[Path, int] | None = None,
+    ) -> tuple[list[RtlRun], _Sent]:
+        """Streams of a program, one after the other."""
+        count, layers = len(streams), len(program.layers)
+        each = 1 + layers * self.config.n_pe * BEATS
         for layer in program.layers:
             if layer.output is None:
                 rounds = layer.descriptor.rounds
-                expected += rounds * layer.descriptor.filters * beats_a_result(self.config)
-        results, buffers, _ = self.run_beats(
-            beats,
-            len(beats) - 1,
+                each += rounds * layer.descriptor.filters * beats_a_result(self.config)
+        sent = self._send(
+            np.concatenate(streams),
+            (np.cumsum([len(beats) for beats in streams]) - 1).tolist(),
             max_cycles=max_cycles,
-            max_results=expected + 1,
-            max_buffers=len(program.layers) + 1,
+            max_results=count * each + 1,
+            max_buffers=count * layers + 1,
             stalls=stalls,
             trace=trace,
         )
-        if len(results) != expected or len(buffers) != len(program.layers) + 1:
+        if len(sent.results) != count * each or len(sent.buffers) != count * layers + 1:
             raise RtlError(
-                f"the RTL sent {len(results)} results and ended {len(buffers) - 1} layers, "
-                f"expected {expected} and {len(program.layers)}"
+                f"the RTL sent {len(sent.results)} results and ended {len(sent.buffers) - 1} layers, "
+                f"expected {count * each} and {count * layers}"
             )
-        return self._decode(program, results, buffers)
+        runs = []
+        for k, results in enumerate(sent.results.reshape(count, each)):
+            # the next image's input is in the buffer when this one's last layer ends
+            buffers = sent.buffers[k * layers : (k + 1) * layers + 1]
+            runs.append(self._decode(program, results, buffers))
+        return runs, sent
 
     def run_beats(
         self,
@@ -216,16 +277,44 @@ class Rtl:
         beats: uint64 (beats,), of the event machine (beats, lanes).
         reset_at: pull reset in that cycle, and come back. Raises RtlError if the RTL errs or hangs.
         """
+        sent = self._send(
+            beats,
+            [last_at],
+            max_cycles=max_cycles,
+            max_results=max_results,
+            max_buffers=max_buffers,
+            stalls=stalls,
+            reset_at=reset_at,
+            trace=trace,
+        )
+        return sent.results, sent.buffers, sent.cycles
+
+    def _send(
+        self,
+        beats: np.ndarray,
+        lasts: Sequence[int],
+        *,
+        max_cycles: int,
+        max_results: int,
+        max_buffers: int,
+        stalls: Stalls | None = None,
+        reset_at: int = 0,
+        trace: tuple[Path, int] | None = None,
+    ) -> _Sent:
+        """As `run_beats`, with a `last` for each program."""
         config, stalls = self.config, stalls or Stalls()
         results = np.zeros(max_results, np.uint64)
         word_bytes = -(-config.word_bits // 8)
         buffers = np.zeros((max_buffers, BANKS, config.buffer_depth, word_bytes), np.uint8)
         beats = np.ascontiguousarray(beats, np.uint64)
+        ends = np.array(lasts, np.uint64)
+        captured_at, taken_at = np.zeros(max_buffers, np.uint64), np.zeros(len(beats), np.uint64)
         run = Run(
             program=beats.ctypes.data_as(_WORDS),
             beats=len(beats),
             beat_words=self._lanes,
-            last_at=last_at,
+            lasts=ends.ctypes.data_as(_WORDS),
+            programs=len(ends),
             max_cycles=max_cycles,
             reset_at=reset_at,
             stall_seed=stalls.seed,
@@ -235,6 +324,8 @@ class Rtl:
             max_results=max_results,
             buffers=buffers.ctypes.data_as(_BYTES),
             max_buffers=max_buffers,
+            captured_at=captured_at.ctypes.data_as(_WORDS),
+            taken_at=taken_at.ctypes.data_as(_WORDS),
             word_bits=config.word_bits,
             word_bytes=word_bytes,
             banks=BANKS,
@@ -254,7 +345,13 @@ class Rtl:
                 f"the RTL neither finished nor raised an error within {max_cycles} cycles; it took "
                 f"{run.beats_taken} of {len(beats)} beats"
             )
-        return results[: run.result_count], buffers[: run.buffer_count], int(run.cycles)
+        return _Sent(
+            results[: run.result_count],
+            buffers[: run.buffer_count],
+            int(run.cycles),
+            captured_at[: run.buffer_count].astype(np.int64),
+            taken_at[: run.beats_taken].astype(np.int64),
+        )
 
     def _decode(self, program: Program, results: np.ndarray, buffers: np.ndarray) -> RtlRun:
         config = self.config

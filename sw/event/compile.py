@@ -55,6 +55,9 @@ class EventProgram(Program):
 
     layers: tuple[EventLayer, ...]
     network_ticks: int
+    early: tuple[int, ...] = ()
+    """Of each segment of all layers: channels of the next image's input, as `stored`, that come behind its header. Empty: its
+    input comes behind this program (sw/event/overlap.py)."""
 
     @property
     def ticks(self) -> int:
@@ -84,23 +87,69 @@ class EventProgram(Program):
     @cached_property
     def layer_beats(self) -> np.ndarray:
         """Everything after the input, uint64 (beats, lanes)."""
-        beats = []
+        return self._laid_out[0]
+
+    @cached_property
+    def _laid_out(self) -> tuple[np.ndarray, np.ndarray]:
+        """Everything after the input, and where in it each segment's header is."""
+        beats: list[np.ndarray] = []
+        headers = []
+        at = 0
         for layer in self.layers:
             integer = layer.integer
             thresholds = integer.threshold
             if thresholds is None:
                 thresholds = np.zeros(len(layer.order), np.int64)
             beats.append(_narrow(descriptor_beats(layer.descriptor), self.config))
+            at += len(beats[-1])
             for segment in layer.segments:
-                beats += segment_beats(
+                headers.append(at)
+                mine = segment_beats(
                     segment, integer.bias[layer.order], thresholds[layer.order], self.config
                 )
-        return np.concatenate(beats)
+                beats += mine
+                at += sum(map(len, mine))
+        return np.concatenate(beats), np.array(headers)
 
     def beats(self, spikes: np.ndarray) -> np.ndarray:
         """The whole stream, uint64 (beats, lanes), see `Program.beats`."""
         head = self.head_beats(self.stored(spikes), version(self.config))
         return np.concatenate([_narrow(head, self.config), self.layer_beats])
+
+    def row(self, images: Sequence[np.ndarray]) -> tuple[list[np.ndarray], list[int]]:
+        """The streams of images one after the other, each as of `beats`; the input of all but the first comes early.
+
+        Of all of them, one behind the other, also the number of the beat in which each image's input begins.
+        Raises ValueError for spikes of another shape, or of a program whose next input does not come early.
+        """
+        if not self.early:
+            raise ValueError(
+                "the program takes no input early; sw.event.overlap makes one that does"
+            )
+        stored = [self.stored(spikes) for spikes in images]
+        head = _narrow(self.head_beats(stored[0], version(self.config)), self.config)
+        first = int(self._laid_out[1][np.flatnonzero(self.early)[0]])  # segment with a part
+        streams, arrivals, at = [], [1], 0
+        for following in stored[1:]:
+            streams.append(np.concatenate([head, self._with_next(following)]))
+            arrivals.append(at + len(head) + first + 1)
+            at += len(streams[-1])
+            head = head[:1]
+        return [*streams, np.concatenate([head, self.layer_beats])], arrivals
+
+    def _with_next(self, stored: np.ndarray) -> np.ndarray:
+        """`layer_beats` with the parts of the next image's input behind their segments' headers."""
+        beats, headers = self._laid_out
+        pieces, done, channel = [], 0, 0
+        for at, count in zip(headers, self.early, strict=True):
+            if not count:
+                continue
+            pieces.append(beats[done : at + 1].copy())
+            pieces[-1][-1, 0] |= np.uint64(pack(SEGMENT_HEADER, input=1))
+            part = self.input_beats(stored, channel, channel + count)
+            pieces.append(_narrow(part, self.config))
+            done, channel = at + 1, channel + count
+        return np.concatenate([*pieces, beats[done:]])
 
 
 def compiling_events(
@@ -278,7 +327,10 @@ def layer_segments(
 
 
 def segment_beats(
-    segment: EventSegment, bias: np.ndarray, threshold: np.ndarray, config: Config
+    segment: EventSegment,
+    bias: np.ndarray,
+    threshold: np.ndarray,
+    config: Config,
 ) -> list[np.ndarray]:
     """Its header, list, and each team of PEs' headers and values, uint64 (beats, lanes)."""
     lanes, n_pe, part = stream_lanes(config), config.n_pe, segment.part
