@@ -48,10 +48,11 @@ class Loaded:
         """Cycles of each layer for an image's input spikes and what the golden model made of them."""
         if self.cycles is not None:
             return self.cycles
-        return self._event_model.predict(stored_maps(self, spikes, expected))
+        return self.event_model.predict(stored_maps(self, spikes, expected))
 
     @cached_property
-    def _event_model(self) -> EventModel:
+    def event_model(self) -> EventModel:
+        """Of the event machine's program."""
         if not isinstance(self.program, EventProgram):
             raise TypeError("cycles are missing")
         return EventModel(self.program)
