@@ -39,8 +39,8 @@ SEGMENT_HEADER = data.StructLayout(
         "close": 1,  # the tile is complete after the segment
         "all_tiles": 1,  # the segment stays for every tile of the map
         "end": 1,  # the last segment of the layer
-        "input": 1,  # a part of the next program's input comes behind this beat
         "reserved": 49,
+        "input": 1,  # a part of the next program's input comes behind this beat; the loader's alone
     }
 )
 LIST_ENTRY = data.StructLayout(
