@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 
 from hw.tiling import Storage
-from sw.compile import DoesNotFit
 from sw.event.compile import EventLayer, EventProgram
 from sw.event.overlap import overlapped
-from sw.placement import Life, Region, allocate
+from sw.placement import DoesNotFit, Life, Region, allocate
 from tb.random_programs import Shape, build, random_rows, row_of
 from tests.test_event_cycles import CONFIGS, SMALL
 

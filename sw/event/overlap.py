@@ -11,9 +11,8 @@ from dataclasses import replace
 
 from hw.config import BANKS
 from hw.tiling import Storage
-from sw.compile import DoesNotFit
 from sw.event.compile import EventLayer, EventProgram
-from sw.placement import Life, Region, allocate
+from sw.placement import DoesNotFit, Life, Region, allocate
 
 
 def overlapped(program: EventProgram) -> EventProgram:
