@@ -92,7 +92,8 @@ async def images_in_a_row(dut):
     """The next image's input comes while layers run; a program with its own input follows the last."""
     config = CONFIGS["event"]
     alone = case(config)
-    row = row_of(alone, 4)
+    row = row_of(alone, 4, parts=True)
+    assert sum(count > 0 for count in row.program.early) > 1
     streams, _ = row.program.row(row.images)
     sent = [payloads(beats, config) for beats in (*streams, alone.program.beats(alone.spikes))]
     await start(dut)

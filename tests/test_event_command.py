@@ -144,16 +144,6 @@ def test_a_row_that_cannot_be_is_one_line(undrawn, model, capsys, arguments, sai
     assert (status, err) == (2, f"uticket: error: {said}\n")
 
 
-def test_a_row_needs_room_for_two_images(undrawn, model, tmp_path, capsys):
-    small = tmp_path / "small.yaml"
-    small.write_text("buffer_depth: 64\n")
-    status, _, err = called(capsys, "sim", model, "--images", 2, "--overlap", "--hardware", small)
-    assert status == 2
-    assert err.startswith("uticket: error: the next image's input: ")
-    assert err.count("\n") == 1
-    assert "A larger buffer_depth may have room" in err
-
-
 def test_sorted_filters_are_proven(undrawn, model, tmp_path, monkeypatch, capsys):
     """The same ticket in another order: the same spikes, other cycles."""
     monkeypatch.setattr(files, "BUILD", tmp_path)
