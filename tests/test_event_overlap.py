@@ -48,7 +48,7 @@ def regions_alive(layers: tuple[EventLayer, ...], since: int) -> list[Region]:
 def test_no_word_is_written_that_is_still_needed(config):
     early = 0
     for kind in ({"max_side": 20}, {"max_side": 12, "ticks": 2 * config.ticks, "rectangle": True}):
-        for row in random_rows(config, 12, **kind):
+        for row in random_rows(config, 5, **kind):
             program = row.program
             sent = 0
             counts = iter(program.early)
@@ -64,11 +64,11 @@ def test_no_word_is_written_that_is_still_needed(config):
                     sent += count
                     early += bool(count)
             assert sent == program.stored(row.images[0]).shape[1], row.name
-    assert early > 24  # in some programs the channels come in several parts
+    assert early > 10  # in some programs the channels come in several parts
 
 
 def test_maps_lie_apart_and_the_program_is_else_the_same():
-    for row in random_rows(SMALL, 12, max_side=20):
+    for row in random_rows(SMALL, 6, max_side=20):
         lives: list[tuple[range, Region]] = []
         layers = row.program.layers
         for number, layer in enumerate(layers):
