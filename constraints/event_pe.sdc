@@ -7,7 +7,8 @@ create_clock -name clk -period 2.5 [get_ports clk]
 set inputs [get_ports {index[*] layer[*] layer_start layer_active cast[*] active loading
   output__ready counting capture shift chain_in[*]}]
 set_input_delay 0.5 -clock clk $inputs
-set_input_delay 1.3 -clock clk [get_ports {geometry[*]}]
+set derived [get_ports {geometry[*]}]
+set_input_delay 1.3 -clock clk $derived
 set stream [get_ports {header__valid header__payload[*] headers__valid headers__payload[*] values__valid
   values__payload[*]}]
 set_input_delay 1.25 -clock clk $stream
