@@ -1,21 +1,31 @@
 """The array on an FPGA board: a serial line to the host, a PLL, and lights.
 
-The host sends, for each program, the number of its beats (8 bytes) and the beats, all low byte first. It
-may have CREDIT beats under way, and as many more for each CREDIT_BYTE that comes back. Results come as
+The host sends, for each program, the number of its beats (8 bytes) and the beats (`stream_bits` each), all low byte
+first. It may have CREDIT beats under way, and as many more for each CREDIT_BYTE that comes back. Results come as
 RESULT_BYTE (LAST_BYTE for the last one), then 8 bytes. ERROR_BYTE + e says that the array stopped with
 loader.Error e; it takes a new program after the board's reset.
 """
 
 from __future__ import annotations
 
-from amaranth import Cat, ClockDomain, ClockSignal, Const, Instance, Module, ResetSignal, Signal
-from amaranth.lib import stream, wiring
+from amaranth import (
+    Cat,
+    ClockDomain,
+    ClockSignal,
+    Const,
+    Instance,
+    Module,
+    Mux,
+    ResetSignal,
+    Signal,
+)
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out, connect
 
 from hw.config import STREAM_BITS, Config
 from hw.loader import Error, beat_layout
-from hw.top import Top
+from hw.machines import machine
 from synth.uart import Receiver, Transmitter
 
 CREDIT = 32
@@ -24,14 +34,16 @@ BYTES = STREAM_BITS // 8
 
 
 class Link(wiring.Component):
-    """Bytes to and from the host; program, results, error: the top's."""
+    """Bytes to and from the host; program, results, error: the top's. stream_bits: of a beat of the program."""
 
-    def __init__(self) -> None:
+    def __init__(self, stream_bits: int = STREAM_BITS) -> None:
+        self.stream_bits = stream_bits
+        beat = data.StructLayout({"data": stream_bits, "last": 1})
         super().__init__(
             {
                 "i": In(stream.Signature(8)),
                 "o": Out(stream.Signature(8)),
-                "program": Out(stream.Signature(beat_layout())),
+                "program": Out(stream.Signature(beat)),
                 "results": In(stream.Signature(beat_layout())),
                 "error": In(Error),
             }
@@ -39,15 +51,16 @@ class Link(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.queue = queue = SyncFIFOBuffered(width=STREAM_BITS + 1, depth=2 * CREDIT)
-        word, place = Signal(STREAM_BITS), Signal(range(BYTES))
+        bits = self.stream_bits
+        m.submodules.queue = queue = SyncFIFOBuffered(width=bits + 1, depth=2 * CREDIT)
+        word, place = Signal(bits), Signal(range(bits // 8))
         left = Signal(32)  # beats of the program to come; 0: its length comes next
-        whole = Signal(STREAM_BITS)
+        whole = Signal(bits)
         complete = Signal()
         m.d.comb += [
             self.i.ready.eq(1),  # the host keeps to its credit
             whole.eq(Cat(word[8:], self.i.payload)),
-            complete.eq(self.i.valid & (place == BYTES - 1)),
+            complete.eq(self.i.valid & (place == Mux(left == 0, BYTES, bits // 8) - 1)),
             queue.w_data.eq(Cat(whole, left == 1)),
             queue.w_en.eq(complete & (left != 0)),
             self.program.payload.eq(queue.r_data),
@@ -57,9 +70,9 @@ class Link(wiring.Component):
         with m.If(self.i.valid):
             m.d.sync += [word.eq(whole), place.eq(place + 1)]
         with m.If(complete):
-            m.d.sync += left.eq(left - 1)
+            m.d.sync += [place.eq(0), left.eq(left - 1)]
             with m.If(left == 0):
-                m.d.sync += left.eq(whole)
+                m.d.sync += left.eq(whole[-STREAM_BITS:])
 
         taken, credits = Signal(range(CREDIT)), Signal(8)
         grant, give = Signal(), Signal()
@@ -105,8 +118,9 @@ class Core(wiring.Component):
         m = Module()
         m.submodules.receiver = receiver = Receiver(self.divisor)
         m.submodules.transmitter = transmitter = Transmitter(self.divisor)
-        m.submodules.link = link = Link()
-        m.submodules.top = top = Top(self.config)
+        chosen = machine(self.config)
+        m.submodules.link = link = Link(chosen.stream_bits)
+        m.submodules.top = top = chosen.top(self.config)
         connect(m, receiver.o, link.i)
         connect(m, link.o, transmitter.i)
         connect(m, link.program, top.program)

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import click
@@ -17,7 +17,8 @@ from hw.files import write_text
 from hw.home import ensure_home
 from sim import processes
 from sim.errors import BadInput
-from sim.files import write_json
+from sim.files import BUILD, write_json
+from sim.options import replaced
 from synth import boards, yosys
 from synth.board import Board
 from synth.boards import Target
@@ -53,6 +54,9 @@ class Result:
     device: str
     n_pe: int
     preset: str
+    """That the array started from."""
+    config: dict
+    """All fields of the array."""
     cells: dict[str, int]
     used: dict[str, tuple[int, int]]
     clock_mhz: float | None
@@ -61,26 +65,38 @@ class Result:
     place_s: float | None
 
 
-def config_of(target: Target, n_pe: int | None) -> Config:
-    """The array for a target. Raises BadInput for a number of PEs that none can have."""
-    preset = PRESETS[target.preset]
+def config_of(
+    target: Target,
+    n_pe: int | None = None,
+    hardware: Path | None = None,
+    machine: str | None = None,
+) -> Config:
+    """The array for a target: its preset, then the fields of a YAML, then what is given.
+
+    Raises BadInput for what no array has.
+    """
     try:
-        return preset if n_pe is None else replace(preset, n_pe=n_pe)
+        return replaced(PRESETS[target.preset], hardware, n_pe, machine)
     except ValueError as error:
         raise BadInput(str(error)) from None
 
 
-def build(name: str, n_pe: int | None, folder: Path, *, place: bool) -> Result:
-    """Build the array for a target; `folder` gets the netlist, the bitstream, and the report.
+def folder_of(name: str, hardware: Path | None = None, machine: str | None = None) -> Path:
+    """Where a board's files go: a folder for each machine and each YAML."""
+    parts = [name, machine, hardware and hardware.stem]
+    return BUILD / "fpga" / "-".join(part for part in parts if part)
+
+
+def build(name: str, config: Config, folder: Path, *, place: bool) -> Result:
+    """Build an array for a target; `folder` gets the netlist, the bitstream, and the report.
 
     place: place and route, where there is nextpnr for it. Raises BadInput where a tool fails.
     """
     target = boards.board(name)
-    config = config_of(target, n_pe)
     divisor = round(target.clock_mhz * 1e6 / target.baud)
     board = Board(config, vendor=target.vendor, divider=target.pll_divider, divisor=divisor)
     source = export(board, "board", folder)
-    click.echo(f"{name}: synthesis of {config.n_pe} PEs for {target.device}")
+    click.echo(f"{name}: synthesis of {config.n_pe} PEs ({config.machine}) for {target.device}")
     started = time.perf_counter()
     script = [
         *synthesis(source.resolve(), "board", target.vendor),
@@ -102,6 +118,7 @@ def build(name: str, n_pe: int | None, folder: Path, *, place: bool) -> Result:
         device=target.device,
         n_pe=config.n_pe,
         preset=target.preset,
+        config=config.to_dict(),
         cells=counted,
         used=used,
         clock_mhz=clock,
@@ -203,7 +220,7 @@ def read_report(content: str) -> tuple[dict[str, tuple[int, int]], float]:
 def text(result: Result) -> list[str]:
     """A report for people."""
     lines = [
-        f"{result.target}: {result.n_pe} PEs (preset {result.preset}) on {result.device}",
+        f"{result.target}: {result.n_pe} PEs ({result.config['machine']}, preset {result.preset}) on {result.device}",
         f"  after synthesis ({result.synthesis_s:.0f} s):",
         *[f"    {name:<24}{number:>9}" for name, number in result.cells.items()],
     ]

@@ -89,15 +89,16 @@ def test_a_byte_without_its_stop_bit_is_none():
     assert seen == [0b01010101]
 
 
-def test_link_carries_a_program_and_its_results():
-    link = Link()
-    beats = [(k * 0x0123_4567_89AB_CDEF) & ((1 << 64) - 1) for k in range(1, 2 * CREDIT + 6)]
+@pytest.mark.parametrize("bits", [64, 256])
+def test_link_carries_a_program_and_its_results(bits):
+    link = Link(bits)
+    beats = [(k * (1 << bits) // 97) & ((1 << bits) - 1) for k in range(1, 2 * CREDIT + 6)]
     results = [(5, 0), ((1 << 64) - 2, 1)]
     taken, received = [], []
 
     async def host(ctx):
-        for number in [len(beats), *beats]:
-            for byte in number.to_bytes(8, "little"):
+        for number, size in [(len(beats), 8), *((beat, bits // 8) for beat in beats)]:
+            for byte in number.to_bytes(size, "little"):
                 await put(ctx, link.i, byte)
 
     async def array(ctx):
@@ -219,6 +220,22 @@ def test_cells_by_resource():
 def test_pes_that_no_array_has():
     with pytest.raises(BadInput, match="n_pe = 0, allowed: 1 to 64"):
         fpga.config_of(boards.board("ulx3s_85f"), 0)
+    with pytest.raises(BadInput, match="machine = 'x', allowed: sweep, event"):
+        fpga.config_of(boards.board("ulx3s_85f"), machine="x")
+
+
+def test_a_board_has_the_machine_that_is_asked_for(tmp_path):
+    """Its own folder, and its own beats: what is not given is the board's preset's."""
+    (tmp_path / "four.yaml").write_text("banks: 4\nn_pe: 2\n")
+    target = boards.board("ulx3s_85f")
+    config = fpga.config_of(target, 3, tmp_path / "four.yaml", "event")
+    assert (config.machine, config.banks, config.n_pe) == ("event", 4, 3)
+    assert config.tile_side == PRESETS[target.preset].tile_side != PRESETS["paper"].tile_side
+    assert fpga.config_of(target) == PRESETS[target.preset]
+    folders = [fpga.folder_of("b"), fpga.folder_of("b", tmp_path / "four.yaml", "event")]
+    assert [folder.name for folder in folders] == ["b", "b-event-four"]
+    for one in (config, fpga.config_of(target, 2)):  # streams of other widths are not connected
+        Fragment.get(Board(one, vendor="ecp5", divider=24, divisor=25), None)
 
 
 @pytest.mark.parametrize(
