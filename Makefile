@@ -86,12 +86,12 @@ synth: .venv/synth  ## Area and timing on standard cells, in build/synth (LIBERT
 	@$(BIN)/uticket synth $${LIBERTY:+"--liberty=$$LIBERTY"} $${NODE:+"--node=$$NODE"} \
 	    $${MACHINE:+"--machine=$$MACHINE"}
 
-power: .venv/synth  ## Energy of a PE's gates in a real layer, in build/synth (LIBERTY= NODE= MODEL= MACHINE=)
+power: .venv/synth  ## Energy of a PE's gates in real layers, and of an image, in build/synth (LIBERTY= NODE= MODEL= METHOD= MACHINE=)
 	@$(BIN)/uticket power $${LIBERTY:+"--liberty=$$LIBERTY"} $${NODE:+"--node=$$NODE"} \
-	    $${MACHINE:+"--machine=$$MACHINE"} "--model=$$MODEL"
+	    $${MACHINE:+"--machine=$$MACHINE"} $${METHOD:+"--method=$$METHOD"} "--model=$$MODEL"
 
-fpga: .venv/synth  ## FPGA build, in build/fpga (BOARD= N_PE=)
-	@$(BIN)/uticket fpga $${BOARD:+"--board=$$BOARD"} $${N_PE:+"--n-pe=$$N_PE"}
+fpga: .venv/synth  ## FPGA build, in build/fpga (BOARD= N_PE= MACHINE=)
+	@$(BIN)/uticket fpga $${BOARD:+"--board=$$BOARD"} $${N_PE:+"--n-pe=$$N_PE"} $${MACHINE:+"--machine=$$MACHINE"}
 
 train: .venv/train  ## Train MODEL's ticket (METHOD= OUT= FORCE=1, both methods if left out); goes on where it stopped
 	@$(BIN)/uticket train $${METHOD:+"--method=$$METHOD"} $${OUT:+"--out=$$OUT"} $${FORCE:+--force} -- "$$MODEL"

@@ -39,6 +39,12 @@ class Flow:
         """One PE, its memories as macros."""
         return self._design(self.machine.pe(self.config), "pe")
 
+    def pe_netlist(self) -> Path:
+        """One PE as one netlist, not timed."""
+        click.echo(f"pe on {self.library.name}: export, synthesis")
+        source = export(self.machine.pe(self.config), "pe", self.folder / "rtl", BlackBoxes())
+        return self._map(source, "pe", flat=True)
+
     def top(self) -> Design:
         """The array without what is inside the PEs; their ports have the timing found for `pe`."""
         ports = ports_of(self.folder / "rtl" / "pe.v")
@@ -77,6 +83,23 @@ class Flow:
         stat = asic.areas(path.with_suffix(".stat.json"), self.library, [])
         return sum(area.area for area in stat)
 
+    def _map(
+        self, source: Path, name: str, boxes: str = "", box_loads: str = "", *, flat: bool
+    ) -> Path:
+        """The netlist of exported Verilog."""
+        return asic.synthesize(
+            source,
+            name,
+            self.library,
+            self.macros,
+            self.folder,
+            flat=flat,
+            period=self.period,
+            boxes=boxes,
+            box_loads=box_loads,
+            machine=self.config.machine,
+        )
+
     def _design(
         self, component: wiring.Component, name: str, boxes: str = "", box_loads: str = ""
     ) -> Design:
@@ -86,18 +109,7 @@ class Flow:
         netlists, areas = [], []
         for flat in (False, True):
             click.echo(f"{name}: synthesis, {'flat' if flat else 'by component'}")
-            path = asic.synthesize(
-                source,
-                name,
-                self.library,
-                self.macros,
-                self.folder,
-                flat=flat,
-                period=self.period,
-                boxes=boxes,
-                box_loads=box_loads if flat else "",
-                machine=self.config.machine,
-            )
+            path = self._map(source, name, boxes, box_loads if flat else "", flat=flat)
             netlists.append(path)
             stat = path.with_suffix(".stat.json")
             areas.append(asic.areas(stat, self.library, self.macros))

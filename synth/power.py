@@ -113,30 +113,3 @@ def clock_energy(costs: Costs, switching: Switching, cycles: int) -> dict[str, n
         for part, joules in parts.items():
             energy[part] = energy.get(part, 0.0) + edges * joules
     return energy
-
-
-@dataclass(frozen=True)
-class Window:
-    """A stretch of a recording: joules it took, and what the PE did in it."""
-
-    cycles: int
-    work_cycles: int
-    accumulates: int
-    energy: float
-
-
-def fit(windows: list[Window]) -> dict[str, float]:
-    """Least squares over windows: joules a cycle, a working cycle and an accumulate, and what is left.
-
-    residual: root of the mean square of what the three do not explain, as a share of the mean.
-    """
-    counts = np.array([[w.cycles, w.work_cycles, w.accumulates] for w in windows], float)
-    energy = np.array([w.energy for w in windows])
-    parts, *_ = np.linalg.lstsq(counts, energy, rcond=None)
-    residual = float(np.sqrt(np.mean((counts @ parts - energy) ** 2)) / energy.mean())
-    return {
-        "cycle": float(parts[0]),
-        "work_cycle": float(parts[1]),
-        "accumulate": float(parts[2]),
-        "residual": residual,
-    }

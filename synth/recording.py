@@ -11,20 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from hw.config import Config
 from hw.counters import CYCLES
-from sim.deployment import Deployment
-from sim.errors import BadInput
-from sim.models import golden
 from sim.rtl.harness import Rtl
 from sw.compile import Program
-from sw.integers import part
-from sw.layers import Shape
-from sw.lowering import finish
-from sw.machines import compiling_for
 
 COUNTED = ("steps", "accumulates", "cycle")  # of hw.counters: two counters, and what a cycle is
-FLUSH = 256  # rows after which the recorder writes them out
+SLACK = 256  # cycles beyond those wanted, for the reset before the first
 
 
 @dataclass(frozen=True)
@@ -60,32 +52,8 @@ def ports_of(verilog: Path) -> Ports:
     return Ports(found["input"], found["output"])
 
 
-def layer_program(
-    model: str, layer: str, method: str | None = None, config: Config | None = None
-) -> tuple[Program, np.ndarray, Config]:
-    """A program whose first layer is `layer` of the model's ticket, and image 0's spikes into it.
-
-    config: instead of the model's hardware. Raises BadInput for a layer that the network has not, or behind which something needs what is before it.
-    """
-    deployed = Deployment.load(model, method, config)
-    network = deployed.network
-    names = [integer.name for integer in network.array]
-    if layer not in names:
-        raise BadInput(f"--layer {layer}; allowed: {', '.join(names)}")
-    picture, _ = deployed.test_images(1)
-    result = golden.run(network, deployed.spikes(picture)[0])[layer]
-    inside = result.inputs[layer]
-    try:
-        rest = part(network, names[names.index(layer) :], Shape(*inside.shape[1:]))
-    except ValueError as error:
-        raise BadInput(f"--layer {layer}: {error}") from None
-    return finish(compiling_for(rest, deployed.config)), inside, deployed.config
-
-
-def record(
-    program: Program, spikes: np.ndarray, ports: Ports, *, cycles: int, build: Path
-) -> Recording:
-    """The first `cycles` cycles of PE 0 in the Verilated array."""
+def record(program: Program, spikes: np.ndarray, ports: Ports, *, cycles: int) -> Recording:
+    """The first `cycles` cycles of PE 0 in the Verilated array; fewer where the program ends before."""
     config = program.config
     with tempfile.TemporaryDirectory() as folder:
         recorder = Path(folder, "recorder.v")
@@ -94,16 +62,15 @@ def record(
             recorder.write_text(_recorder(_names(verilog, ports), ports))
             return recorder
 
-        build = build.resolve()
-        with chdir(folder), Rtl(config, build=build, beside=make) as rtl:
+        with chdir(folder), Rtl(config, beside=make, quick=True) as rtl:
             beats = program.beats(spikes)
             rtl.run_beats(
                 beats,
                 len(beats) - 1,
-                max_cycles=cycles + 2 * FLUSH,
+                max_cycles=cycles + 2 * SLACK,
                 max_results=1,
                 max_buffers=1,
-                reset_at=cycles + FLUSH,
+                reset_at=cycles + SLACK,
             )
             lines = Path(folder, "ports.hex").read_text().splitlines()[:cycles]
     rows, counts = [], []
@@ -139,14 +106,13 @@ def _recorder(names: dict[str, str], ports: Ports) -> str:
 
     counted = [f"counters.{name}" for name in COUNTED] + ["counting"]
     return f"""module recorder;
-  integer file, row = 0;
+  integer file;
   initial file = $fopen("ports.hex", "w");
   always @(posedge harness.clk)
     if (!harness.reset) begin
-      row <= row + 1;
       $fwrite(file, "%h %h %h %h %h %h\\n", {{{signals(list(ports.inputs))}}},
               {{{signals(list(ports.outputs))}}}, {signals(counted)});
-      if (row % {FLUSH} == 0) $fflush(file);
+      $fflush(file);
     end
 endmodule
 bind harness recorder recorder ();

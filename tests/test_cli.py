@@ -56,7 +56,7 @@ def test_help_stays_quick():
         ),
         (["fpga", "--n-pe", "0", "--no-place"], "n_pe = 0, allowed: 1 to 64"),
         (["synth", "--liberty", "none.lib"], "none.lib"),
-        (["power", "--cycles", "1"], "1 is not in the range x>=4096"),
+        (["power", "--cycles", "1"], "1 is not in the range x>=1024"),
     ],
 )
 def test_bad_input_is_one_line(arguments, told, tmp_path, monkeypatch, capsys):

@@ -1,5 +1,6 @@
 """Clock gating: cells found in Liberty, inserted, simulated, and their energy by hand."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,11 +8,11 @@ import pytest
 
 from hw.counters import CYCLES, Counter
 from sim.errors import BadInput
-from synth import asic, clocks, gates, measure, netlist, power
+from synth import asic, clocks, fit, gates, measure, netlist, power
 from synth.functions import possible
 from synth.liberty import Library
 from synth.memories import MemoryMacro
-from synth.recording import Ports
+from synth.recording import Ports, Recording
 from tests.tolerance import near
 
 CELLS = Path(__file__).with_name("cells.lib")
@@ -215,40 +216,83 @@ def test_energy_by_hand(library):
     assert clock["clock gates"].tolist() == near([4 * shut + 2 * passed] * 2)
 
 
-def test_gated_clocks_are_in_the_windows_that_are_fitted():
-    """Nothing but the clock of one component costs energy, and it has an edge in each cycle at work."""
+def test_a_recording_becomes_windows():
+    """Nothing but the clock of one component costs energy, and it has an edge in each cycle in which the PE adds."""
     window = measure.WINDOW
-    work = np.array([0, 40, 100, 256, 7])
-    account = np.concatenate([np.arange(window) < n for n in work]).astype(int) - 1
-    at_work = Counter.WORK_CYCLES
-    account[account == 0] = CYCLES.index(at_work)
+    work, drain = np.array([0, 40, 100, 246, 7]), np.array([0, 0, 3, 10, 0])
+    account = np.full((5, window), CYCLES.index(Counter.IDLE_CYCLES))
+    account[0] = -1  # no layer runs
+    for k in range(5):
+        account[k, : work[k]] = CYCLES.index(Counter.WORK_CYCLES)
+        account[k, : work[k] // 2] = CYCLES.index(Counter.STALL_WINDOW)
+        account[k, window - drain[k] :] = CYCLES.index(Counter.STALL_LIF)
+    account[4, -1] = -1
+    accumulates = np.arange(5 * window) % 3
     costs = power.Costs({}, {"a": 3e-12}, {"g": {"b": 2e-12}}, {"b": 1e-6})
     switching = gates.Switching(
         {},
-        np.zeros((5, 0), np.uint32),
+        np.zeros((6, 0), np.uint32),
         {"g": 0},
-        work.astype(np.uint32)[:, None],
+        np.append(work, 9).astype(np.uint32)[:, None],
         [netlist.Instance("m", "ring", {})],
-        work[:, None],
-        2 * work[:, None],
+        np.append(work, 9)[:, None],
+        2 * np.append(work, 9)[:, None],
     )
-    found = measure.summary(
+    found = measure.stretch(
         "conv",
-        account,
-        np.array([4, 1, 2, 0, 3] * window)[: len(account)] * (account >= 0),
+        Recording(
+            [],
+            np.zeros(5 * window + 9, int),
+            np.append(accumulates, [5] * 9),
+            np.append(account.ravel(), [0] * 9),
+        ),
         costs,
         switching,
-        clocks.Gating(2, 1, 1),
-        [MemoryMacro("m", 1, 1, 1, 1.0, 1.0, 0.1, 1e-12, 1e-12, 1e-9, "")],
+        [MemoryMacro("m", 1, 1, 1, 1.0, 1.0, 0.1, 1e-12, 1.5e-12, 1e-9, "")],
         period=2.5e-9,
-        lanes=4,
-        work=(at_work,),
+        machine="event",
     )
-    assert found.fit["cycle"] == near(3e-12)
-    assert found.fit["work_cycle"] == near(2e-12)
-    assert found.fit["accumulate"] == pytest.approx(0, abs=1e-18)
-    mean = work[1:].mean() / window
-    assert found.clock_cycle == {"a": near(3e-12), "b": near(2e-12 * mean)}
-    (memory,) = found.memories
-    assert (memory.name, memory.leakage_cycle) == ("ring", near(2.5e-18))
-    assert (memory.reads_cycle, memory.writes_cycle) == (near(mean), near(2 * mean))
+    assert found.counts.tolist() == [
+        [window, work[k], drain[k], int(accumulates.reshape(5, window)[k].sum())] for k in range(5)
+    ]
+    assert found.running.tolist() == [False, True, True, True, False]
+    assert found.leak == near(2.5e-15 + 2.5e-18)
+    parts = {name: joules.tolist() for name, joules in found.parts.items()}
+    assert parts["clock"] == near([window * 3e-12 + n * 2e-12 for n in work])
+    assert parts["data"] == [0.0] * 5
+    assert parts["memories"] == near([n * 4e-12 for n in work])
+    assert parts["leakage"] == near([window * found.leak] * 5)
+    assert found.energy.tolist() == near(np.sum(list(parts.values()), axis=0).tolist())
+    counts, energy = found.while_running()
+    assert counts.tolist() == found.counts[1:4].tolist()
+    assert energy.tolist() == found.energy[1:4].tolist()
+    one = measure.Measured("event", (found,), clocks.Gating(2, 1, 1), 4)
+    assert one.fit.prices["cycles"] == near(3e-12 + found.leak)
+    assert one.fit.prices["work"] == near(6e-12)
+    assert one.residual < 1e-9
+    assert one.without(0) is None
+    silent = replace(found, counts=found.counts * [1, 1, 1, 0])
+    assert measure.Measured("event", (silent,), one.gating, 4).ratios() is None
+
+
+def test_a_stall_of_the_sweeps_window_is_no_work():
+    account = np.full(measure.WINDOW, CYCLES.index(Counter.STALL_WINDOW))
+    switching = gates.Switching(
+        {},
+        np.zeros((1, 0), np.uint32),
+        {},
+        np.zeros((1, 0), np.uint32),
+        [],
+        *[np.zeros((1, 0))] * 2,
+    )
+    for machine, work in (("sweep", 0), ("event", measure.WINDOW)):
+        found = measure.stretch(
+            "conv",
+            Recording([], 0 * account, 0 * account, account),
+            power.Costs({}, {}, {}, {}),
+            switching,
+            [],
+            period=1e-9,
+            machine=machine,
+        )
+        assert found.counts[0, fit.TERMS.index("work")] == work

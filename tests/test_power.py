@@ -1,4 +1,4 @@
-"""Power: netlists and switching read, energies of a few cells by hand, the fit."""
+"""Power: netlists and switching read, energies of a few cells by hand, prices of counts."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sim.errors import BadInput
-from synth import gates, netlist, power
+from synth import fit, gates, netlist, power
 from synth.functions import truth_table
 from synth.liberty import Library
 from synth.recording import Ports, ports_of
@@ -232,19 +232,49 @@ def test_function_that_is_none(function):
         truth_table(function, ["A", "B"])
 
 
+PRICES = {"cycles": 60e-12, "work": 5e-12, "drain": 20e-12, "accumulates": 2e-12}
+
+
+def counted(seed, prices=PRICES):
+    """Windows of random counts, and their energy by the prices."""
+    rng = np.random.default_rng(seed)
+    work, drain = rng.integers(0, 200, 8), rng.integers(0, 56, 8)
+    counts = np.stack([np.full(8, 256), work, drain, rng.integers(0, 4 * work + 1)], axis=1)
+    return counts, counts @ np.array([prices[term] for term in fit.TERMS])
+
+
 def test_fit_finds_what_went_in():
-    rng = np.random.default_rng(3)
-    windows = []
-    for _ in range(8):
-        work = int(rng.integers(0, 256))
-        accumulates = int(rng.integers(0, 4 * work + 1))
-        energy = 256 * 60e-12 + work * 5e-12 + accumulates * 2e-12
-        windows.append(power.Window(256, work, accumulates, energy))
-    found = power.fit(windows)
-    assert found["cycle"] == near(60e-12)
-    assert found["work_cycle"] == near(5e-12)
-    assert found["accumulate"] == near(2e-12)
-    assert found["residual"] == pytest.approx(0, abs=1e-9)
+    counts, energy = counted(3)
+    found = fit.fit(counts, energy)
+    assert found.prices == {term: near(price) for term, price in PRICES.items()}
+    assert found.residual(counts, energy) == pytest.approx(0, abs=1e-9)
+    assert found.joules(np.array([2, 1, 0, 3])) == near(131e-12)
+
+
+def test_no_price_is_below_zero():
+    """Where an accumulate seems to save energy, it costs nothing, and the others explain what they can."""
+    counts, energy = counted(3, PRICES | {"accumulates": -1e-12})
+    found = fit.fit(counts, energy)
+    rest, *_ = np.linalg.lstsq(counts[:, :3].astype(float), energy)
+    assert found.prices == {
+        **{term: near(price) for term, price in zip(fit.TERMS, rest, strict=False)},
+        "accumulates": 0.0,
+    }
+
+
+def test_a_term_that_no_window_has_costs_nothing():
+    counts, energy = counted(3, PRICES | {"drain": 0.0})
+    counts[:, fit.TERMS.index("drain")] = 0
+    assert fit.fit(counts, energy).prices == {
+        term: 0.0 if term == "drain" else near(price) for term, price in PRICES.items()
+    }
+
+
+def test_residual_by_hand():
+    """One window is 3 pJ above, one 3 pJ below what is said of it; their mean is 10 pJ."""
+    only_cycles = fit.Fit({"cycles": 1e-12, "work": 0.0, "drain": 0.0, "accumulates": 0.0})
+    counts, energy = np.array([[10, 0, 0, 0], [10, 0, 0, 0]]), np.array([13e-12, 7e-12])
+    assert only_cycles.residual(counts, energy) == near(0.3)
 
 
 def test_ports(tmp_path):

@@ -1,11 +1,13 @@
 """What synthesis and power write: JSON with every component, text with alike ones as one."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from synth import measure, report
+from synth import measure, power_report, report
 from synth.asic import Area
 from synth.clocks import Gating
 from synth.liberty import Library
@@ -72,36 +74,102 @@ def test_report_of_synthesis(tmp_path, slack, verdict):
     assert found["clock_gating"] == {"flip_flops": 28, "gated": 20, "cells": 3}
 
 
-def test_report_of_power(tmp_path):
-    measured = measure.Measured(
-        layer="conv8",
-        cycles=1000,
-        work_cycles=900,
-        accumulates=800,
-        windows=4,
-        leakage_cycle={"lanes": 1.5e-12, "lif": 0.5e-12},
-        clock_cycle={"lanes": 2e-12, "clock-gating cells": 1e-12},
-        data_cycle=6e-12,
-        gating=Gating(28, 20, 3),
-        memories=(measure.MemoryUse("ring", 3e-12, 4e-12, 1e-12, 0.04, 0.02),),
-        fit={"cycle": 5e-12, "work_cycle": 7e-12, "accumulate": 0.5e-12, "residual": 0.02},
-        lanes=4,
+def stretch(layer, work, accumulates, picojoules):
+    """Two windows in which nothing runs, then some in which the layer does; all energy but leakage is the gates' data."""
+    n, w = len(work), measure.WINDOW
+    idle = np.zeros(2, int)
+    counts = [np.append(idle, column) for column in (work, [0] * n, accumulates)]
+    return measure.Stretch(
+        layer=layer,
+        counts=np.stack([np.full(n + 2, w), *counts], axis=1),
+        running=np.array([False, False, *[True] * n]),
+        clock={"lanes": np.full(n + 2, 2e-12 * w), "clock gates": np.full(n + 2, 1e-12 * w)},
+        data=np.append(idle, picojoules) * 1e-12,
+        leakage={"lanes": 1.5e-12, "lif": 0.5e-12},
+        memories=(
+            measure.MemoryUse(
+                "ring", 3e-12, 4e-12, 1e-12, np.append([9, 9], [8] * n), np.append([9, 9], [4] * n)
+            ),
+        ),
     )
-    image = measure.Counted(cycles=10_000, work_cycles=4500, accumulates=2000)
-    text = measure.write(measured, image, tmp_path).read_text()
-    found = json.loads((tmp_path / "power.json").read_text())
-    # (1.5 + 0.5 + 1) pJ a cycle, a step a quarter of it; with 5 pJ of clock and control
-    assert found["ratios"] == {"leakage": near(1.5), "leakage_and_clock": near(4.0)}
-    assert found["paper_ratio"] == 0.21
-    assert "leakage alone 1.500, with clock and control 4.00" in text
-    assert "clocks of 20 of 28 flip-flops gated" in text
-    assert "E_leak = 3.000 pJ a cycle" in text
-    # 2000 accumulates, 4500 cycles at work, 10,000 cycles; memories: 0.2 pJ a cycle where nine of ten are at work
-    assert found["image"]["joules"] == {
-        "accumulates": near(1e-9),
-        "work": near(31.5e-9),
-        "clock and control": near(50e-9),
-        "leakage": near(30e-9),
-        "memories": near(1e-9),
-        "all": near(113.5e-9),
+
+
+ACCUMULATE, WORK = 2, 5  # pJ
+MEMORIES = 8 * 3 + 4 * 4
+"""pJ of a window in which a layer runs; in the others 9 * 7."""
+
+
+def two_layers():
+    """Of the first an accumulate and a cycle at work cost what is said, of the second a tenth more than all of that."""
+    made = []
+    for layer, more in (("conv1", 1.0), ("conv2", 1.1)):
+        work, added = np.array([100, 200, 250]), np.array([50, 400, 130])
+        spent = more * (6 * measure.WINDOW + MEMORIES + WORK * work + ACCUMULATE * added)
+        made.append(stretch(layer, work, added, spent - 6 * measure.WINDOW - MEMORIES))
+    return made
+
+
+def test_report_of_power():
+    measured = measure.Measured("event", tuple(two_layers()), Gating(28, 20, 3), 4)
+    first, second = power_report.rows(measured)
+    window = measure.WINDOW
+    assert (first.layer, first.windows) == ("conv1", 3)
+    assert first.counts == {
+        "cycles": 1.0,
+        "work": near(550 / 3 / window),
+        "drain": 0.0,
+        "accumulates": near(580 / 3 / window),
     }
+    assert first.joules == {
+        "clock": near(3e-12),
+        "data": near((WORK * 550 + ACCUMULATE * 580) * 1e-12 / 3 / window),
+        "memories": near(MEMORIES * 1e-12 / window),
+        "leakage": near(3e-12),
+        "all": near((6 + (WORK * 550 + ACCUMULATE * 580) / 3 / window + MEMORIES / window) * 1e-12),
+    }
+    assert second.joules["all"] == near(1.1 * first.joules["all"])
+    # the other layer alone: a tenth too much, an eleventh too little, but for what the idle windows say of a cycle
+    assert first.off_without == pytest.approx(0.1, abs=0.02)
+    assert second.off_without == pytest.approx(-1 / 11, abs=0.02)
+    assert 0 < first.off < first.off_without
+    assert second.off_without < second.off < 0
+    (alone,) = power_report.rows(replace(measured, stretches=measured.stretches[:1]))
+    assert alone.off_without is None
+
+
+def test_image_and_ratios_of_power():
+    counts = {"cycles": 10_000, "work": 4500, "drain": 100, "accumulates": 2000}
+    measured = measure.Measured("sweep", tuple(two_layers()), Gating(28, 20, 3), 4)
+    prices = measured.fit.prices
+    spent = power_report.image(measured, counts)
+    assert spent == {
+        **{term: near(number * prices[term]) for term, number in counts.items()},
+        "all": near(sum(number * prices[term] for term, number in counts.items())),
+    }
+    step = 4 * prices["accumulates"]
+    assert measured.ratios() == {
+        "leakage": near(3e-12 / step),
+        "leakage_and_clock": near(prices["cycles"] / step),
+    }
+    assert replace(measured, machine="event").ratios() is None
+    found = json.loads(json.dumps(power_report.content(measured, counts)))
+    assert found["image"] == {"counts": counts, "joules": near(spent)}
+    assert found["residual"] == near(measured.residual)
+    assert found["components"] == {
+        "lanes": {"clock_cycle": near(2e-12), "leakage_cycle": near(1.5e-12)},
+        "lif": {"clock_cycle": 0, "leakage_cycle": near(0.5e-12)},
+        "clock gates": {"clock_cycle": near(1e-12), "leakage_cycle": 0},
+    }
+    (memory,) = found["memories"]
+    assert (memory["reads_cycle"], memory["writes_cycle"]) == (8 / 256, 4 / 256)
+    text = "\n".join(power_report.text(measured, counts))
+    assert "clocks of 20 of 28 flip-flops gated" in text
+    assert f"all {spent['all'] * 1e6:.2f} uJ, of it leakage 0.03" in text
+    assert "of a cycle 3.000 is leakage (E_leak); E_leak / E_dyn a step" in text
+    assert "  conv1            3   0.72   0.00    0.76      3.00" in text
+
+
+def test_ratio_of_two_machines():
+    assert power_report.ratio({"sweep": 400e-6, "event": 100e-6}) == (
+        "an image on event takes 0.250 of what it takes on sweep"
+    )
