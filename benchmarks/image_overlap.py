@@ -3,7 +3,7 @@
     python benchmarks/image_overlap.py [MODEL ...] [--images 10]
 
 The cycle model, from the golden model's spikes: cycles of an image alone, its input included; then, of images in a row but for the
-first, cycles from the end of one to the end of the next, and from the first beat of its input to its end.
+first and the last, cycles from the end of one to the end of the next, and from the first beat of its input to its end.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ COLUMNS = ("alone", "of it input", "a period", "less", "input to end")
 
 
 def row(one: Deployment, count: int) -> list[str]:
-    """Of a deployment: means over images 1 to `count` - 1."""
+    """Of a deployment: means over images 1 to `count` - 2."""
     program = row_program(one.program)
     spikes = list(one.spikes(one.test_images(count)[0]))
     loaded = one.loaded
     maps = [stored_maps(loaded, each, golden.run(one.network, each)) for each in spikes]
-    inputs = np.mean([input_cycles(program, each) for each in spikes[1:]])
+    inputs = np.mean([input_cycles(program, each) for each in spikes[1:-1]])
     alone = inputs + np.mean(
-        [sum(layer.cycles for layer in loaded.event_model.predict(each)) for each in maps[1:]]
+        [sum(layer.cycles for layer in loaded.event_model.predict(each)) for each in maps[1:-1]]
     )
-    found = EventModel(program).predict_row(maps)[1:]
+    found = EventModel(program).predict_row(maps)[1:-1]
     period = np.mean([image.period for image in found])
     latency = np.mean([image.latency for image in found])
     saved = f"{100 * (1 - period / alone):.1f} %"

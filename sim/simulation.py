@@ -51,8 +51,8 @@ def simulate(
         layers = [layer.name for layer in deployed[0].ticket.network.array]
         if trace is not None and trace not in layers:
             raise BadInput(f"--trace {trace}: no layer of the array; allowed: {', '.join(layers)}")
-        if overlap and len(pixels) < 2:
-            raise BadInput(f"--overlap: {len(pixels)} image; allowed: 2 or more, with --images")
+        if overlap and len(pixels) < 3:
+            raise BadInput(f"--overlap: images = {len(pixels)}, allowed: 3 or more, with --images")
         deployment.lower(deployed, steps.step)
         row_program = runner.row_program(deployed[0].program) if overlap else None
         steps.step("build the RTL, or take it from the cache")

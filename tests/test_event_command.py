@@ -98,7 +98,7 @@ def test_images_in_a_row_are_proven_and_reported(undrawn, model, tmp_path, monke
     assert (status, err) == (0, "")
     content = json.loads((tmp_path / "sim" / "small" / "report.json").read_text())
     row, total = content["overlap"], content["totals"]
-    assert row["images"] == 2
+    assert row["images"] == 1  # the one that follows an image and takes another's input in
     assert all(row[name] for name in ("spikes_match", "cycles_match", "counters_match"))
     for name in ("period_cycles", "latency_cycles"):
         assert row[f"{name}_min"] <= row[name] <= row[f"{name}_max"]
@@ -116,7 +116,7 @@ def test_a_row_that_goes_wrong_is_a_mismatch(undrawn, model, tmp_path, monkeypat
         return [replace(one, latency=one.latency + 1) for one in right(self, images)]
 
     monkeypatch.setattr(EventModel, "predict_row", wrong)
-    status, out, _ = called(capsys, "sim", model, "--images", 2, "--overlap")
+    status, out, _ = called(capsys, "sim", model, "--images", 3, "--overlap")
     assert status == 1
     assert "mismatch: in a row, image 0: input to end, cycles: RTL " in out
     content = json.loads((tmp_path / "sim" / "small" / "report.json").read_text())
@@ -128,7 +128,11 @@ def test_a_row_that_goes_wrong_is_a_mismatch(undrawn, model, tmp_path, monkeypat
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--overlap"], "--overlap: 1 image; allowed: 2 or more, with --images"),
+        (["--overlap"], "--overlap: images = 1, allowed: 3 or more, with --images"),
+        (
+            ["--overlap", "--images", 2],
+            "--overlap: images = 2, allowed: 3 or more, with --images",
+        ),
         (
             ["--overlap", "--images", 2, "--machine", "sweep"],
             "--overlap: machine sweep cannot; allowed: machine event",

@@ -217,8 +217,8 @@ def _agreement(metadata: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _overlap(row: RowResult) -> dict[str, Any]:
-    """Of images in a row: those behind the first, each of which follows another."""
-    periods, latencies = row.periods[1:], row.latencies[1:]
+    """Of images in a row: all but the first and the last, each of which follows one and takes another's input in."""
+    periods, latencies = row.periods[1:-1], row.latencies[1:-1]
     compared = row.comparisons
     return {
         "images": len(periods),
