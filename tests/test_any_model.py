@@ -7,7 +7,6 @@ import pytest
 
 from hw.config import PRESETS
 from sim import catalog
-from sim.cli import main
 from sim.deployment import Deployment
 from sim.images import first_images
 from sim.models import golden
@@ -34,17 +33,6 @@ def folder(tmp_path_factory):
         ticket.save(made, folder / f"{method}.npz")
     (folder / "small.yaml").write_text(YAML)
     return folder
-
-
-@pytest.fixture
-def run(capsys):
-    def uticket(*arguments):
-        with pytest.raises(SystemExit) as ended:
-            main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return ended.value.code or 0, captured.out, captured.err
-
-    return uticket
 
 
 @pytest.mark.parametrize(

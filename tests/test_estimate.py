@@ -7,7 +7,6 @@ import pytest
 import yaml
 
 from hw.config import MACHINES, PRESETS
-from sim.cli import main
 from sim.deployment import Deployment
 from sim.errors import BadInput
 from sim.estimate import estimate
@@ -36,17 +35,6 @@ def path(tmp_path_factory):
     path = tmp_path_factory.mktemp("estimate") / "blocks.npz"
     ticket.save(made, path)
     return path
-
-
-@pytest.fixture
-def run(capsys):
-    def uticket(*arguments):
-        with pytest.raises(SystemExit) as ended:
-            main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return ended.value.code or 0, captured.out, captured.err
-
-    return uticket
 
 
 def test_an_estimate_is_what_the_rtl_does(path):

@@ -9,10 +9,10 @@ import pytest
 from hw.config import MACHINES, Config
 from hw.counters import EVENT_COUNTERS, EVENT_CYCLES
 from sim import files
-from sim.cli import main
 from sim.models.event_cycles import EventModel
 from sw import ticket
 from tb.test_event_array import SMALL
+from tests.command import status
 from tests.random_networks import random_ticket
 from tests.test_sim_command import ARRAY, NETWORK
 
@@ -46,10 +46,7 @@ def model(tmp_path_factory):
 
 
 def called(capsys, *arguments):
-    with pytest.raises(SystemExit) as exit_:
-        main(list(map(str, arguments)))
-    captured = capsys.readouterr()
-    return exit_.value.code or 0, captured.out, captured.err
+    return status(*arguments), *capsys.readouterr()
 
 
 def test_two_images_are_proven_and_reported(model, tmp_path, monkeypatch, capsys):

@@ -8,12 +8,12 @@ import nir
 import numpy as np
 import pytest
 
-from sim.cli import main
 from sim.equivalence import compare
 from sw import ticket as tickets
 from sw.importers import door
 from sw.importers.graph import Options, Refused
 from sw.importers.nir import from_graph
+from tests.command import status as run
 from tests.nir_networks import chain, conv, dyadic, flatten, integrate, lif, pool, save
 
 
@@ -453,12 +453,6 @@ def test_refused_by_name(name):
     given = options(**{"shape": (2, 4, 4)} | changes)
     with pytest.raises(Refused, match=f"^{line}"):
         opened(make(), given).ticket()
-
-
-def run(*arguments):
-    with pytest.raises(SystemExit) as stop:
-        main([str(argument) for argument in arguments])
-    return stop.value.code or 0
 
 
 def test_check_and_import_write_what_they_print(tmp_path, capsys):

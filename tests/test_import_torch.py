@@ -21,7 +21,8 @@ from sw.importers import door, reference
 from sw.importers.graph import Options, Refused, Spiking
 from sw.importers.torch import from_module
 from tests import torch_networks as networks
-from tests.test_import_nir import images, run
+from tests.command import status as run
+from tests.test_import_nir import images
 
 SHAPE = (2, 8, 8)
 

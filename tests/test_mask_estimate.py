@@ -1,12 +1,12 @@
 """`uticket estimate MASKS`: cycles of masks alone are those of the network that they are of."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
 
 from hw.config import PRESETS
-from sim.cli import main
 from sim.deployment import Deployment
 from sim.models.eq3 import load_technology
 from sw import ticket
@@ -27,14 +27,8 @@ MAPS = "16,8,8,4,2,1,1"
 
 
 @pytest.fixture
-def run(tmp_path, capsys):
-    def uticket(*arguments):
-        with pytest.raises(SystemExit) as ended:
-            main(["estimate", *(str(argument) for argument in arguments)])
-        captured = capsys.readouterr()
-        return ended.value.code or 0, captured.out, captured.err
-
-    return uticket
+def run(run):
+    return partial(run, "estimate")
 
 
 @pytest.fixture

@@ -9,13 +9,13 @@ import torch
 import yaml
 
 from hw.neuron import Share
-from sim.cli import main
 from sw import evaluate, own_data, rows, schedules, ticket
 from sw.augment import Batches
 from sw.balance import filter_nnz
 from sw.layers import Encoding, Input
 from sw.model import SpikingNetwork
 from sw.quantize import quantize, ticket_config
+from tests.command import status as run
 from tests.test_event_command import HARDWARE
 
 TICKS, SIDE = 5, 8
@@ -71,13 +71,6 @@ def write(folder, **changed):
     content = {k: v for k, v in (CONTENT | changed).items() if v is not None}
     (folder / "mine.yaml").write_text(yaml.safe_dump(content))
     return str(folder / "mine.yaml")
-
-
-def run(*arguments):
-    """The exit status of `uticket`."""
-    with pytest.raises(SystemExit) as stopped:
-        main(list(arguments))
-    return stopped.value.code or 0
 
 
 def test_frames_are_learned_pruned_and_proven(folder, bars, capsys):

@@ -7,10 +7,10 @@ import pytest
 import yaml
 
 from sim.catalog import load_model
-from sim.cli import main
 from sim.errors import BadInput
 from sw import own_data, rows, ticket
 from sw.layers import Input, Pool, Reduce
+from tests.command import status as run
 
 LAYERS = [
     {"conv": 8, "pool": "max2"},
@@ -66,13 +66,6 @@ def write(folder, **changed):
     path = folder / "mine.yaml"
     path.write_text(yaml.safe_dump({**content, **changed}))
     return path
-
-
-def run(*arguments):
-    """The exit status of `uticket`."""
-    with pytest.raises(SystemExit) as stopped:
-        main(list(arguments))
-    return stopped.value.code or 0
 
 
 def test_a_network_of_ones_own_is_trained_pruned_balanced_and_estimated(folder, capsys):

@@ -16,7 +16,6 @@ import sim.rtl.harness
 from hw.config import PRESETS
 from hw.counters import COUNTERS, CYCLES
 from sim import deployment, files
-from sim.cli import main
 from sim.deployment import LOWERING, Deployment
 from sim.errors import BadInput
 from sim.images import first_images
@@ -54,17 +53,14 @@ def tickets(tmp_path_factory):
 
 
 @pytest.fixture
-def uticket_drawing(tickets, tmp_path, monkeypatch, capsys):
+def uticket_drawing(tickets, tmp_path, monkeypatch, run):
     """Run `uticket sim` in this process, reports below tmp_path: (status, stdout, stderr)."""
     monkeypatch.setattr(files, "BUILD", tmp_path)
 
-    def run(*arguments, model=tickets / "small.yaml"):
-        with pytest.raises(SystemExit) as exit_:
-            main(["sim", str(model), *map(str, arguments)])
-        captured = capsys.readouterr()
-        return exit_.value.code or 0, captured.out, captured.err
+    def called(*arguments, model=tickets / "small.yaml"):
+        return run("sim", model, *arguments)
 
-    return run
+    return called
 
 
 @pytest.fixture

@@ -9,21 +9,9 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn.utils import prune
 
-from sim.cli import main
 from sim.models.masks import load_masks
 from sw.balance import filter_nnz
 from sw.state_dict import apply_masks
-
-
-@pytest.fixture
-def run(capsys):
-    def uticket(*arguments):
-        with pytest.raises(SystemExit) as ended:
-            main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return ended.value.code or 0, captured.out, captured.err
-
-    return uticket
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 
 from sim import files
-from sim.cli import main
 from sim.errors import BadInput
 from sim.explore import drawn_networks as synthetic
 from sim.explore import evaluate as evaluation
@@ -30,6 +29,7 @@ from sw.balance import filter_nnz
 from sw.compile import compile_network
 from sw.layers import IMAGE, conv, linear
 from sw.networks import build
+from tests.command import status
 
 DRAWS = Draws(1, 0.25, 0.85)
 POINT = Point(
@@ -58,9 +58,7 @@ def spec(tmp_path, text, name="small"):
 
 
 def command(*arguments):
-    with pytest.raises(SystemExit) as ended:
-        main(["sweep", *map(str, arguments)])
-    return ended.value.code or 0
+    return status("sweep", *arguments)
 
 
 def test_points_are_the_product_of_the_axes(tmp_path):

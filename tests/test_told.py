@@ -7,23 +7,11 @@ import pytest
 import uticket
 from hw.config import PRESETS
 from sim.catalog import load_hardware
-from sim.cli import main
 from sim.errors import BadInput
 from sw import ticket
 from tests.random_networks import POOLED, random_ticket
 
 GIVEN = ("--input", "2,4,4", "--ticks", "10", "--dt", "1", "--reset", "subtract")
-
-
-@pytest.fixture
-def run(capsys):
-    def run(*arguments):
-        """Status, stdout, stderr of `uticket`."""
-        with pytest.raises(SystemExit) as ended:
-            main([str(argument) for argument in arguments])
-        return ended.value.code or 0, *capsys.readouterr()
-
-    return run
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from sim.reports.progress import TrainingBar
 from sw import datasets, history, networks, ticket
 from sw.datasets import STATISTICS, Dataset
 from sw.layers import IMAGE, Pool, conv, linear
+from tests.command import status
 
 NETWORK = (
     conv("conv1", (3, 16), IMAGE, pool=Pool.MAX2),
@@ -159,9 +160,7 @@ def started(monkeypatch):
 
 def ends(capsys, *arguments):
     """Status, and what was said."""
-    with pytest.raises(SystemExit) as exit_:
-        main(["train", *map(str, arguments)])
-    return exit_.value.code, capsys.readouterr().err
+    return status("train", *arguments), capsys.readouterr().err
 
 
 def test_a_ticket_in_git_is_not_written_over(model, tmp_path, capsys, started):
