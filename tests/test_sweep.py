@@ -21,7 +21,7 @@ from sim.explore import evaluate as evaluation
 from sim.explore import journal as journals
 from sim.explore import run as sweep
 from sim.explore import spot_check
-from sim.explore.evaluate import COLUMNS, Draws, batches, drawn_network, evaluate, pareto
+from sim.explore.evaluate import COLUMNS, Draws, batches, evaluate, pareto
 from sim.explore.spec import BASE, Point, Spec, load_spec
 from sim.models.cycles import predict
 from sim.options import replaced
@@ -375,7 +375,7 @@ def test_other_hardware_is_another_sweep(tmp_path):
     rows = [evaluate(point, replace(DRAWS, base=one)) for one in (BASE, base)]
     assert (rows[0]["note"], rows[1]["cycles"]) == (None, None)
     assert "spike buffer" in rows[1]["note"]  # an eighth of the base's
-    network = drawn_network(*point.masks, 4, base.neuron, 1, 0.25)
+    network = synthetic.synthetic_network(*point.masks, 4, base.neuron, 1, 0.25)
     assert network.array[0].neuron == base.neuron != BASE.neuron
 
 

@@ -7,6 +7,7 @@ distributed filters are far too even. Weights are 1: cycles depend on masks alon
 from __future__ import annotations
 
 import zlib
+from functools import lru_cache
 
 import numpy as np
 
@@ -19,18 +20,18 @@ from sw.networks import build, images
 NOTHING = np.zeros(0)
 
 
+@lru_cache(maxsize=2)
 def synthetic_network(
     name: str,
-    *,
     sparsity: float,
     policy: str,
     n_pe: int,
     ticks: int = 4,
     neuron: Neuron = PAPER,
-    spread: float = 0.25,
     seed: int = 1,
+    spread: float = 0.25,
 ) -> IntegerNetwork:
-    """The network `name` with masks of this sparsity; its convolutions are balanced for n_pe PEs.
+    """The network `name` with masks of this sparsity; its convolutions are balanced for n_pe PEs. The last two are kept.
 
     Masks before balancing depend on name, sparsity, spread and seed alone. spread: sigma of the
     log-normal densities. Raises ValueError for an unknown network or policy.

@@ -8,7 +8,6 @@ from functools import lru_cache
 from typing import Any
 
 from hw.config import Config
-from hw.neuron import Neuron
 from sim.explore.drawn_networks import synthetic_network
 from sim.explore.spec import BASE, Point
 from sim.models import memory
@@ -18,7 +17,6 @@ from sim.models.eq3 import energies, eq3
 from sim.models.workload import of_program, rtl_bound_cycles, totals
 from sw.compile import Program, compile_network
 from sw.encoding import Encoded
-from sw.integers import IntegerNetwork
 from sw.order import sort_orders
 from sw.placement import DoesNotFit
 
@@ -103,33 +101,9 @@ def evaluate_batch(points: Sequence[Point], draws: Draws) -> list[Row]:
 
 
 @lru_cache(maxsize=2)
-def drawn_network(
-    name: str,
-    sparsity: float,
-    policy: str,
-    n_pe: int,
-    ticks: int,
-    neuron: Neuron,
-    seed: int,
-    spread: float,
-) -> IntegerNetwork:
-    """Of a point's masks; the last two networks are kept."""
-    return synthetic_network(
-        name,
-        sparsity=sparsity,
-        policy=policy,
-        n_pe=n_pe,
-        ticks=ticks,
-        neuron=neuron,
-        seed=seed,
-        spread=spread,
-    )
-
-
-@lru_cache(maxsize=2)
 def program_of(masks: tuple[str, float, str, int], config: Config, draws: Draws) -> Program:
     """Of masks on an array; the last two are kept. Raises DoesNotFit."""
-    network = drawn_network(*masks, config.ticks, config.neuron, draws.seed, draws.spread)
+    network = synthetic_network(*masks, config.ticks, config.neuron, draws.seed, draws.spread)
     orders = sort_orders(network) if masks[2] == "sort" else None
     encoded = _encoded(masks, draws)
     return compile_network(network, config, orders=orders, encoded=encoded)

@@ -8,7 +8,7 @@ import numpy as np
 
 from hw.config import Config
 from sim.errors import BadInput
-from sim.explore.evaluate import drawn_network
+from sim.explore.drawn_networks import synthetic_network
 from sim.explore.spec import Point, Spec
 from sim.models import golden
 from sim.models.cycles import bound, input_cycles, predict
@@ -51,7 +51,7 @@ def spot_check(point: Point, spec: Spec) -> SpotCheck:
     config = point.on(spec.base)
     rng = np.random.default_rng([spec.seed, spec.points.index(point)])
     side = int(rng.integers(5, 17))
-    network = drawn_network(*point.masks, config.ticks, config.neuron, spec.seed, spec.spread)
+    network = synthetic_network(*point.masks, config.ticks, config.neuron, spec.seed, spec.spread)
     network, program = _leading(network, config, side, sort=point.policy == "sort")
     shape = (config.ticks, *network.input.shape)
     spikes = (rng.random(shape) > spec.spike_sparsity).astype(np.uint8)
