@@ -19,7 +19,7 @@ lock --generate-hashes --no-emit-package systemc pyproject.toml \
 lock --generate-hashes --no-emit-package systemc --extra formal pyproject.toml \
     -c requirements/test.lock -o requirements/formal.lock
 lock --generate-hashes --no-emit-package systemc --extra synth pyproject.toml \
-    -c requirements/test.lock -o requirements/synth.lock
+    -c requirements/test.lock -c requirements/train.lock -o requirements/synth.lock
 lock --generate-hashes --no-emit-package systemc --extra docs pyproject.toml \
     -c requirements/test.lock -o requirements/docs.lock
 lock --generate-hashes --no-emit-package systemc --extra browser pyproject.toml \
@@ -28,7 +28,7 @@ lock --generate-hashes --no-emit-package systemc --extra browser pyproject.toml 
 # No hashes, and installed with its dependencies: the machine decides which build of torch it gets, one
 # for the CPU or PyPI's, and only PyPI's needs CUDA (the lines for Linux alone), which it pins itself.
 # Pins that are there stay; to renew them, delete the lock (touch an empty one) before.
-grep -oE '"(numba|scipy|threadpoolctl|torch)[<>=][^"]*' pyproject.toml | tr -d '"' |
+grep -oE '"(numba|scipy|threadpoolctl|torch)[<>=][^"]*' pyproject.toml | tr -d '"' | sort -u |
     lock - -c requirements/test.lock -c requirements/train.lock |
     grep -v "sys_platform == 'linux'" > requirements/train.lock.new
 mv requirements/train.lock.new requirements/train.lock

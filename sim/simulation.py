@@ -17,6 +17,8 @@ from sim.reports.run_report import Report
 from sim.rtl import runner
 from sim.rtl.harness import Rtl
 
+MOST_IN_A_ROW = 100  # images whose maps and streams are in memory at once
+
 
 def simulate(
     model: Model,
@@ -51,8 +53,10 @@ def simulate(
         layers = [layer.name for layer in deployed[0].ticket.network.array]
         if trace is not None and trace not in layers:
             raise BadInput(f"--trace {trace}: no layer of the array; allowed: {', '.join(layers)}")
-        if overlap and len(pixels) < 3:
-            raise BadInput(f"--overlap: images = {len(pixels)}, allowed: 3 or more, with --images")
+        if overlap and not 3 <= len(pixels) <= MOST_IN_A_ROW:
+            raise BadInput(
+                f"--overlap: images = {len(pixels)}, allowed: 3 to {MOST_IN_A_ROW}, with --images"
+            )
         deployment.lower(deployed, steps.step)
         row_program = runner.row_program(deployed[0].program) if overlap else None
         steps.step("build the RTL, or take it from the cache")

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import click
@@ -53,7 +53,7 @@ class Result:
     target: str
     device: str
     n_pe: int
-    preset: str
+    preset: str | None  # None where fields but the machine and the number of PEs are others
     """That the array started from."""
     config: dict
     """All fields of the array."""
@@ -113,11 +113,13 @@ def build(name: str, config: Config, folder: Path, *, place: bool) -> Result:
         started = time.perf_counter()
         used, clock = place_and_route(target, folder)
         place_s = time.perf_counter() - started
+    preset = replace(PRESETS[target.preset], n_pe=config.n_pe, machine=config.machine)
+    unchanged = config == preset
     result = Result(
         target=name,
         device=target.device,
         n_pe=config.n_pe,
-        preset=target.preset,
+        preset=target.preset if unchanged else None,
         config=config.to_dict(),
         cells=counted,
         used=used,
@@ -220,7 +222,7 @@ def read_report(content: str) -> tuple[dict[str, tuple[int, int]], float]:
 def text(result: Result) -> list[str]:
     """A report for people."""
     lines = [
-        f"{result.target}: {result.n_pe} PEs ({result.config['machine']}, preset {result.preset}) on {result.device}",
+        f"{result.target}: {result.n_pe} PEs ({result.config['machine']}, preset {result.preset or 'none'}) on {result.device}",
         f"  after synthesis ({result.synthesis_s:.0f} s):",
         *[f"    {name:<24}{number:>9}" for name, number in result.cells.items()],
     ]

@@ -61,9 +61,13 @@ class Image:
 
         Raises BadInput for a layer that is none of `recordable`.
         """
+        self.check(layer)
+        return finish(compiling_for(self._rest(layer), self.config)), self._seen(layer)
+
+    def check(self, layer: str) -> None:
+        """Raises BadInput for a layer that is none of `recordable`."""
         if why := self._lacks(layer):
             raise BadInput(f"--layer {layer}: {why}; allowed: {', '.join(self.recordable())}")
-        return finish(compiling_for(self._rest(layer), self.config)), self._seen(layer)
 
     def recordable(self) -> list[str]:
         """Layers that can be recorded, in their order."""
@@ -121,6 +125,8 @@ def early_to_late(images: Sequence[Image]) -> list[str]:
     *hidden, _ = images[0].predicted
     both = [name for name in first if name in hidden and all(name in other for other in others)]
     if not both:
-        raise BadInput(f"no layer takes {2 * WINDOW} cycles; allowed: larger networks")
+        raise BadInput(
+            f"no layer takes {2 * WINDOW} cycles and needs nothing from before it; allowed: larger networks"
+        )
     places = np.linspace(0, len(both) - 1, LAYERS).round().astype(int)
     return [both[k] for k in dict.fromkeys(places.tolist())]

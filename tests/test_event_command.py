@@ -122,13 +122,20 @@ def test_a_row_that_goes_wrong_is_a_mismatch(undrawn, model, tmp_path, monkeypat
     assert content["checks"]["cycles_match"]  # of the images one by one
 
 
+def test_a_row_longer_than_memory_has_room_for_is_refused(undrawn, model, capsys, monkeypatch):
+    monkeypatch.setattr("sim.simulation.MOST_IN_A_ROW", 3)
+    status, _, err = called(capsys, "sim", model, "--overlap", "--images", 4)
+    said = "--overlap: images = 4, allowed: 3 to 3, with --images"
+    assert (status, err) == (2, f"uticket: error: {said}\n")
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--overlap"], "--overlap: images = 1, allowed: 3 or more, with --images"),
+        (["--overlap"], "--overlap: images = 1, allowed: 3 to 100, with --images"),
         (
             ["--overlap", "--images", 2],
-            "--overlap: images = 2, allowed: 3 or more, with --images",
+            "--overlap: images = 2, allowed: 3 to 100, with --images",
         ),
         (
             ["--overlap", "--images", 2, "--machine", "sweep"],

@@ -38,8 +38,11 @@ def command(
     """
     from synth import boards, fpga
 
-    for name in names or (fpga.QUICKEST,):
-        config = fpga.config_of(boards.board(name), n_pe, hardware, machine)
+    targets = names or (fpga.QUICKEST,)
+    configs = {  # a wrong one is refused before the first is built
+        name: fpga.config_of(boards.board(name), n_pe, hardware, machine) for name in targets
+    }
+    for name, config in configs.items():
         folder = fpga.folder_of(name, hardware, machine)
         fpga.build(name, config, folder, place=place)
         click.echo((folder / "report.txt").read_text() + f"wrote {folder / 'report.json'}")

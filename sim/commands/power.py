@@ -62,7 +62,10 @@ def command(
         for name in (MACHINES if machine == BOTH else (machine,))
     ]
     images = [Image(Deployment.load(model, method, flow.config)) for flow in flows]
-    chosen = list(layers) or early_to_late(images)
+    chosen = list(dict.fromkeys(layers)) or early_to_late(images)
+    for image in images:  # a layer that cannot be recorded is refused before the first is
+        for layer in chosen:
+            image.check(layer)
     spent = {}
     for flow, image in zip(flows, images, strict=True):
         measured = measure.measure(flow, image, chosen, cycles=cycles)

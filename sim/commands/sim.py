@@ -43,7 +43,8 @@ if TYPE_CHECKING:
 @click.option(
     "--overlap",
     is_flag=True,
-    help="Run all images once more in a row, the next one's input coming early (machine event).",
+    help="Run METHOD's images once more in a row, the next one's input coming early: with --machine event "
+    "and --images of 3 to 100 (docs/event.md).",
 )
 def command(
     model: str,
