@@ -10,7 +10,7 @@ import numpy as np
 from hw.counters import cycle_names
 from sim.models.cycles import LayerCycles
 from sim.models.golden import LayerResult
-from sim.rtl.harness import RtlRun
+from sim.rtl.results import RtlRun
 from sw.compile import CompiledLayer, Program
 
 

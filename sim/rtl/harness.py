@@ -15,19 +15,18 @@ import numpy as np
 
 import hw
 from hw.config import BANKS, STREAM_BITS, Config
-from hw.counters import BEATS, counter_names, cycle_names
+from hw.counters import BEATS
 from hw.event.program import stream_lanes
 from hw.export import export_top
 from hw.loader import Error
 from hw.results import beats_a_result
 from hw.spike_buffer import granules
-from hw.tiling import Storage
 from sim import c_text
 from sim.files import BUILD, made_once
+from sim.rtl.results import Passing, RtlRun, accounted_cycles, read_run
 from sim.rtl.verilator import build_shared_library
-from sw.compile import CompiledLayer, Program
+from sw.compile import Program
 from sw.event.compile import EventProgram
-from sw.placement import Region
 
 HARNESS = [Path(__file__).with_name(name) for name in ("harness.cpp", "harness.v")]
 
@@ -89,40 +88,6 @@ class Stalls:
     seed: int = 0
     program: float = 0.0
     results: float = 0.0
-
-
-@dataclass(frozen=True)
-class LayerRun:
-    """What the RTL did in one layer, in the network's own channel order."""
-
-    output: np.ndarray  # uint8 (T, K, H, W) after pooling; of a classifier int32 (T, K)
-    counters: dict[str, np.ndarray]  # int64 (n_pe,) each, hw.counters.COUNTERS
-    cycles: int
-
-
-@dataclass(frozen=True)
-class RtlRun:
-    """One image through the array."""
-
-    input: np.ndarray  # uint8 (T, C, H, W), as the APU stored it
-    input_spikes: int
-    input_cycles: int
-    layers: tuple[LayerRun, ...]
-
-    @property
-    def cycles(self) -> int:
-        """Of the whole program, the input included."""
-        return self.input_cycles + sum(layer.cycles for layer in self.layers)
-
-
-@dataclass(frozen=True)
-class Passing:
-    """One image in a row of them, each one's input coming while the one before runs."""
-
-    run: RtlRun
-    """Its `input_cycles` go from the end of the image before to the beginning of its layers, but for the first."""
-    latency: int
-    """Cycles from the first beat of its input to its end."""
 
 
 @dataclass(frozen=True)
@@ -257,7 +222,8 @@ class Rtl:
         for k, results in enumerate(sent.results.reshape(count, each)):
             # the next image's input is in the buffer when this one's last layer ends
             buffers = sent.buffers[k * layers : (k + 1) * layers + 1]
-            runs.append(self._decode(program, results, buffers))
+            runs.append(read_run(program, results, buffers, self.config))
+            self._check_cycles(program, runs[-1])
         return runs, sent
 
     def run_beats(
@@ -353,78 +319,14 @@ class Rtl:
             taken_at[: run.beats_taken].astype(np.int64),
         )
 
-    def _decode(self, program: Program, results: np.ndarray, buffers: np.ndarray) -> RtlRun:
-        config = self.config
-        at = 1
-        layers = []
-        for number, layer in enumerate(program.layers):
-            if layer.output is None:
-                size = layer.descriptor.filters * layer.descriptor.rounds * beats_a_result(config)
-                output = _unsort(read_sums(results[at : at + size], layer, config), layer)
-                at += size
-            else:
-                output = _unsort(read_map(buffers[number + 1], layer.output, config), layer)
-            output = output[: program.ticks]
-            block = results[at : at + BEATS * config.n_pe]
-            at += BEATS * config.n_pe
-            names = counter_names(config.machine)
-            values = block.view("<u4").reshape(config.n_pe, len(names)).astype(np.int64)
-            counters = {name: values[:, k] for k, name in enumerate(names)}
-            cycles = np.sum([counters[name] for name in cycle_names(config.machine)], axis=0)
-            if len(set(cycles.tolist())) != 1:
+    def _check_cycles(self, program: Program, run: RtlRun) -> None:
+        """Raises RtlError where PEs do not agree on the cycles of a layer."""
+        for layer, done in zip(program.layers, run.layers, strict=True):
+            cycles = set(accounted_cycles(done.counters, self.config).tolist())
+            if len(cycles) != 1:
                 raise RtlError(
-                    f"layer {layer.name}: the cycles that PEs account for differ: "
-                    f"{sorted(set(cycles.tolist()))}"
+                    f"layer {layer.name}: the cycles that PEs account for differ: {sorted(cycles)}"
                 )
-            layers.append(LayerRun(output, counters, int(cycles[0])))
-        return RtlRun(
-            input=read_map(buffers[0], program.input, config)[: program.ticks],
-            input_spikes=int(results[0] & 0xFFFFFFFF),
-            input_cycles=int(results[0] >> 32),
-            layers=tuple(layers),
-        )
-
-
-def read_map(buffer: np.ndarray, region: Region, config: Config) -> np.ndarray:
-    """A map out of a spike buffer's content (banks, depth, bytes): uint8 (T, C, H, W), all ticks of all rounds."""
-    rounds = [_read_round(buffer, region, k, config) for k in range(region.rounds)]
-    return np.concatenate(rounds)
-
-
-def read_sums(beats: np.ndarray, layer: CompiledLayer, config: Config) -> np.ndarray:
-    """A classifier's results, int32 (T, K): group after group, in each the rounds, filter after filter."""
-    filters, rounds = layer.descriptor.filters, layer.descriptor.rounds
-    rows = beats.view("<i4").reshape(filters * rounds, -1)[:, : config.ticks]
-    sums = np.zeros((rounds, config.ticks, filters), np.int32)
-    for first in range(0, filters, config.n_pe):
-        count = min(config.n_pe, filters - first)
-        own = rows[first * rounds : (first + count) * rounds].reshape(rounds, count, -1)
-        sums[..., first : first + count] = own.swapaxes(1, 2)
-    return sums.reshape(-1, filters)
-
-
-def _read_round(buffer: np.ndarray, region: Region, number: int, config: Config) -> np.ndarray:
-    base = region.base + number * region.round_words
-    storage = Storage(config, region.side, region.side)
-    side, channel = storage.word_side, np.arange(region.channels)
-    bits = np.unpackbits(buffer, axis=-1, bitorder="little")[..., : config.word_bits]
-    down, across = storage.words_down, storage.words_across
-    whole = np.zeros((config.ticks, len(channel), down * side, across * side), np.uint8)
-    for y, x in np.ndindex(down, across):
-        bank, address, quarter = storage.place(channel, y, x)
-        word = bits[bank, base + address]
-        if quarter is not None:
-            word = word.reshape(len(channel), BANKS, -1)[channel, quarter]
-        cells = word.reshape(-1, side, side, config.ticks).transpose(3, 0, 1, 2)
-        whole[..., y * side : (y + 1) * side, x * side : (x + 1) * side] = cells
-    return whole[..., : region.height, : region.width].copy()
-
-
-def _unsort(values: np.ndarray, layer: CompiledLayer) -> np.ndarray:
-    """(T, K, ...) from the loaded order to the network's own."""
-    result = np.empty_like(values)
-    result[:, layer.order] = values
-    return result
 
 
 def _exported(config: Config, folder: Path) -> Path:

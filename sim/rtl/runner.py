@@ -22,7 +22,8 @@ from sim.models.cycles import LayerCycles
 from sim.models.event_cycles import EventModel
 from sim.processes import cores, processes
 from sim.rtl.checks import Comparison, compare, expected_steps, number
-from sim.rtl.harness import Rtl, RtlError, RtlRun
+from sim.rtl.harness import Rtl, RtlError
+from sim.rtl.results import RtlRun
 from sw.compile import Program
 from sw.event.compile import EventProgram
 from sw.event.overlap import overlapped
