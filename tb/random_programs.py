@@ -17,9 +17,9 @@ from sw.floats import FloatLayer, FloatSource, identity_source
 from sw.integers import IntegerLayer, IntegerNetwork, part
 from sw.layers import LIF, Encoding, Input, Pool, Reduce, Source, conv, linear
 from sw.layers import Shape as Map
+from sw.limits import KERNELS, DoesNotFit, paddings
 from sw.lowering import finish
 from sw.machines import compiling_for
-from sw.placement import KERNELS, DoesNotFit, paddings
 from sw.quantize import quantize_layer
 from sw.trained_neuron import TrainedNeuron
 from tests.random_networks import random_neuron, random_spikes

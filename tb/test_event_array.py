@@ -14,7 +14,7 @@ from sim.models import golden
 from sim.models.cycles import input_cycles
 from sim.models.event_cycles import EventModel
 from sim.rtl.harness import Rtl, RtlError, Stalls
-from sw.placement import KERNELS, paddings
+from sw.limits import KERNELS, paddings
 from tb.random_programs import Shape, build, random_case, random_rows
 from tb.test_array import CASES, STALLS
 from tests.random_networks import random_neuron

@@ -15,7 +15,7 @@ from sw.compile import compile_network
 from sw.integers import HostLayer, IntegerNetwork
 from sw.layers import IMAGE, Input, Reduce, conv, identity, linear
 from sw.layers import Shape as MapShape
-from sw.placement import DoesNotFit, check_layer
+from sw.limits import DoesNotFit, check_layer
 from tests.random_networks import random_layer
 from tests.soak import times
 

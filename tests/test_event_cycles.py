@@ -10,7 +10,7 @@ from hw.counters import EVENT_CYCLES
 from sim.models import golden
 from sim.models.cycles import input_cycles
 from sim.models.event_cycles import EventModel
-from sw.placement import KERNELS, paddings
+from sw.limits import KERNELS, paddings
 from tb.random_programs import Row, Shape, build, random_case, random_rows
 from tests import plain_event_cycles
 

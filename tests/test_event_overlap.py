@@ -8,7 +8,8 @@ import pytest
 from hw.tiling import Storage
 from sw.event.compile import EventLayer, EventProgram
 from sw.event.overlap import overlapped
-from sw.placement import DoesNotFit, Life, Region, allocate
+from sw.limits import DoesNotFit
+from sw.placement import Life, Region, allocate
 from tb.random_programs import Shape, build, random_rows, row_of
 from tests.test_event_cycles import CONFIGS, SMALL
 

@@ -17,8 +17,8 @@ from sim.models.eq3 import energies, eq3
 from sim.models.workload import of_program, rtl_bound_cycles, totals
 from sw.compile import Program, compile_network
 from sw.encoding import Encoded
+from sw.limits import DoesNotFit
 from sw.order import sort_orders
-from sw.placement import DoesNotFit
 
 BATCH = 12  # points a task holds at most
 RESULTS = (

@@ -18,9 +18,10 @@ from sw.encoding import identity_matrix
 from sw.event.encode import Part, Weights, encode_group, list_word
 from sw.integers import IntegerLayer, IntegerNetwork
 from sw.layers import Shape
+from sw.limits import BLOCK, rounds_of
 from sw.lowering import Steps, name
 from sw.order import Ordered, order_filters
-from sw.placement import BLOCK, Descriptor, Placed, Region, place, rounds_of
+from sw.placement import Descriptor, Placed, Region, place
 
 CENTRE = 4
 PACKED = 4

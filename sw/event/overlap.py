@@ -12,7 +12,8 @@ from dataclasses import replace
 from hw.config import BANKS
 from hw.tiling import Storage
 from sw.event.compile import EventLayer, EventProgram
-from sw.placement import DoesNotFit, Life, Region, allocate
+from sw.limits import DoesNotFit
+from sw.placement import Life, Region, allocate
 
 
 def overlapped(program: EventProgram) -> EventProgram:

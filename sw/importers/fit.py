@@ -15,8 +15,9 @@ from sw.importers.lowered import Lowered
 from sw.importers.neurons import nearest_leaks, shortest
 from sw.integers import HostLayer, IntegerLayer, IntegerNetwork, IntegerSource
 from sw.layers import Layer, Network, Shape, Source
+from sw.limits import DoesNotFit, check_layer
 from sw.order import Ordered
-from sw.placement import DoesNotFit, check_layer, place
+from sw.placement import place
 
 LINEAR = ("(Affine)", "(Linear)")
 """How nodes end that are linear layers, which small maps make into convolutions (sw/importers/lower.py)."""
