@@ -28,8 +28,9 @@ from sim.models.event_cycles import EventCycles, own_beats
 from sim.models.memory import rtl_counts
 from sim.models.workload import of_program, totals
 from sim.rtl.runner import Loaded
-from sw.event.compile import EventLayer, EventProgram, layer_weights
+from sw.event.compile import layer_weights
 from sw.event.encode import SHORTCUT, Weights
+from sw.event.program import EventLayer, EventProgram
 from sw.integers import IntegerLayer, IntegerNetwork
 from sw.lowering import finish
 from sw.machines import compiling_for

@@ -11,8 +11,8 @@ import numpy as np
 
 from hw.config import Config
 from sw.compile import Program
-from sw.event.compile import EventProgram
 from sw.event.overlap import overlapped
+from sw.event.program import EventProgram
 from sw.floats import FloatLayer, FloatSource, identity_source
 from sw.integers import IntegerLayer, IntegerNetwork, part
 from sw.layers import LIF, Encoding, Input, Pool, Reduce, Source, conv, linear

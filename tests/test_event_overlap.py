@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from hw.tiling import Storage
-from sw.event.compile import EventLayer, EventProgram
 from sw.event.overlap import overlapped
+from sw.event.program import EventLayer, EventProgram
 from sw.limits import DoesNotFit
 from sw.placement import Life, Region, allocate
 from tb.random_programs import Shape, build, random_rows, row_of

@@ -16,7 +16,8 @@ from hw.event.slice import PADS
 from hw.tiling import Tile as TilePlace
 from sim import c_text
 from sim.native import library
-from sw.event.compile import PACKED, EventLayer
+from sw.event.compile import PACKED
+from sw.event.program import EventLayer
 
 CPP = Path(__file__).with_suffix(".cpp")
 KERNEL = 9

@@ -24,8 +24,8 @@ from sim import c_text
 from sim.models.cycles import LayerCycles, input_cycles, row_beats
 from sim.models.event_costs import costs, pad_of
 from sim.native import library
-from sw.event.compile import EventLayer, EventProgram
 from sw.event.encode import SHORTCUT, Part
+from sw.event.program import EventLayer, EventProgram
 
 SOURCE = Path(__file__).with_suffix(".cpp")
 KINDS = 65

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from hw.config import STREAM_WORDS
-from sw.event.compile import EventLayer
 from sw.event.encode import LAST
+from sw.event.program import EventLayer
 
 PATTERN = (1 << 9) - 1  # of a slice header
 

@@ -22,7 +22,7 @@ from sim.models.components import Counts
 from sim.models.cycles import LayerCycles
 from sim.models.technology import ComponentTable
 from sw.compile import CompiledLayer, Program
-from sw.event.compile import EventLayer
+from sw.event.program import EventLayer
 from sw.placement import Region
 
 KINDS = ("weights", "spikes_in", "spikes_out", "potentials")

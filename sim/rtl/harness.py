@@ -26,7 +26,7 @@ from sim.files import BUILD, made_once
 from sim.rtl.results import Passing, RtlRun, accounted_cycles, read_run
 from sim.rtl.verilator import build_shared_library
 from sw.compile import Program
-from sw.event.compile import EventProgram
+from sw.event.program import EventProgram
 
 HARNESS = [Path(__file__).with_name(name) for name in ("harness.cpp", "harness.v")]
 

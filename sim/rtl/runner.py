@@ -25,8 +25,8 @@ from sim.rtl.checks import Comparison, compare, expected_steps, number
 from sim.rtl.harness import Rtl, RtlError
 from sim.rtl.results import RtlRun
 from sw.compile import Program
-from sw.event.compile import EventProgram
 from sw.event.overlap import overlapped
+from sw.event.program import EventProgram
 from sw.integers import IntegerNetwork
 
 MARGIN = 2  # a run that takes so many times the predicted cycles has hung

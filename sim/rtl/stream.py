@@ -14,7 +14,7 @@ from sim.models import golden
 from sim.models.cycles import input_cycles
 from sim.rtl.checks import expected_steps
 from sim.rtl.runner import Loaded
-from sw.event.compile import in_rounds
+from sw.event.program import in_rounds
 
 
 def expected_results(loaded: Loaded, spikes: np.ndarray) -> np.ndarray:

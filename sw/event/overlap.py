@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from hw.config import BANKS
 from hw.tiling import Storage
-from sw.event.compile import EventLayer, EventProgram
+from sw.event.program import EventLayer, EventProgram
 from sw.limits import DoesNotFit
 from sw.placement import Life, Region, allocate
 
