@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from amaranth import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream
@@ -109,38 +110,12 @@ class Loader(ProgramReader):
         most, left = Signal(ROWS), Signal(ROWS)  # of the largest PE, in this beat, and held
         here = self._headers(m, most)
 
-        def next_team() -> None:
-            """After a team's rows: the next team's, the next segment's or layer's, or the end."""
-            m.d.sync += team.eq(team + 1)
-            m.next = "FILTER"
-            with m.If(team == teams - 1):
-                m.d.comb += segment_done.eq(1)
-                m.d.sync += team.eq(0)
-                m.next = "SEGMENT"
-                with m.If(held.end):
-                    m.d.sync += layers_left.eq(layers_left - 1)
-                    m.next = "LAYER"
-                with m.If(final):
-                    m.next = "RUNNING"
-                    with m.If(there):
-                        m.next = "PROGRAM"
-
         more = Signal()  # the input's part is not its last
+        start = partial(self._start, m, there, begins)
+        list_or_filter = partial(self._list_or_filter, m)
 
-        def list_or_filter(length: Value) -> None:
-            m.next = "LIST"
-            with m.If(length == 0):
-                m.next = "FILTER"
-
-        def start() -> None:
-            """After a program's header: its input, or, where that is there, its layers."""
-            m.d.sync += there.eq(0)
-            with m.If(there):
-                m.d.sync += begins.eq(1)
-                m.next = "LAYER"
-            with m.Else():
-                m.d.comb += self.first.eq(1)
-                m.next = "INPUT"
+        def next_team() -> None:  # no partial: signals in a closure have other names in the Verilog
+            self._next_team(m, team, held, layers_left, final, there, done=segment_done)
 
         def stored() -> None:
             """After the input, or a part of the next program's."""
@@ -168,6 +143,48 @@ class Loader(ProgramReader):
         with m.If(accepted & (self.i.payload.last != final)):
             m.d.sync += self.error.eq(Mux(final, Error.LAST_LATE, Error.LAST_EARLY))
         return m
+
+    def _start(self, m: Module, there: Signal, begins: Signal) -> None:
+        """After a program's header: its input, or, where that is there, its layers."""
+        m.d.sync += there.eq(0)
+        with m.If(there):
+            m.d.sync += begins.eq(1)
+            m.next = "LAYER"
+        with m.Else():
+            m.d.comb += self.first.eq(1)
+            m.next = "INPUT"
+
+    def _list_or_filter(self, m: Module, length: Value) -> None:
+        """After a segment's header: its list, or, where that is empty, the first team's filters."""
+        m.next = "LIST"
+        with m.If(length == 0):
+            m.next = "FILTER"
+
+    def _next_team(
+        self,
+        m: Module,
+        team: Signal,
+        held: data.View,
+        layers_left: Signal,
+        final: Signal,
+        there: Signal,
+        *,
+        done: Signal,
+    ) -> None:
+        """After a team's rows: the next team's, the next segment's or layer's, or the end. done: the segment is."""
+        m.d.sync += team.eq(team + 1)
+        m.next = "FILTER"
+        with m.If(team == -(-self.config.n_pe // len(self.lanes)) - 1):
+            m.d.comb += done.eq(1)
+            m.d.sync += team.eq(0)
+            m.next = "SEGMENT"
+            with m.If(held.end):
+                m.d.sync += layers_left.eq(layers_left - 1)
+                m.next = "LAYER"
+            with m.If(final):
+                m.next = "RUNNING"
+                with m.If(there):
+                    m.next = "PROGRAM"
 
     def _headers(self, m: Module, most: data.View) -> list[data.View]:
         """Each lane of the beat as a filter header. most: gets the most rows that one of them announces."""
