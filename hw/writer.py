@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth import Cat, Const, Module, Mux, Signal
+from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -82,7 +82,7 @@ class Writer(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self.config
-        side, half, ticks = config.tile_side, config.small_side, config.ticks
+        side = config.tile_side
         log_side = side.bit_length() - 1
         m.submodules.place = place = Place(config)
         valid, is_row = Signal(), Signal()
@@ -117,11 +117,6 @@ class Writer(wiring.Component):
             ]
             if config.machine == "event":
                 m.d.sync += [quarter[name].eq(self.word[name]) for name in QUARTER]
-
-        small_words = []  # the top left quarter, as it is packed
-        for r in range(half):
-            small_words.append(word[r * side * ticks : (r * side + half) * ticks])
-        packed = Cat(small_words)
         write = self.write
         m.d.comb += [
             place.base.eq(at.base),
@@ -135,6 +130,27 @@ class Writer(wiring.Component):
             m.d.comb += write.banks.eq(place.banks)
             with m.If(is_row & (at.side > side)):  # the pair's odd tile is in the next bank
                 m.d.comb += write.banks.eq(place.banks | (place.banks << 1))
+        self._fill(m, place, is_row, at.side, line, spikes, word, quarter)
+        return m
+
+    def _fill(
+        self,
+        m: Module,
+        place: Place,
+        is_row: Signal,
+        map_side: Value,
+        line: Signal,
+        spikes: data.View,
+        word: Signal,
+        quarter: data.View,
+    ) -> None:
+        """The data of the write, and which granules of its banks it fills: a row of the input, or a word."""
+        config, write = self.config, self.write
+        side, half, ticks = config.tile_side, config.small_side, config.ticks
+        small_words = []  # the top left quarter, as it is packed
+        for r in range(half):
+            small_words.append(word[r * side * ticks : (r * side + half) * ticks])
+        packed = Cat(small_words)
         all_granules = Const((1 << granules(config)) - 1, granules(config))
         with m.If(is_row & place.small):
             first = spikes[0][: half * ticks]
@@ -143,7 +159,7 @@ class Writer(wiring.Component):
         with m.Elif(is_row):
             m.d.comb += write.enable.eq(0b11 << (line << 1))
             # A map of one tile lies in any bank, the odd ones too; of two tiles, in both.
-            second = Mux(at.side > side, spikes[1], spikes[0])
+            second = Mux(map_side > side, spikes[1], spikes[0])
             m.d.comb += write.data[0].eq(spikes[0].replicate(side))
             m.d.comb += write.data[1].eq(second.replicate(side))
         with m.Elif(place.small):
@@ -160,4 +176,3 @@ class Writer(wiring.Component):
                 with m.If(quarter.part):
                     m.d.comb += write.enable.eq(rows)
             m.d.comb += [d.eq(word) for d in (write.data[0], write.data[1])]
-        return m
