@@ -49,6 +49,15 @@ def test_the_models_that_ship_load():
     assert load_model("vgg16_cifar10").hardware == PRESETS["paper"]
 
 
+@pytest.mark.parametrize("name", known_models())
+def test_a_model_that_ships_trains_by_the_schedule_of_its_tickets(name):
+    """`make train MODEL=` makes the shipped pair again: but where its schedule is gone (docs/results/training.md)."""
+    model = load_model(name)
+    for method in ("uticket", "lth"):
+        made = model.ticket(model.method(method)).metadata["schedule"]
+        assert made in (model.schedule, "cpu_resized"), method
+
+
 def test_a_ticket_is_a_model_on_the_hardware_it_was_trained_for(tmp_path):
     path = tmp_path / "one.npz"
     ticket.save(random_ticket(method="lth", n_pe=8, ticks=2, weight_bits=8), path)
