@@ -206,13 +206,13 @@ def allocate(lives: Sequence[Life], config: Config, kept: Sequence[int] = ()) ->
     Maps take turns at both ends of the buffer, so that in a chain of layers, where only an input and
     an output live at a time, any two that fit together find their place. Where that leaves no room for one, those before
     it are tried elsewhere.
-    kept: of each layer, so many words at the lower end are no map's that lives there; ascending, by default none.
+    kept: of each layer, so many words at the lower end are no map's that lives there; ascending, by default none. The
+    first map, the input, then lies at the lower end itself.
     Raises DoesNotFit for what the buffer has no room for.
     """
     regions: dict[str, Region] = {}
-    hopeless: set[tuple[int, frozenset[Region]]] = (
-        set()
-    )  # maps from a number on beside those that live
+    # Maps from a number on, beside those that live, for which there is no room.
+    hopeless: set[tuple[int, frozenset[Region]]] = set()
     failures: list[DoesNotFit] = []
 
     def placed(number: int) -> bool:
@@ -225,6 +225,8 @@ def allocate(lives: Sequence[Life], config: Config, kept: Sequence[int] = ()) ->
             return False
         low = kept[life.death] if kept else 0
         bases = _bases(life.region.words, alive, low, config.buffer_depth)
+        if kept and number == 0:  # the input, where the next image's comes
+            bases = bases[:1]
         if not bases and not failures:
             failures.append(_no_room(life, alive, config))
         for base in bases[::-1] if number % 2 else bases:

@@ -113,3 +113,16 @@ def test_maps_are_tried_elsewhere_where_the_first_choice_leaves_no_room():
             mine, its = regions[one.name], regions[other.name]
             if one is not other and one.birth <= other.birth <= one.death:
                 assert mine.base + mine.words <= its.base or its.base + its.words <= mine.base
+
+
+def test_the_input_lies_where_the_next_images_comes():
+    """At the lower end, even where the others would only fit beside an input at the upper end."""
+    sizes = {"input": (6, -1, 0), "b": (3, 0, 2), "c": (8, 1, 3), "d": (2, 2, 3)}
+    lives = [
+        Life(name, Region(0, words, 1, 1, 1), birth, death)
+        for name, (words, birth, death) in sizes.items()
+    ]
+    small = replace(SMALL, buffer_depth=16)
+    with pytest.raises(DoesNotFit):
+        allocate(lives, small, [0, 2, 2, 4])
+    assert allocate(lives, small, [0, 0, 0, 2])["input"].base == 0
