@@ -60,6 +60,7 @@ def test_netlist_runs_two_programs(netlist):
         "tb.test_top",
         {"machine": "sweep", "n_pe": CONFIG.n_pe},
         "ecp5",
+        test="runs",
         simulator="icarus",
         more_verilog=cells,
     )

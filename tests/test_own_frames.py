@@ -204,8 +204,8 @@ def test_a_schedule_has_the_networks_ticks():
 
     plan = schedules.named("vgg")
     assert plan.at_ticks(4) == plan
-    assert ticks(plan.at_ticks(25)) == [1] * 7 + [25]
-    assert ticks(plan.at_ticks(1)) == [1] * 8
+    assert ticks(plan.at_ticks(25)) == [1] * 7 + [25] * 2
+    assert ticks(plan.at_ticks(1)) == [1] * 9
     two = replace(plan, pruned=(replace(plan.pruned[-1], ticks=2), *plan.pruned[-1:]))
     assert ticks(two.at_ticks(25)) == [1, 12, 25]
     assert ticks(schedules.named("direct").at_ticks(9, frames=True)) == [9] * 3
