@@ -32,8 +32,7 @@ from sw.event.compile import layer_weights
 from sw.event.encode import SHORTCUT, Weights
 from sw.event.program import EventLayer, EventProgram
 from sw.integers import IntegerLayer, IntegerNetwork
-from sw.lowering import finish
-from sw.machines import compiling_for
+from sw.machines import compile_network
 from sw.order import sort_orders
 
 MODELS = ("vgg16_cifar10", "resnet19_cifar10", "vgg16_fashion_mnist")
@@ -159,7 +158,7 @@ def row(
     network: IntegerNetwork, orders: dict[str, np.ndarray] | None, images: Seen, config: Config
 ) -> dict[str, Any]:
     """Of a network, or of one of other masks, on the spikes of the one that was seen."""
-    program = finish(compiling_for(network, config, orders=orders))
+    program = compile_network(network, config, orders=orders)
     loaded = Loaded(network=network, program=program, cycles=None)
     spent = energies(None)
     taken, counts, work, slots = [], [], 0, 0

@@ -16,7 +16,8 @@ from sim.images import first_images
 from sim.models import cycles, golden
 from sim.models.workload import rtl_bound_cycles
 from sim.rtl.harness import Rtl
-from sw.compile import Program, compile_network
+from sw.compile import Program
+from sw.machines import compile_network
 from sw.quantize import quantize
 
 

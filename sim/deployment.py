@@ -20,13 +20,13 @@ from sim.models.workload import Totals, Workload
 from sim.rtl import runner
 from sim.rtl.harness import Rtl
 from sim.rtl.runner import ImageResult, Loaded
-from sw.compile import PASSES, Program
+from sw.compile import Program
 from sw.datasets import STATISTICS
 from sw.floats import FLOAT_PASSES
 from sw.importers.fit import lacks
 from sw.integers import IntegerNetwork
 from sw.lowering import Steps, finish, together
-from sw.machines import compiling_for
+from sw.machines import compiling, passes
 from sw.order import sort_orders
 from sw.quantize import quantizing
 from sw.ticket import Ticket
@@ -97,7 +97,7 @@ class Deployment:
         return finish(self._compiling())
 
     def _compiling(self) -> Steps[Program]:
-        return compiling_for(self.network, self.config, orders=self.orders)
+        return compiling(self.network, self.config, self.orders)
 
     @cached_property
     def cycles(self) -> list[LayerCycles]:
@@ -173,7 +173,7 @@ class Deployment:
         return Run(deployment=self, images=results, build_s=0.0)
 
 
-LOWERING = len(FLOAT_PASSES) + 1 + len(PASSES)  # passes that `lower` tells
+LOWERING = len(FLOAT_PASSES) + 1 + len(passes(Config()))  # passes that `lower` tells
 
 
 def lower(deployed: Sequence[Deployment], tell: Callable[[str], object]) -> None:

@@ -19,9 +19,10 @@ from sim.models.components import breakdown, total_pj
 from sim.models.eq3 import energies, eq3
 from sim.models.masks import MaskLayer
 from sim.models.workload import of_program, rtl_bound_cycles, totals
-from sw.compile import Program, compile_network
+from sw.compile import Program
 from sw.integers import IntegerLayer, IntegerNetwork, IntegerSource
 from sw.layers import IMAGE, LIF, Encoding, Input, Layer, Pool, conv, linear
+from sw.machines import compile_network
 
 NOTHING = np.zeros(0)
 

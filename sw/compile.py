@@ -1,4 +1,4 @@
-"""The compiler: from an integer network to the program stream of hw/program.py.
+"""The sweep machine's program, the stream of hw/program.py, and the pass that encodes it.
 
 A program is the same for every image but for its input; `Program.beats` puts the two together.
 """
@@ -24,10 +24,8 @@ from hw.program import (
 from hw.tiling import Tiling
 from sw import csr
 from sw.encoding import Encoded, Segment, encoded_filters, segments_of
-from sw.integers import IntegerLayer, IntegerNetwork
-from sw.lowering import Steps, finish, name
-from sw.order import Ordered, order_filters
-from sw.placement import Descriptor, Placed, Region, place
+from sw.integers import IntegerLayer
+from sw.placement import Descriptor, Placed, Region
 
 
 @dataclass(frozen=True)
@@ -131,16 +129,14 @@ class Program:
         return np.concatenate([np.array([header], np.uint64), *activations])
 
 
-def encode(
-    ordered: Ordered, placed: Placed, config: Config, encoded: dict[str, Encoded] | None = None
-) -> Program:
+def encode(placed: Placed, config: Config, *, encoded: dict[str, Encoded] | None = None) -> Program:
     """Weights as WSP streams, cut into the segments that the array loads.
 
     encoded: filled with the layers' streams, or taken from, where the same network in the same order
     was encoded before.
     """
     encoded = {} if encoded is None else encoded
-    compiled = []
+    ordered, compiled = placed.ordered, []
     for integer, loaded in zip(ordered.network.array, ordered.loaded, strict=True):
         layer, descriptor = integer.name, placed.descriptors[integer.name]
         if layer not in encoded:
@@ -162,43 +158,6 @@ def encode(
             )
         )
     return Program(config, placed.regions[ordered.network.first_map], tuple(compiled))
-
-
-def compiling(
-    network: IntegerNetwork,
-    config: Config,
-    *,
-    orders: dict[str, np.ndarray] | None = None,
-    encoded: dict[str, Encoded] | None = None,
-) -> Steps[Program]:
-    """The passes from integers to a program; see `compile_network`."""
-    yield name(order_filters)
-    ordered = order_filters(network, orders or {})
-    yield name(place)
-    placed = place(ordered, config)
-    yield name(encode)
-    return encode(ordered, placed, config, encoded)
-
-
-PASSES = (order_filters, place, encode)
-"""What `compiling` does, in this order."""
-
-
-def compile_network(
-    network: IntegerNetwork,
-    config: Config,
-    *,
-    orders: dict[str, np.ndarray] | None = None,
-    encoded: dict[str, Encoded] | None = None,
-) -> Program:
-    """Compile everything that the array runs.
-
-    orders: by layer, position -> output channel, where the filters are loaded in another order than
-    the network's (policy `sort`). encoded: filled with the layers' streams, or taken from, where the
-    same network in the same order was compiled before.
-    Raises DoesNotFit for what the hardware cannot run.
-    """
-    return finish(compiling(network, config, orders=orders, encoded=encoded))
 
 
 def descriptor_beats(descriptor: Descriptor) -> np.ndarray:

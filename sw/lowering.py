@@ -3,7 +3,7 @@
     ticket -> FloatNetwork      `read` of sw/floats.py
     FloatNetwork -> the same    `FLOAT_PASSES` of sw/floats.py: fold norm, fuse shortcut, spread groups
     FloatNetwork -> integers    `quantize_network` of sw/quantize.py
-    integers -> program         `PASSES` of sw/compile.py: order filters, place, encode
+    integers -> program         `passes` of sw/machines.py: order filters, place, encode
 
 tests/test_lowering.py holds each pass to the golden model's answers for what it was given.
 """
@@ -11,16 +11,26 @@ tests/test_lowering.py holds each pass to the golden model's answers for what it
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 Steps = Generator[str, None, T]
 """Yields the name of each pass before it runs; returns what the last one made."""
 
 
+def running(passes: Sequence[Callable[[Any], Any]], value: object) -> Steps[Any]:
+    """Gives each pass what the one before it made, the first one `value`."""
+    for one in passes:
+        yield name(one)
+        value = one(value)
+    return value
+
+
 def name(one: Callable[..., object]) -> str:
     """A pass's, as it is printed."""
-    return one.__name__.replace("_", " ")
+    function = one.func if isinstance(one, partial) else one
+    return function.__name__.replace("_", " ")
 
 
 def finish(steps: Steps[T]) -> T:

@@ -108,6 +108,7 @@ class Descriptor:
 class Placed:
     """Where a network's maps lie, and what the array is told of each layer."""
 
+    ordered: Ordered
     regions: dict[str, Region]  # by map
     descriptors: dict[str, Descriptor]  # by layer
 
@@ -125,7 +126,7 @@ def place(ordered: Ordered, config: Config) -> Placed:
     regions = allocate(_lives(network, config, shapes, rounds), config)
     _check_input(regions[network.first_map], config)
     descriptors = {i.name: _descriptor(i.layer, regions, shapes, config) for i in network.array}
-    return Placed(regions, descriptors)
+    return Placed(ordered, regions, descriptors)
 
 
 def _descriptor(

@@ -36,7 +36,7 @@ from hw.neuron import PAPER, Neuron
 from sw.floats import FLOAT_PASSES, FloatLayer, FloatNetwork, FloatSource, read
 from sw.integers import HostLayer, IntegerLayer, IntegerNetwork, IntegerSource
 from sw.layers import Encoding, Layer, Network
-from sw.lowering import Steps, finish, name
+from sw.lowering import Steps, finish, running
 from sw.ticket import Ticket
 
 
@@ -96,10 +96,7 @@ def quantizing(ticket: Ticket, config: Config) -> Steps[IntegerNetwork]:
     Raises ValueError where the ticket was trained for another leak, and where no scale avoids overflow.
     """
     check_neuron(ticket.network, config)
-    network = read(ticket)
-    for one in FLOAT_PASSES:
-        yield name(one)
-        network = one(network)
+    network = yield from running(FLOAT_PASSES, read(ticket))
     yield f"quantize to {config.weight_bits} bits"
     grid = ticket.metadata.get("scale") == "grid"
     return quantize_network(network, config, grid=grid, ticks=ticket.metadata["ticks"])

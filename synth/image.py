@@ -15,8 +15,7 @@ from sim.models.cycles import LayerCycles, input_cycles
 from sw.compile import Program
 from sw.integers import IntegerNetwork, part
 from sw.layers import Shape
-from sw.lowering import finish
-from sw.machines import compiling_for
+from sw.machines import compile_network
 from synth.fit import TERMS
 
 ACCOUNTS: dict[str, dict[str, tuple[Counter, ...]]] = {
@@ -62,7 +61,7 @@ class Image:
         Raises BadInput for a layer that is none of `recordable`.
         """
         self.check(layer)
-        return finish(compiling_for(self._rest(layer), self.config)), self._seen(layer)
+        return compile_network(self._rest(layer), self.config), self._seen(layer)
 
     def check(self, layer: str) -> None:
         """Raises BadInput for a layer that is none of `recordable`."""

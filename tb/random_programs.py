@@ -18,8 +18,7 @@ from sw.integers import IntegerLayer, IntegerNetwork, part
 from sw.layers import LIF, Encoding, Input, Pool, Reduce, Source, conv, linear
 from sw.layers import Shape as Map
 from sw.limits import KERNELS, DoesNotFit, paddings
-from sw.lowering import finish
-from sw.machines import compiling_for
+from sw.machines import compile_network
 from sw.quantize import quantize_layer
 from sw.trained_neuron import TrainedNeuron
 from tests.random_networks import random_neuron, random_spikes
@@ -172,7 +171,7 @@ def build(
         ticks=ticks,
     )
     network = part(whole, [integer.name for integer in drawn.array], Map(channels, *sides))
-    program = finish(compiling_for(network, config))
+    program = compile_network(network, config)
     spikes = random_spikes(drawn.rng, (ticks, channels, *sides), rate)
     name = f"{ticks}t-" if ticks != config.ticks else ""
     name += (

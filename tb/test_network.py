@@ -12,9 +12,9 @@ from sim.images import first_images
 from sim.models import cycles, golden
 from sim.rtl.harness import Rtl, Stalls
 from sw.balance import filter_nnz
-from sw.compile import compile_network
 from sw.integers import part
 from sw.layers import Shape
+from sw.machines import compile_network
 from sw.quantize import quantize
 
 WEIGHTS = {"vgg16": 14_713_856, "resnet19": 12_618_240}  # after the first convolution

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from hw.config import PRESETS
 from hw.tiling import Storage
 from sw import wsp
-from sw.compile import compile_network
 from sw.integers import HostLayer, IntegerNetwork
 from sw.layers import IMAGE, Input, Reduce, conv, identity, linear
 from sw.layers import Shape as MapShape
 from sw.limits import DoesNotFit, check_layer
+from sw.machines import compile_network
 from tests.random_networks import random_layer
 from tests.soak import times
 

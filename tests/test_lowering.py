@@ -134,7 +134,7 @@ def test_the_encoded_program_holds_the_ordered_network():
     """Decoded word for word: weights of all sources, biases, thresholds."""
     network = quantize(random_ticket(4, layers=RESIDUAL), Config())
     ordered = order_filters(network, sort_orders(network))
-    program = encode(ordered, place(ordered, Config()), Config())
+    program = encode(place(ordered, Config()), Config())
     for layer, loaded in zip(program.layers, ordered.loaded, strict=True):
         kernel = loaded.own.source.kernel or (1, 1)
         channels = sum(part.source.channels for part in loaded.sources)

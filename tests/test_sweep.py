@@ -26,8 +26,8 @@ from sim.explore.spec import BASE, Point, Spec, load_spec
 from sim.models.cycles import predict
 from sim.options import replaced
 from sw.balance import filter_nnz
-from sw.compile import compile_network
 from sw.layers import IMAGE, conv, linear
+from sw.machines import compile_network
 from sw.networks import build
 from tests.command import status
 

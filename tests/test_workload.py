@@ -18,7 +18,7 @@ from sim.models.workload import (
     rtl_bound_cycles,
     totals,
 )
-from sw.compile import compile_network
+from sw.machines import compile_network
 from sw.order import sort_orders
 from sw.quantize import quantize, ticket_config
 from sw.ticket import load

@@ -15,9 +15,10 @@ from sim.models.components import add_counts, breakdown, pe_area_um2, total_pj
 from sim.models.cycles import predict
 from sim.models.eq3 import energies, eq3
 from sim.models.workload import of_program, rtl_bound_cycles, totals
-from sw.compile import Program, compile_network
+from sw.compile import Program
 from sw.encoding import Encoded
 from sw.limits import DoesNotFit
+from sw.machines import compile_network
 from sw.order import sort_orders
 
 BATCH = 12  # points a task holds at most

@@ -14,9 +14,10 @@ from sim.models import golden
 from sim.models.cycles import bound, input_cycles, predict
 from sim.rtl.checks import compare
 from sim.rtl.harness import Rtl
-from sw.compile import Program, compile_network
+from sw.compile import Program
 from sw.integers import IntegerNetwork, part
 from sw.layers import Shape
+from sw.machines import compile_network
 from sw.order import sort_orders
 
 CHECK_CYCLES = 400_000  # of a spot check, by the model

@@ -1,4 +1,4 @@
-"""The event machine's compiler: from an integer network to an `EventProgram`."""
+"""The event machine's pass that encodes: from a network in its place to an `EventProgram`."""
 
 from __future__ import annotations
 
@@ -13,32 +13,19 @@ from hw.event.program import ring_rows
 from sw.encoding import identity_matrix
 from sw.event.encode import Weights, encode_group, list_word
 from sw.event.program import EventLayer, EventProgram, EventSegment
-from sw.integers import IntegerLayer, IntegerNetwork
+from sw.integers import IntegerLayer
 from sw.layers import Shape
 from sw.limits import BLOCK, rounds_of
-from sw.lowering import Steps, name
-from sw.order import Ordered, order_filters
-from sw.placement import Descriptor, Placed, Region, place
+from sw.placement import Descriptor, Placed, Region
 
 CENTRE = 4
 PACKED = 4
 
 
-def compiling_events(
-    network: IntegerNetwork, config: Config, *, orders: dict[str, np.ndarray] | None = None
-) -> Steps[EventProgram]:
-    """The passes from integers to a program; see sw.compile.compile_network."""
-    yield name(order_filters)
-    ordered = order_filters(network, orders or {})
-    yield name(place)
-    placed = place(ordered, config)
-    yield name(encode)
-    return encode(ordered, placed, config)
-
-
-def encode(ordered: Ordered, placed: Placed, config: Config) -> EventProgram:
+def encode(placed: Placed, config: Config) -> EventProgram:
     """Every layer's lists, slice headers and values."""
-    compiled, ticks = [], ordered.network.ticks
+    ordered, compiled = placed.ordered, []
+    ticks = ordered.network.ticks
     rounds, shapes = rounds_of(ticks, config), ordered.network.description.shapes()
     for integer, loaded in zip(ordered.network.array, ordered.loaded, strict=True):
         descriptor = placed.descriptors[integer.name]
