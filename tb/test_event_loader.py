@@ -1,6 +1,5 @@
 """The event machine's loader, in every cycle, against a plain reader of beats: who gets each, every error, what follows."""
 
-
 import cocotb
 import pytest
 from amaranth.lib import data
@@ -57,7 +56,7 @@ FAULTS = [  # where, what is wrong there, and the error it makes
     ("layer", {"output_side": MAX_SIDE + 1}, Error.DESCRIPTOR),
     ("segment", {"length": LIST_WORDS + 1}, Error.DESCRIPTOR),
     ("segment", {"all_tiles": 1, "close": 0}, Error.SEGMENT),
-    ("segment", {"end": 1, "close": 0}, Error.SEGMENT),
+    ("segment", {"end": 1, "all_tiles": 0, "close": 0}, Error.SEGMENT),
     ("filter", {"header_rows": 17}, Error.DESCRIPTOR),
     ("filter", {"value_rows": 17}, Error.DESCRIPTOR),
     ("end", {"last": -2}, Error.LAST_EARLY),
@@ -142,14 +141,17 @@ class Program:
         rows = rng.choice([0, 1, 2, 5]) if rng.random() < 0.98 else LIST_WORDS // words
         length = max(0, words * rows - rng.randrange(words))
         parts = rng.choice([1, 2]) if carries else 0
+        whole = (
+            rng.random() < 0.7
+        )  # else another part should come, and the next program has its own input
         for part in range(parts + 1):  # the last has the segment's list and filters
             close = end or rng.getrandbits(1)
             self._add("segment", length=length if part == parts else 0, close=close,
                       all_tiles=end or (close & rng.getrandbits(1)), end=end and part == parts,
                       input=part > 0)  # fmt: skip
             if part:
-                self._input(more=part < parts)
-                self.carries = part == parts
+                self._input(more=part < parts or not whole)
+                self.carries = part == parts and whole
             if part == parts:
                 break
             self._teams([[(0, 0)] * lanes for _ in range(-(-config.n_pe // lanes))])
@@ -305,6 +307,7 @@ class Chip:
     def _next_program(self, rng):
         assert not self.wanted, f"{self.wrong} is no error"
         self.rate = rng.choice([0, 0.4])
+        self.layer_takes = rng.choice([0.05, 0.5, 1])  # a layer runs for long
         wrong = None
         if self.faults and rng.random() < 0.7:
             wrong = self.faults.pop(0)
@@ -340,7 +343,7 @@ class Chip:
             else self.offered,
             "activations__ready": self.apu > 0 and go(),
             "input_done": done and not self.error and go(),
-            "layer__ready": go(),
+            "layer__ready": rng.random() < self.layer_takes,
             "list__ready": go(),
             "segment__ready": go(),
             "header_ready": sum(go() << k for k in everyone),

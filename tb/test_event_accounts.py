@@ -1,0 +1,85 @@
+"""What each cycle of an event machine's PE counts as, against the table of docs/event.md in words."""
+
+import cocotb
+import pytest
+from amaranth.lib import data
+
+from hw.config import Config
+from hw.counters import EVENT_CYCLES
+from hw.event.accounts import Accounts
+from tb.helpers import bits, lockstep, parameters, run
+
+CONFIGS = {
+    "8 banks": Config(machine="event"),
+    "4 banks": Config(machine="event", banks=4, ticks=3, tile_side=4),
+    "1 bank": Config(machine="event", banks=1, lifs=1, ticks=1),
+}
+FLAGS = (
+    *("working", "first", "shortcut", "draining", "pauses", "ending", "done", "layer_active"),
+    "loading",
+)
+
+
+class Cycles:
+    """Any inputs, those that never meet included. What the banks add is of the cycle before."""
+
+    def __init__(self, config):
+        self.config = config
+        self.before = dict.fromkeys(FLAGS, 0)
+
+    def inputs(self, rng):
+        rate = rng.choice([0.1, 0.3, 0.5])
+        i = {name: int(rng.random() < rate) for name in FLAGS}
+        every = (1 << self.config.banks) - 1
+        i["valid"] = rng.choice([every, rng.getrandbits(self.config.banks)])
+        i["adding"] = rng.choice([every, rng.getrandbits(self.config.banks)])
+        self.ticks = [rng.getrandbits(self.config.ticks) for _ in range(self.config.banks)]
+        layout = data.ArrayLayout(self.config.ticks, self.config.banks)
+        return {**i, "spikes": bits(layout, self.ticks)}
+
+    def account(self, i):
+        """The first row whose condition holds."""
+        full = i["valid"] == (1 << self.config.banks) - 1
+        pausing = self.before["pauses"]
+        rows = [
+            (i["working"] and i["shortcut"], "stall_shortcut"),
+            (i["working"] and (i["first"] or full), "work_cycles"),
+            (i["working"], "stall_bank"),
+            (i["draining"] or pausing, "stall_lif"),
+            (i["done"] and i["layer_active"], "stall_output"),  # others are not done
+            (i["done"], "stall_load"),  # for the next layer's descriptor
+            (i["ending"], "stall_output"),
+            (i["loading"], "stall_load"),
+        ]
+        return next((name for holds, name in rows if holds), "idle_cycles")
+
+    def outputs(self, i):
+        banks = [bank for bank in range(self.config.banks) if i["adding"] >> bank & 1]
+        added = sum(self.ticks[bank].bit_count() for bank in banks)
+        identity = self.before["shortcut"]
+        return {
+            "cycle": 1 << EVENT_CYCLES.index(self.account(i)),
+            "positions": 0 if identity else len(banks),
+            "accumulates": 0 if identity else added,
+            "shortcut_accumulates": added if identity else 0,
+        }
+
+    def edge(self, i):
+        self.before = i
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms")
+async def cycles(dut):
+    await lockstep(dut, Cycles(CONFIGS[parameters()["config"]]), 3000)
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_accounts(config):
+    run(
+        Accounts(CONFIGS[config]),
+        "accounts",
+        "cycles",
+        config,
+        file="event_accounts",
+        config=config,
+    )
