@@ -22,10 +22,9 @@ from tb.helpers import bits, fields, lockstep, parameters, run
 SLICES = test_event_slice.CONFIG  # what `expected` cuts slices for
 CONFIGS = {
     "64 bits": replace(SLICES, stream_bits=64, segment_depth=8, banks=4),
-    "128 bits": replace(SLICES, stream_bits=128, banks=1, lifs=1),
     "256 bits": replace(SLICES, stream_bits=256, fifo_depth=2, n_pe=3),
 }
-LAYERS = 24
+LAYERS = 12
 SHAPES = {  # sides of the sources, stride of the first, padding
     "tiles": ((10, 10), 1, 1),
     "unpadded": ((9,), 1, 0),
@@ -331,7 +330,7 @@ async def casts(dut):
     await lockstep(dut, model, 60_000, done=model.done)
     assert model.kinds == {1, 2, 4}
     assert model.full, "the list's ring was never full"
-    assert model.fired > 1000
+    assert model.fired > 500
 
 
 @pytest.mark.parametrize("config", CONFIGS)

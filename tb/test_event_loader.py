@@ -28,7 +28,7 @@ CONFIGS = {
     "128 bits": config_with(n_pe=5, stream_bits=128, banks=4),
     "256 bits": config_with(n_pe=1, stream_bits=256, banks=1, lifs=1),
 }
-PROGRAMS = 50
+PROGRAMS = 45
 LAYOUTS = {
     "program": PROGRAM_HEADER,
     "input": INPUT_HEADER,

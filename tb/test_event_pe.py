@@ -19,7 +19,6 @@ SMALL = {"machine": "event", "n_pe": INDEX + 1, "tile_side": 4, "scratchpad_dept
 CONFIGS = {
     "4 banks": Config(**SMALL, ticks=2, banks=4, fifo_depth=3),
     "1 bank": Config(**SMALL, ticks=3, banks=1, lifs=1, fifo_depth=2),
-    "8 banks": Config(**SMALL, ticks=2, banks=8, fifo_depth=5),
 }
 LAYERS = 30
 CHAIN = 0x1234_5678_9ABC_DEF0  # of the PE behind
