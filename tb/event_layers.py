@@ -113,7 +113,9 @@ class Layer:
                 parts = rng.choice([1, 1, 2])
                 for part in range(parts):
                     self._segment([visit], close=int(part == parts - 1))
-        sums, potentials, word = {}, {}, 0
+        sums: dict[tuple[int, int], list[int]] = {}
+        potentials: dict[tuple[int, int], int] = {}
+        word = 0
         index = group * self.config.n_pe + INDEX
         for segment in self.segments[first:]:
             for visit in segment.visits:
@@ -132,7 +134,8 @@ class Layer:
         rng = self.rng
         room = 4 * ring_rows(self.config)
         length = rng.choice([0, 1, 2, 5, 9]) if rng.random() < 0.9 else 40
-        taps, weights = {}, []
+        taps: dict[int, int] = {}
+        weights: list[int] = []
         for at in range(length):
             if rng.random() < (0.6 if length < 40 else 0.1):
                 few = rng.getrandbits(36) & rng.getrandbits(36) & rng.getrandbits(36)
@@ -191,7 +194,7 @@ class Layer:
                             sums[y, x][t] += weight * (spikes >> t & 1)
                         banks[place(config, y, x)[0]] += spikes > 0
                         added += spikes.bit_count()
-                cycles, full = max(1, *banks, 0), max(1, min(banks))
+                cycles, full = max(1, *banks), max(1, min(banks))
                 if identity:
                     self._count(stall_shortcut=cycles, shortcut_accumulates=added)
                 else:

@@ -1,5 +1,7 @@
 """A PE's accumulators against sums by position: weights added by any banks at once, and tiles drained in any size."""
 
+from typing import Any
+
 import cocotb
 import pytest
 
@@ -27,12 +29,11 @@ class Tiles:
         component = Accumulators(config)
         self.config, self.step = config, component.step
         self.layout = component.sums.shape()
-        self.sums: dict[
-            tuple[int, int], list[int]
-        ] = {}  # by position; what is missing starts from the bias
-        self.drains: list[
-            list[tuple[int, int] | None]
-        ] = []  # positions side by side, cycle by cycle
+        # By position; what is missing starts from the bias.
+        self.sums: dict[tuple[int, int], list[int]] = {}
+        # Positions side by side, cycle by cycle.
+        self.drains: list[list[tuple[int, int] | None]] = []
+        self.now: Any = None  # positions that are read in the next cycle
         self.shown: list[list[int] | None] = []  # in this cycle
         self.adding, self.spikes = 0, [0] * config.banks  # in this cycle
         self.adds = self.drained = 0
@@ -68,7 +69,8 @@ class Tiles:
         i["step__spikes"] = bits(self.step.spikes.shape(), spikes)
         i["y"], i["x"], i["lanes"] = rng.randrange(4), 0, 0
         if draining:
-            (i["y"], i["x"]), self.now = self.drains[0][0], self.drains[0]
+            self.now = self.drains[0]
+            (i["y"], i["x"]), *_ = self.now
             i["lanes"] = sum((at is not None) << k for k, at in enumerate(self.now))
         return i
 

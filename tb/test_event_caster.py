@@ -3,6 +3,7 @@
 import random
 from collections import deque
 from dataclasses import dataclass, replace
+from typing import Any
 
 import cocotb
 import numpy as np
@@ -60,7 +61,7 @@ class Layer:
         sides, self.stride, self.pad = SHAPES["one tile" if long else rng.choice(list(SHAPES))]
         self.packed = max(sides) <= config.small_side
         self.rounds = rng.choice([1, 1, 2, 3])
-        self.banks = [{} for _ in range(BANKS)]
+        self.banks: list[dict[int, int]] = [{} for _ in range(BANKS)]
         numbers = np.random.default_rng(rng.getrandbits(32))
         self.maps = []  # by source and round
         for base, side in zip(BASES, sides, strict=False):
@@ -88,7 +89,7 @@ class Layer:
         }
         self.descriptor = bits(EXTENDED_LAYER, descriptor)
         self.cut = {}  # slices that were needed before
-        self.segments = []
+        self.segments: list[tuple[dict, list, list]] = []  # header, list, visits
         for group in range(5 if long else rng.randint(1, 3)):
             if long:
                 self._segment(rng, self.visits, LIST_WORDS // 4, close=1, all_tiles=1)
@@ -166,14 +167,15 @@ class Casting:
                     self.ops.append(("list", beat))
                 self.ops.append(("loaded", 0))
         self.cycle = 0
-        self.now = None  # the layer at work
+        self.now: Any = None  # the layer at work
         self.state = "done"
         self.loaded: deque[int] = deque()  # when segments that are not open yet were
         self.headers = self.rows = 0  # of segments that are not open yet; of the list, not freed
         self.open = 0  # segments, until handed out
         self.coming: deque[Item] = deque()  # of this pass, not handed on
         self.hand_from = 0
-        self.item, self.read = None, 0  # handed on, and passes of it that were read
+        self.item: Any = None  # handed on
+        self.read = 0  # passes of it that were read
         self.offers: deque[tuple[Item, int]] = deque()  # read, and from when they are offered
         self.begun = 0  # read or being read, and not handed out
         self.asked = None  # the banks, in the cycle before

@@ -3,6 +3,7 @@
 import random
 from collections import deque
 from dataclasses import dataclass
+from typing import Any
 
 import cocotb
 import pytest
@@ -35,7 +36,7 @@ class Taps:
         self.layout = entry_layout(config)
         self.order: deque[Slice | dict] = deque()  # not begun
         self.slices: deque[Slice] = deque()  # not done, the one at work first
-        self.work: list[list[list]] = []  # of this tap: for each cycle, what each bank adds to
+        self.work: list[list[Any]] = []  # of this tap: for each cycle, what each bank adds to
         self.left = 0  # taps of the slice at work, behind this one
         self.held = {"weight": 0, "bias": 0, "shortcut": 0}
         self.first = False
@@ -134,7 +135,7 @@ class Taps:
                 if y < self.size[0] and x < self.size[1] and one.cells.get((y + down, x + right)):
                     queue.append((row, one.cells[y + down, x + right]))
             queues.append(queue)
-        cycles = max(1, *map(len, queues)) if len(queues) > 1 else max(1, len(queues[0]))
+        cycles = max(1, *map(len, queues))
         self.work = [[q[k] if k < len(q) else None for q in queues] for k in range(cycles)]
 
     def edge(self, i):

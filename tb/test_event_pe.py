@@ -2,6 +2,7 @@
 
 import random
 from collections import deque
+from typing import Any
 
 import cocotb
 import pytest
@@ -15,10 +16,14 @@ from tb.event_layers import INDEX, Layer
 from tb.helpers import fields, parameters, run
 from tb.streams import start
 
-SMALL = {"machine": "event", "n_pe": INDEX + 1, "tile_side": 4, "scratchpad_depth": 128}
+
+def config_with(**values):
+    return Config(machine="event", n_pe=INDEX + 1, tile_side=4, scratchpad_depth=128, **values)
+
+
 CONFIGS = {
-    "4 banks": Config(**SMALL, ticks=2, banks=4, fifo_depth=3),
-    "1 bank": Config(**SMALL, ticks=3, banks=1, lifs=1, fifo_depth=2),
+    "4 banks": config_with(ticks=2, banks=4, fifo_depth=3),
+    "1 bank": config_with(ticks=3, banks=1, lifs=1, fifo_depth=2),
 }
 LAYERS = 30
 CHAIN = 0x1234_5678_9ABC_DEF0  # of the PE behind
@@ -36,7 +41,7 @@ class Surroundings:
         self.beats = deque(beat for one in segments for beat in (*one.beats, ("loaded", 0)))
         self.offer: tuple[str, int] | None = None
         self.loaded: deque[int] = deque()  # from when segments that are not open yet may be cast
-        self.layer: Layer | None = None
+        self.layer: Any = None
         self.open: deque[int] = deque()  # when segments that are not handed out were opened
         self.number = self.opened = (
             0  # of the segment at work, and how many of the layer are or were open
@@ -69,7 +74,7 @@ class Surroundings:
         )
         self.others = rng.random() >= self.stall  # they take it, too
         kind, beat = self.offer or ("", 0)
-        ports = {}
+        ports: dict[str, int] = {}
         for name in ("header", "headers", "values"):
             ports[f"{name}__valid"] = kind == name
             ports[f"{name}__payload"] = beat if kind == name else rng.getrandbits(STREAM_BITS)

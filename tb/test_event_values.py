@@ -2,6 +2,7 @@
 
 import random
 from collections import deque
+from typing import Any
 
 import cocotb
 
@@ -38,14 +39,14 @@ class Passes:
         self.dut, self.rng = dut, rng
         self.room, self.depth = config.scratchpad_depth // 8, config.segment_depth
         self.cycle = 0
-        self.loading: Segment | None = None
+        self.loading: Any = None
         self.row = 0  # of the segment that is loaded
         self.queue: deque[Segment] = deque()  # headers that no one has read
         self.loaded: deque[Segment] = (
             deque()
         )  # with all rows there or not, none ended; the first is at work
         self.at = 0  # word of the pass
-        self.held: Segment | None = None  # whose header is shown
+        self.held: Any = None  # whose header is shown
         self.used = 0  # rows in the ring
         self.taken = self.ended = self.full = 0
         self.idle = False
