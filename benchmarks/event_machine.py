@@ -24,7 +24,8 @@ from sim.models import cycles, golden
 from sim.models.components import add_counts, breakdown, total_pj
 from sim.models.eq3 import energies
 from sim.models.event_costs import costs
-from sim.models.event_cycles import EventCycles, own_beats
+from sim.models.event_cycles import EventCycles
+from sim.models.event_layout import own_beats
 from sim.models.memory import rtl_counts
 from sim.models.workload import of_program, totals
 from sim.rtl.runner import Loaded
@@ -64,7 +65,7 @@ def expected_costs(program: EventProgram, calibration: Seen) -> dict[str, np.nda
         maps[calibration.network.first_map] = spikes
         for layer in program.layers:
             tiles = list(layer.tiling(program.config).tiles())
-            most = costs(layer, maps, tiles, program.config).most
+            most = costs(layer, maps, tiles, program.config, program.ticks).most
             mean = np.maximum(most, 1).sum(axis=-1) / len(calibration.results)
             found[layer.name] = found.get(layer.name, 0) + mean
     return found

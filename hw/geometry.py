@@ -49,22 +49,23 @@ class Geometry(wiring.Component):
         m = Module()
         layer, tile = self.layer, self.config.tile_side
         log_tile = tile.bit_length() - 1
-        block_side = Mux(layer.half, tile // 2, tile)
+        half = layer.half if self.config.machine == "sweep" else Const(0, 1)
+        block_side = Mux(half, tile // 2, tile)
         pooled_shift, stored_shift = Signal(2), Signal(2)  # log2 of a tile after pooling, of a word
         sub_shift = Signal(2)
         m.d.comb += [
-            pooled_shift.eq(log_tile - layer.half - layer.pool),
+            pooled_shift.eq(log_tile - half - layer.pool),
             stored_shift.eq(log_tile - is_small(self.config, layer.output_side)),
             self.o.pooled_shift.eq(pooled_shift),
             sub_shift.eq(Mux(stored_shift > pooled_shift, stored_shift - pooled_shift, 0)),
             self.o.sub_shift.eq(sub_shift),
             self.o.sub_mask.eq((1 << sub_shift) - 1),
             self.o.block_side.eq(block_side),
-            self.o.block_shift.eq(log_tile - layer.half),
+            self.o.block_shift.eq(log_tile - half),
             self.o.sweep_side.eq(Mux(layer.side < block_side, layer.side, block_side)),
         ]
         if self.config.machine == "sweep":
-            m.d.comb += self.o.blocks.eq((layer.side - 1) >> (log_tile - layer.half)[:2])
+            m.d.comb += self.o.blocks.eq((layer.side - 1) >> (log_tile - half)[:2])
             m.d.comb += self.o.words.eq((layer.output_side - 1) >> stored_shift)
             return m
         short = layer.extension

@@ -48,12 +48,10 @@ def another_program(program: data.View, config: Config, version: int = VERSION) 
     )
 
 
-def bad_descriptor(layer: data.View, *more: Value) -> Value:
-    """Whether a layer has a map, filters or raw results that the array cannot hold. more: what else is bad."""
+def bad_descriptor(layer: data.View) -> Value:
+    """Whether a layer has a map, filters or raw results that the array cannot hold."""
     bad = (layer.filters == 0) | (layer.shortcut.side > MAX_SIDE)
     bad = bad | (layer.raw & (layer.side != 1))
-    for other in more:
-        bad = bad | other
     for side in (layer.side, layer.input.side, layer.output_side):
         bad = bad | (side == 0) | (side > MAX_SIDE)
     return bad

@@ -55,7 +55,7 @@ _LAYER = {
     "filters": CHANNEL_BITS,
     "channels": CHANNEL_BITS,  # of the input; channels from here on are the shortcut's
     "side": SIDE_BITS,  # of the map of neurons, before pooling
-    "half": 1,  # tiles of half the side, because a source is strided
+    "half": 1,  # tiles of half the side, because a source is strided; machine `sweep` alone
     "pool": 1,  # 2x2 OR-pooling
     "raw": 1,  # accumulators are read out instead of spikes
     "fast": 1,  # every source is packed small: a window each n_pe / 4 cycles
@@ -87,8 +87,14 @@ EXTENSION = data.StructLayout(
     }
 )
 """The third beat of a descriptor, zeros where it is left out."""
-EXTENDED_LAYER = data.StructLayout({**_LAYER, "extension": EXTENSION})
-"""What the event machine knows of a layer."""
+EXTENDED_LAYER = data.StructLayout(
+    {
+        **{"anew" if name == "half" else name: shape for name, shape in _LAYER.items()},
+        "extension": EXTENSION,
+    }
+)
+"""What the event machine knows of a layer. Its tiles are never halved; instead of `half` it has
+anew: each round is another image of a batch, whose neurons start anew."""
 
 
 def layer_layout(config: Config) -> data.StructLayout:

@@ -13,12 +13,12 @@ import numpy as np
 
 from hw.config import STREAM_WORDS, Config
 from hw.program import (
-    EXTENDED_LAYER,
     FILTER_HEADER,
     INPUT_HEADER,
     MAGIC,
     PROGRAM_HEADER,
     VERSION,
+    layer_layout,
     pack,
 )
 from hw.tiling import Tiling
@@ -76,7 +76,7 @@ class Program:
             thresholds = integer.threshold
             if thresholds is None:
                 thresholds = np.zeros(len(layer.order), np.int64)
-            beats.append(descriptor_beats(layer.descriptor))
+            beats.append(descriptor_beats(layer.descriptor, self.config))
             beats += _segment_beats(
                 layer.segments, integer.bias[layer.order], thresholds[layer.order], self.config
             )
@@ -160,9 +160,11 @@ def encode(placed: Placed, config: Config, *, encoded: dict[str, Encoded] | None
     return Program(config, placed.regions[ordered.network.first_map], tuple(compiled))
 
 
-def descriptor_beats(descriptor: Descriptor) -> np.ndarray:
+def descriptor_beats(descriptor: Descriptor, config: Config) -> np.ndarray:
     """A layer's descriptor, two beats, uint64, or three."""
-    bits = pack(EXTENDED_LAYER, **vars(descriptor), extended=bool(descriptor.extension))
+    layout = layer_layout(config)
+    values = vars(descriptor) | {"extended": bool(descriptor.extension)}
+    bits = pack(layout, **{name: values[name] for name, _ in layout if name in values})
     beats = [bits >> at & (1 << 64) - 1 for at in (0, 64, 128)]
     return np.array(beats if descriptor.extension else beats[:2], np.uint64)
 

@@ -32,7 +32,7 @@ class Region:
     width: int
     channels: int
     rounds: int = 1
-    """Of ticks: the words of each lie one behind the other."""
+    """Of ticks, or images of a batch: the words of each lie one behind the other."""
 
     @property
     def side(self) -> int:
@@ -67,19 +67,25 @@ class Descriptor:
     blocks: int = 0  # log2 of the 3x3 blocks along a side of the first source's kernel
     tall: int = 0  # maps that are no squares are higher than wide
     more_rounds: int = 0
+    anew: int = 0  # rounds are images of a batch (sw/event/batch.py)
     last_tick: int = 0
     extension: dict[str, int] = field(default_factory=dict)  # hw.program.EXTENSION, if there is one
 
     @property
     def rounds(self) -> int:
-        """Of ticks."""
+        """Of ticks, or images."""
         return self.more_rounds + 1
 
     @property
     def positions(self) -> int:
         """Of the map of neurons."""
-        height, width = self._sides(self.side, "short")
+        height, width = self.sides
         return height * width
+
+    @property
+    def sides(self) -> tuple[int, int]:
+        """Height and width of the map of neurons."""
+        return self._sides(self.side, "short")
 
     def source_sides(self, number: int) -> tuple[int, int]:
         """Height and width of a source's map."""
@@ -92,7 +98,7 @@ class Descriptor:
 
     def tiling(self, config: Config) -> Tiling:
         """Of the map of neurons."""
-        height, width = self._sides(self.side, "short")
+        height, width = self.sides
         return Tiling(
             config=config,
             height=height,
@@ -124,7 +130,7 @@ def place(ordered: Ordered, config: Config) -> Placed:
     for integer in network.array:
         check_layer(integer.layer, shapes, config)
     regions = allocate(_lives(network, config, shapes, rounds), config)
-    _check_input(regions[network.first_map], config)
+    check_input(regions[network.first_map], config)
     descriptors = {i.name: _descriptor(i.layer, regions, shapes, config) for i in network.array}
     return Placed(ordered, regions, descriptors)
 
@@ -159,7 +165,7 @@ def _source(region: Region, strided: bool) -> dict[str, int]:
     return {"base": region.base, "side": region.side, "strided": int(strided)}
 
 
-def _check_input(region: Region, config: Config) -> None:
+def check_input(region: Region, config: Config) -> None:
     """Raises DoesNotFit for an input whose rounds are more channels than its header can say."""
     channels = region.channels
     if region.rounds > 1 and Storage(config, region.side, region.side).single:
@@ -207,8 +213,8 @@ def allocate(lives: Sequence[Life], config: Config, kept: Sequence[int] = ()) ->
     Maps take turns at both ends of the buffer, so that in a chain of layers, where only an input and
     an output live at a time, any two that fit together find their place. Where that leaves no room for one, those before
     it are tried elsewhere.
-    kept: of each layer, so many words at the lower end are no map's that lives there; ascending, by default none. The
-    first map, the input, then lies at the lower end itself.
+    kept: of each layer, so many words at the lower end are no map's that lives there, by default none. The first map, the
+    input, then lies at the lower end itself.
     Raises DoesNotFit for what the buffer has no room for.
     """
     regions: dict[str, Region] = {}
@@ -224,7 +230,7 @@ def allocate(lives: Sequence[Life], config: Config, kept: Sequence[int] = ()) ->
         known = number, frozenset(alive)
         if known in hopeless:
             return False
-        low = kept[life.death] if kept else 0
+        low = max(kept[max(life.birth, 0) : life.death + 1], default=0)
         bases = _bases(life.region.words, alive, low, config.buffer_depth)
         if kept and number == 0:  # the input, where the next image's comes
             bases = bases[:1]

@@ -13,8 +13,11 @@ from hw.loader import Error
 from sim.models import golden
 from sim.models.cycles import input_cycles
 from sim.models.event_cycles import EventModel
+from sim.rtl.batches import predict_batches, program_results
+from sim.rtl.checks import compare
 from sim.rtl.harness import Rtl, RtlError, Stalls
 from sw.limits import KERNELS, paddings
+from tb.random_batches import CHAIN, WIDE, batches_of, random_batches
 from tb.random_programs import Shape, build, random_case, random_rows
 from tb.test_array import CASES, STALLS
 from tests.random_networks import random_neuron
@@ -135,6 +138,30 @@ def check_row(rtl, row, stalls=None):
     return found
 
 
+def check_batches(rtl, batches, stalls=None):
+    """Images in batches: every map of every program, and what late layers read; without stalls every PE's cycles, too."""
+    expected = [golden.run(batches.network, spikes) for spikes in batches.images]
+    maps = [
+        {batches.network.first_map: spikes} | {name: one.output for name, one in each.items()}
+        for spikes, each in zip(batches.images, expected, strict=True)
+    ]
+    batch = batches.batch
+    model = predict_batches(batch, maps)
+    bound = 2 * sum(one.period for one in model) * (100 if stalls else 1)
+    found = rtl.run_batches(batch, batches.images, max_cycles=bound, stalls=stalls)
+    wanted = program_results(batch, expected)
+    for number, (one, golden_says, predicted) in enumerate(zip(found, wanted, model, strict=True)):
+        where = f"{batches.name}, program {number}, stalls {stalls}"
+        program = batch.programs[number % len(batch.programs)]
+        same = compare(
+            program, golden_says, one.run, predicted.layers, input_cycles=predicted.waited
+        )
+        assert same.spikes is None, f"{where}: {same.spikes}"
+        if stalls is None:
+            assert same.first is None, f"{where}: {same.first}"
+            assert one.latency == predicted.latency, where
+
+
 def shaped():
     for seed, (side, channels, shapes, classes) in enumerate(CASES["tiny"]):
         yield build(SMALL, shapes, side=side, channels=channels, classes=classes, seed=seed)
@@ -184,6 +211,38 @@ def test_rows_of_images(name):
             assert all(one.run.input_cycles == 1 for one in early[1:]), row.name
             check_row(model, row, replace(STALLS, seed=number))
             check_row(model, row, Stalls(seed=number, program=0.9 if number % 2 else 0.1))
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_batches_of_images(name):
+    """Late layers' weights are loaded once for several images: neurons of each start anew, and drop spikes behind their last tick."""
+    config = CONFIGS[name]
+    with Rtl(config, quick=config is not SMALL) as model:
+        kinds = [{"max_side": 16}, {"max_side": 12, "rectangle": True, "large": True}]
+        if config.ticks > 1:
+            kinds.append({"max_side": 12, "ticks": config.ticks - 1})
+        for number, batches in enumerate(
+            one for kind in kinds for one in random_batches(config, times(5), **kind)
+        ):
+            check_batches(model, batches)
+            check_batches(model, batches, replace(STALLS, seed=number))
+            check_batches(model, batches, Stalls(seed=number, program=0.9 if number % 2 else 0.1))
+
+
+def test_inputs_of_a_batch_come_early(rtl):
+    """All of them, all but the first of a batch, and none: as the buffer has room."""
+    for shapes, size, early in ((CHAIN, 3, 2), (WIDE, 3, 1), (CHAIN, 8, 0)):
+        batches = batches_of(build(SMALL, shapes, side=12, channels=8), size, 3)
+        assert batches.batch.early + bool(batches.batch.programs[-1].early) == early
+        check_batches(rtl, batches)
+        check_batches(rtl, batches, replace(STALLS, seed=size))
+
+
+def test_an_image_alone_after_batches(rtl):
+    """What a batch leaves behind does not matter to what comes next, and the other way round."""
+    for batches in random_batches(SMALL, 2, max_side=12):
+        check_batches(rtl, batches)
+        check(rtl, good())
 
 
 def test_an_image_alone_after_a_row(rtl):

@@ -59,6 +59,7 @@ class _Reader:
     def layer(self) -> dict:
         low = self.narrow()
         fields = unpack(LAYER, low | self.narrow() << 64)
+        fields["anew"] = fields.pop("half")  # the same bit
         more = unpack(EXTENSION, self.narrow() if fields["extended"] else 0)
         for name, long in (
             ("", fields["side"]),
@@ -114,7 +115,7 @@ class _Map:
     """A layer's source: what its list entries see, in each round of ticks."""
 
     def __init__(self, spikes: np.ndarray, fields: dict, config: Config, *, second: bool) -> None:
-        ticks = config.ticks
+        ticks = len(spikes) // (fields["more_rounds"] + 1) if fields["anew"] else config.ticks
         self.rounds = [spikes[t : t + ticks].any(axis=0) for t in range(0, len(spikes), ticks)]
         self.fields, self.config = fields, config
         name = "shortcut" if second else "input"
@@ -236,6 +237,14 @@ class _Machine:
         waited, self.ended = begun - self.ended, begun
         self.results.free = max(self.results.free, begun + 1) + 1  # a beat says what the input was
         return waited
+
+    def takes_first(self, reader: _Reader) -> int:
+        """The header of a program, and its input; cycles until its layers begin."""
+        before, self.load, self.arrived = self.ended, self.ended + 2, None
+        self.takes(reader.input())
+        self.ended = self.load - 1
+        self.results.free = max(self.results.free, self.ended + 1) + 1
+        return self.ended - before
 
     def takes(self, channels: list[_Channel]) -> None:
         """A part of the next image's input: cycle by cycle."""
@@ -454,22 +463,22 @@ def predict_row(
 ) -> list[tuple[int, int, list[LayerCycles]]]:
     """Of programs one after the other: cycles until the layers begin, from the input's first beat to the end, and layers.
 
-    streams: uint64 (beats, lanes), the first with its input, each other's in the one before. inputs: of each as of
-    `predict`. Both numbers of the first are 0: its input comes before its layers.
+    streams: uint64 (beats, lanes), the first with its input, each other's in the one before, or with it. inputs: of each
+    as of `predict`.
     """
     machine, result = _Machine(config), []
-    for number, (beats, read) in enumerate(zip(streams, inputs, strict=True)):
-        reader, waited, came = _Reader(beats, config), 0, machine.arrived
-        machine.arrived = None
+    for beats, read in zip(streams, inputs, strict=True):
+        reader, came = _Reader(beats, config), machine.arrived
         reader.narrow()
-        if number:
-            waited = machine.next_program()
+        if came is None:
+            came = machine.ended + 2
+            waited = machine.takes_first(reader)
         else:
-            reader.input()
+            waited = machine.next_program()
+        machine.arrived = None
         layers = _program(reader, machine, read)
         assert reader.at == len(beats)
-        latency = 0 if came is None else machine.ended - came + 1
-        result.append((waited, latency, layers))
+        result.append((waited, machine.ended - came + 1, layers))
     return result
 
 

@@ -8,9 +8,12 @@ import pytest
 from hw.config import Config
 from hw.counters import EVENT_CYCLES
 from sim.models import golden
-from sim.models.cycles import input_cycles
-from sim.models.event_cycles import EventModel
+from sim.models.cycles import LayerCycles, input_cycles
+from sim.models.event_cycles import EventModel, Passed
+from sim.rtl.batches import predict_batches, program_maps
+from sw.event.program import in_a_row
 from sw.limits import KERNELS, paddings
+from tb.random_batches import Batches, random_batches
 from tb.random_programs import Row, Shape, build, random_case, random_rows
 from tests import plain_event_cycles
 
@@ -60,17 +63,44 @@ def check_row(row: Row):
     slow = plain_event_cycles.predict_row(
         row.program.row(row.images)[0], inputs, row.program.config
     )
+    compare_rows(row.name, fast, slow)
+    return fast
+
+
+def compare_rows(name: str, fast: list[Passed], slow: list[tuple[int, int, list[LayerCycles]]]):
+    """What both models say of programs one after the other."""
     for number, (one, (waited, latency, layers)) in enumerate(zip(fast, slow, strict=True)):
-        where = f"{row.name}, image {number}"
-        if number:
-            assert (one.waited, one.latency) == (waited, latency), where
+        where = f"{name}, program {number}"
+        assert (one.waited, one.latency) == (waited, latency), where
         for mine, other in zip(one.layers, layers, strict=True):
             assert mine.cycles == other.cycles, where
-            for name in (*EVENT_CYCLES, "positions"):
-                assert np.array_equal(mine.counters[name], other.counters[name]), (where, name)
+            for counter in (*EVENT_CYCLES, "positions"):
+                pair = mine.counters[counter], other.counters[counter]
+                assert np.array_equal(*pair), (where, counter)
             assert sum(mine.caster.values()) == mine.cycles, where
             assert min(mine.caster.values()) >= 0, where
-    return fast
+
+
+def check_batches(batches: Batches):
+    """Programs of batches one after the other: both models say the same of each."""
+    maps = []
+    for spikes in batches.images:
+        expected = golden.run(batches.network, spikes)
+        outputs = {name: result.output for name, result in expected.items()}
+        maps.append({batches.network.first_map: spikes} | outputs)
+    batch = batches.batch
+    programs = batch.programs * (len(maps) // batch.size)
+    streams, _ = in_a_row(programs, batch.inputs(batches.images))
+    inputs = []
+    for program, seen in zip(programs, program_maps(batch, maps), strict=True):
+        inputs.append([])
+        for layer in program.layers:
+            ticks = None if layer.descriptor.anew else -program.ticks
+            sources = layer.integer.sources
+            inputs[-1].append([seen[part.source.map][ticks:] for part in sources])
+    fast = predict_batches(batch, maps)
+    slow = plain_event_cycles.predict_row(streams, inputs, batch.programs[0].config)
+    compare_rows(batches.name, fast, slow)
 
 
 def check(case):
@@ -155,6 +185,17 @@ def test_rows_of_images(config):
         check_row(row)
     for row in random_rows(config, 3, max_side=12, ticks=config.ticks * 2, rectangle=True):
         check_row(row)
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: f"{config.banks}-banks")
+def test_batches_of_images(config):
+    """Both models say the same where late layers' weights stay."""
+    kinds = {"max_side": 16}, {"max_side": 12, "rectangle": True}
+    for batches in (one for kind in kinds for one in random_batches(config, 6, **kind)):
+        check_batches(batches)
+    if config.ticks > 1:
+        for batches in random_batches(config, 2, max_side=12, ticks=config.ticks - 1):
+            check_batches(batches)
 
 
 def test_a_row_of_one_image_is_that_image():

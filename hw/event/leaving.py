@@ -18,7 +18,8 @@ from hw.word_out import WordOut, output_layout
 class Leaving(wiring.Component):
     """index: of the PE. close: the tile is complete, and leaves from the next cycle on; only while not `busy`.
 
-    With `tile`: base, of the map that its spikes go to; carried: potentials go on from the tile's last round; last_round.
+    With `tile`: base, of the map that its spikes go to; carried: potentials go on from the tile's last round; last_round: they
+    go on to none.
     running, last: it is read from the accumulators, and this is its last cycle. y, x, lanes, sums: see Drain.
     busy: it is not yet gathered, or its word, if it completed one, is not yet taken. output: see WordOut.
     """

@@ -131,7 +131,7 @@ class Loader(ProgramReader):
         with m.FSM():
             wrong = another_program(program, config, version(config))
             self._input_states(m, shown, program, wrong, layers_left, then=start, stored=stored)
-            bad = bad_descriptor(descriptor, descriptor.half)
+            bad = bad_descriptor(descriptor)
             self._layer_states(
                 m, shown, low, descriptor, bad, then="SEGMENT", extended=descriptor.extended
             )

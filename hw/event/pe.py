@@ -216,8 +216,8 @@ class PE(wiring.Component):
             tile.word_last.eq(visits.word_last | ~whole),
             tile.threshold.eq(values.filter.threshold),
             leaving.base.eq(base.at),
-            leaving.carried.eq(~visits.first_round),
-            leaving.last_round.eq(visits.last_round),
+            leaving.carried.eq(~(visits.first_round | layer.anew)),
+            leaving.last_round.eq(visits.last_round | layer.anew),
         ]
         group = Signal.like(tile.group, name="group")
         m.d.comb += tile.group.eq(group)

@@ -13,7 +13,7 @@ from hw.widths import BLOCK_BITS, ROUND_BITS
 
 
 class Visits(wiring.Component):
-    """A round is as many ticks as a PE has lanes; the potentials of a tile wait for its next one.
+    """A round is as many ticks as a PE has lanes; the potentials of a tile wait for its next one. Or it is an image of a batch.
 
     layer_start: a pulse, before the first visit. more_rounds: beside the first. step: moves on.
     y, x, word_last: see hw.tile_counter.TileCounter. first_round, last_round: of the tile. last: of all visits.

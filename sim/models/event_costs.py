@@ -59,18 +59,26 @@ class Costs:
 
 
 def costs(
-    layer: EventLayer, maps: Mapping[str, np.ndarray], parts: Sequence[TilePlace], config: Config
+    layer: EventLayer,
+    maps: Mapping[str, np.ndarray],
+    parts: Sequence[TilePlace],
+    config: Config,
+    ticks: int,
 ) -> Costs:
     """Of a layer's taps, the beats of its input, then those of its shortcut.
 
-    maps: spikes of every map by the name of the layer that made it, uint8 (T, C, H, W). parts: the tiles. Each is
-    visited once a round of ticks, these one behind the other.
+    maps: spikes of every map by the name of the layer that made it, uint8 (T, C, H, W), or of all images of a batch, (images * T,
+    C, H, W), the last of which a layer reads that is none of the batch's. parts: the tiles. Each is visited once a round,
+    these one behind the other. ticks: of an image.
     """
-    lanes, rounds = config.ticks, layer.descriptor.rounds
+    rounds, anew = layer.descriptor.rounds, layer.descriptor.anew
+    lanes = ticks if anew else config.ticks
+    read = {part.source.map: maps[part.source.map] for part in layer.integer.sources}
+    if not anew:
+        read = {name: spikes[-ticks:] for name, spikes in read.items()}
     found = []
     for first in range(0, rounds * lanes, lanes):
-        names = {part.source.map for part in layer.integer.sources}
-        seen = {name: maps[name][first : first + lanes] for name in names}
+        seen = {name: spikes[first : first + lanes] for name, spikes in read.items()}
         found.append(_round_costs(layer, seen, parts, config))
     counted = np.stack(found, axis=-1)  # kinds, beats, channels a beat, taps, tiles, rounds
     return Costs(*counted.reshape(*counted.shape[:-2], -1))

@@ -1,7 +1,7 @@
 // The inner loops of the event machine's cycle model: sim/models/event_cycles.py lays a program and its spikes out,
 // docs/event.md derives the rules, tests/plain_event_cycles.py is the same model in plain Python.
 //
-// All times are cycles; the input of the first image is in the buffer in cycle -1.
+// All times are cycles; the first program's input is in the buffer in cycle -1.
 
 #include <algorithm>
 #include <cstdint>
@@ -261,37 +261,50 @@ void hand_over(Machine& machine, int64_t*& counters, int64_t*& caster) {
 
 }  // namespace
 
-// Images one after the other, the first one's input in the buffer in cycle -1; the next one's comes as `early` says.
+// Programs one after the other, `count` of them, the first one's input in the buffer in cycle -1. The next one's input
+// comes as `early` says, or behind its header.
 //
-// tiles: of all layers. reads: passes of a slice, (kinds, tiles) a layer, `kinds` of them. most, least: of each image,
-// of each row of a layer's costs, (rows, tiles): the positions of the bank that has most and least; sums: of all banks.
+// programs: where each one's part of what follows begins, up to `early`. shapes: of all layers. tiles: of all layers.
+// reads: passes of a slice, (kinds, tiles) a layer, `kinds` of them. segments: of all layers.
 // header_words, value_words: of each PE of each segment. places: of the lists of all segments. headers: their words.
-// early: of each segment, channels of the next input. beats: of each of its rows, of all images but the first.
-// Of each image: cycles: (layers). counters: (layers, ACCOUNT_COUNT, n_pe). caster: (layers, CASTER_COUNT).
-// positions: (segments, n_pe). waited: from the end of the image before until its layers begin. latency: from the first
-// beat of its input to its end; both are 0 of the first image.
+// early: of each segment, channels of the next input. beats: of each of its rows, of all that come early.
+// most, least: of each layer that runs, of each row of its costs, (rows, tiles): the positions of the bank that has most
+// and least; sums: of all banks.
+// Of each program: cycles: (layers). counters: (layers, ACCOUNT_COUNT, n_pe). caster: (layers, CASTER_COUNT).
+// positions: (segments, n_pe). waited: from the end of the program before until its layers begin. latency: from the first
+// beat of its input to its end.
 extern "C" void uticket_event_cycles(
-    const Hardware* hardware, const InputShape* input, int64_t images, int64_t layers, int64_t kinds,
-    const LayerShape* shapes, const TileShape* tiles, const uint8_t* reads, const uint8_t* most, const uint8_t* least,
-    const uint8_t* sums, const SegmentShape* segments, const int64_t* header_words, const int64_t* value_words,
-    const Place* places, const uint16_t* headers, const int64_t* early, const int32_t* beats, int64_t* cycles,
-    int64_t* counters, int64_t* caster, int64_t* positions, int64_t* waited, int64_t* latency) {
+    const Hardware* hardware, const InputShape* input, int64_t count, int64_t kinds, const ProgramAt* programs,
+    const LayerShape* shapes, const TileShape* tiles, const uint8_t* reads, const SegmentShape* segments,
+    const int64_t* header_words, const int64_t* value_words, const Place* places, const uint16_t* headers,
+    const int64_t* early, const int32_t* beats, const uint8_t* most, const uint8_t* least, const uint8_t* sums,
+    int64_t* cycles, int64_t* counters, int64_t* caster, int64_t* positions, int64_t* waited, int64_t* latency) {
     Machine machine(*hardware);
+    machine.ended = -1 - programs->input;
     Costs costs = {most, least, sums};
     Next next = {*input, beats};
-    for (int64_t image = 0; image < images; ++image) {
-        Program program = {tiles, reads, segments, header_words, value_words, places, headers, early};
-        const Time came = next.arrived;
-        next.comes = image + 1 < images;
+    for (int64_t k = 0; k < count; ++k) {
+        const ProgramAt& at = programs[k];
+        const int64_t words = at.segment * hardware->n_pe;
+        Program program = {tiles + at.tile,       reads + at.read,     segments + at.segment, header_words + words,
+                           value_words + words, places + at.place, headers + at.header,   early + at.segment};
+        Time came = next.arrived;
+        next.comes = k + 1 < count && !programs[k + 1].input;
         next.begun = false;
-        if (image) {  // the program's header
+        if (at.input) {  // in cycle ended + 1 its header, then its input
+            came = machine.ended + 2;
+            waited[k] = at.input;
+            machine.ended += at.input;
+            machine.results.input(machine.ended);
+            machine.load = machine.ended + 1;
+        } else {  // the program's header
             const Time begun = std::max(machine.ended + 1, ++machine.load);
-            waited[image] = begun - machine.ended;
+            waited[k] = begun - machine.ended;
             machine.results.input(begun);
             machine.ended = begun;
         }
-        for (int64_t l = 0; l < layers; ++l) {
-            const LayerShape& shape = shapes[l];
+        for (int64_t l = 0; l < at.layers; ++l) {
+            const LayerShape& shape = shapes[at.shape + l];
             const Time start = start_layer(machine, shape);
             Layer layer = {shape, program.tiles, program.reads, costs, next.comes, start};
             run_segments(machine, layer, program, positions, next);
@@ -304,6 +317,6 @@ extern "C" void uticket_event_cycles(
             const int64_t size = shape.rows * shape.tiles;
             costs = {costs.most + size, costs.least + size, costs.sums + size};
         }
-        if (image) latency[image] = machine.ended - came + 1;
+        latency[k] = machine.ended - came + 1;
     }
 }

@@ -49,7 +49,8 @@ def compare(
         name = layer.name
         expected = golden[name]
         for part in layer.integer.learned:
-            source, wanted = stored[part.source.map], expected.inputs[part.name]
+            source = (done.read or stored)[part.source.map]
+            wanted = expected.inputs[part.name]
             spikes.append(difference(f"input of {part.name} as stored", source, wanted))
         spikes.append(difference(name, done.output, expected.output))
         outputs += expected.output.size

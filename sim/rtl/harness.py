@@ -23,58 +23,14 @@ from hw.results import beats_a_result
 from hw.spike_buffer import granules
 from sim import c_text
 from sim.files import BUILD, made_once
+from sim.rtl.call import BYTES, WORDS, Run
 from sim.rtl.results import Passing, RtlRun, accounted_cycles, read_run
 from sim.rtl.verilator import build_shared_library
 from sw.compile import Program
-from sw.event.program import EventProgram
+from sw.event.batch import Batch
+from sw.event.program import EventProgram, in_a_row
 
 HARNESS = [Path(__file__).with_name(name) for name in ("harness.cpp", "harness.v")]
-
-
-_WORDS = ctypes.POINTER(ctypes.c_uint64)
-_BYTES = ctypes.POINTER(ctypes.c_uint8)
-
-
-class Run(ctypes.Structure):
-    """One call of harness.cpp: what goes in, and from `cycles` on what comes back.
-
-    lasts: of each program, index of the beat that carries `last`. reset_at: assert reset in this cycle and stop (0: never).
-    program_stall, result_stall: of 65536. buffers: the spike buffer after the input and after each layer, and
-    captured_at: in which cycle. taken_at: of each beat the cycle in which it is taken.
-    trace_path: of an FST file, or null; trace_layer: the layer's number.
-    """
-
-    _fields_ = [
-        ("program", _WORDS),
-        ("beats", ctypes.c_uint64),
-        ("beat_words", ctypes.c_uint64),
-        ("lasts", _WORDS),
-        ("programs", ctypes.c_uint64),
-        ("max_cycles", ctypes.c_uint64),
-        ("reset_at", ctypes.c_uint64),
-        ("stall_seed", ctypes.c_uint64),
-        ("program_stall", ctypes.c_uint32),
-        ("result_stall", ctypes.c_uint32),
-        ("results", _WORDS),
-        ("max_results", ctypes.c_uint64),
-        ("buffers", _BYTES),
-        ("max_buffers", ctypes.c_uint64),
-        ("captured_at", _WORDS),
-        ("taken_at", _WORDS),
-        ("word_bits", ctypes.c_uint32),
-        ("word_bytes", ctypes.c_uint32),
-        ("banks", ctypes.c_uint32),
-        ("depth", ctypes.c_uint32),
-        ("granules", ctypes.c_uint32),
-        ("trace_path", ctypes.c_char_p),
-        ("trace_layer", ctypes.c_uint64),
-        ("cycles", ctypes.c_uint64),
-        ("result_count", ctypes.c_uint64),
-        ("buffer_count", ctypes.c_uint64),
-        ("beats_taken", ctypes.c_uint64),
-        ("error", ctypes.c_uint32),
-        ("finished", ctypes.c_uint32),
-    ]
 
 
 class RtlError(Exception):
@@ -168,7 +124,7 @@ class Rtl:
         max_cycles: the bound after which the RTL is taken to hang. trace: file and layer number of
         an FST waveform. Raises RtlError if the RTL errs, hangs, or says more or less than it should.
         """
-        found, _ = self._run(program, [program.beats(spikes)], max_cycles, stalls, trace)
+        found, _ = self._run([program], [program.beats(spikes)], max_cycles, stalls, trace)
         return found[0]
 
     def run_row(
@@ -183,48 +139,84 @@ class Rtl:
 
         program: of sw.event.overlap. max_cycles: of all together. Raises RtlError as `run` does.
         """
-        streams, arrivals = program.row(images)
-        runs, sent = self._run(program, streams, max_cycles, stalls)
-        ends = sent.captured_at[len(program.layers) :: len(program.layers)]
+        return self._passing([program] * len(images), program.row(images), max_cycles, stalls)
+
+    def run_batches(
+        self,
+        batch: Batch,
+        images: Sequence[np.ndarray],
+        *,
+        max_cycles: int,
+        stalls: Stalls | None = None,
+    ) -> list[Passing]:
+        """Each program's run, of whole batches of images, one after the other, spikes uint8 (T, C, H, W) each.
+
+        max_cycles: of all together. Raises RtlError as `run` does.
+        """
+        programs = batch.programs * (len(images) // batch.size)
+        streams = in_a_row(programs, batch.inputs(images))
+        return self._passing(programs, streams, max_cycles, stalls)
+
+    def _passing(
+        self,
+        programs: Sequence[EventProgram],
+        row: tuple[Sequence[np.ndarray], Sequence[int]],
+        max_cycles: int,
+        stalls: Stalls | None,
+    ) -> list[Passing]:
+        """row: of `in_a_row`."""
+        streams, arrivals = row
+        runs, sent = self._run(programs, streams, max_cycles, stalls)
+        ends = sent.captured_at[np.cumsum([len(program.layers) for program in programs])]
         latencies = (ends - sent.taken_at[arrivals] + 1).tolist()
         return [Passing(run, latency) for run, latency in zip(runs, latencies, strict=True)]
 
     def _run(
         self,
-        program: Program,
+        programs: Sequence[Program],
         streams: Sequence[np.ndarray],
         max_cycles: int,
         stalls: Stalls | None,
         trace: tuple[Path, int] | None = None,
     ) -> tuple[list[RtlRun], _Sent]:
-        """Streams of a program, one after the other."""
-        count, layers = len(streams), len(program.layers)
-        each = 1 + layers * self.config.n_pe * BEATS
-        for layer in program.layers:
-            if layer.output is None:
-                rounds = layer.descriptor.rounds
-                each += rounds * layer.descriptor.filters * beats_a_result(self.config)
+        """Streams of programs, one after the other."""
+        results = [self._results_of(program) for program in programs]
+        layers = [len(program.layers) for program in programs]
         sent = self._send(
             np.concatenate(streams),
             (np.cumsum([len(beats) for beats in streams]) - 1).tolist(),
             max_cycles=max_cycles,
-            max_results=count * each + 1,
-            max_buffers=count * layers + 1,
+            max_results=sum(results) + 1,
+            max_buffers=sum(layers) + 1,
             stalls=stalls,
             trace=trace,
         )
-        if len(sent.results) != count * each or len(sent.buffers) != count * layers + 1:
+        if len(sent.results) != sum(results) or len(sent.buffers) != sum(layers) + 1:
             raise RtlError(
                 f"the RTL sent {len(sent.results)} results and ended {len(sent.buffers) - 1} layers, "
-                f"expected {count * each} and {count * layers}"
+                f"expected {sum(results)} and {sum(layers)}"
             )
-        runs = []
-        for k, results in enumerate(sent.results.reshape(count, each)):
-            # the next image's input is in the buffer when this one's last layer ends
-            buffers = sent.buffers[k * layers : (k + 1) * layers + 1]
-            runs.append(read_run(program, results, buffers, self.config))
+        runs: list[RtlRun] = []
+        at, done = 0, 0
+        for program, each, count in zip(programs, results, layers, strict=True):
+            # the next image's input is in the buffer when this one's last layer ends, or at least when its first ends
+            buffers = list(sent.buffers[done : done + count + 1])
+            before = programs[len(runs) - 1] if runs else None
+            if isinstance(before, EventProgram) and not before.early:
+                buffers[0] = buffers[1]
+            runs.append(read_run(program, sent.results[at : at + each], buffers, self.config))
             self._check_cycles(program, runs[-1])
+            at, done = at + each, done + count
         return runs, sent
+
+    def _results_of(self, program: Program) -> int:
+        """Beats that come back of it."""
+        count = 1 + len(program.layers) * self.config.n_pe * BEATS
+        for layer in program.layers:
+            if layer.output is None:
+                rounds = layer.descriptor.rounds
+                count += rounds * layer.descriptor.filters * beats_a_result(self.config)
+        return count
 
     def run_beats(
         self,
@@ -276,22 +268,22 @@ class Rtl:
         ends = np.array(lasts, np.uint64)
         captured_at, taken_at = np.zeros(max_buffers, np.uint64), np.zeros(len(beats), np.uint64)
         run = Run(
-            program=beats.ctypes.data_as(_WORDS),
+            program=beats.ctypes.data_as(WORDS),
             beats=len(beats),
             beat_words=self._lanes,
-            lasts=ends.ctypes.data_as(_WORDS),
+            lasts=ends.ctypes.data_as(WORDS),
             programs=len(ends),
             max_cycles=max_cycles,
             reset_at=reset_at,
             stall_seed=stalls.seed,
             program_stall=round(stalls.program * 65536),
             result_stall=round(stalls.results * 65536),
-            results=results.ctypes.data_as(_WORDS),
+            results=results.ctypes.data_as(WORDS),
             max_results=max_results,
-            buffers=buffers.ctypes.data_as(_BYTES),
+            buffers=buffers.ctypes.data_as(BYTES),
             max_buffers=max_buffers,
-            captured_at=captured_at.ctypes.data_as(_WORDS),
-            taken_at=taken_at.ctypes.data_as(_WORDS),
+            captured_at=captured_at.ctypes.data_as(WORDS),
+            taken_at=taken_at.ctypes.data_as(WORDS),
             word_bits=config.word_bits,
             word_bytes=word_bytes,
             banks=BANKS,

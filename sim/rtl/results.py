@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -21,11 +22,13 @@ class LayerRun:
     output: np.ndarray  # uint8 (T, K, H, W) after pooling; of a classifier int32 (T, K)
     counters: dict[str, np.ndarray]  # int64 (n_pe,) each, hw.counters.COUNTERS
     cycles: int
+    read: dict[str, np.ndarray] = field(default_factory=dict)
+    """Of a layer that runs for a batch of images: the maps that it reads, as they lie in the buffer when it begins."""
 
 
 @dataclass(frozen=True)
 class RtlRun:
-    """One image through the array."""
+    """One image through the array, or a program of a batch; of several images the ticks of one are behind those of the other."""
 
     input: np.ndarray  # uint8 (T, C, H, W), as the APU stored it
     input_spikes: int
@@ -48,10 +51,13 @@ class Passing:
     """Cycles from the first beat of its input to its end."""
 
 
-def read_run(program: Program, results: np.ndarray, buffers: np.ndarray, config: Config) -> RtlRun:
+def read_run(
+    program: Program, results: np.ndarray, buffers: Sequence[np.ndarray], config: Config
+) -> RtlRun:
     """An image's run out of its results, uint64 (beats,), and the spike buffer after its input and after each layer."""
-    at = 1
+    at, ticks, lanes = 1, program.ticks, config.ticks
     layers = []
+    made = {layer.name: layer for layer in program.layers}
     for number, layer in enumerate(program.layers):
         if layer.output is None:
             size = layer.descriptor.filters * layer.descriptor.rounds * beats_a_result(config)
@@ -59,20 +65,33 @@ def read_run(program: Program, results: np.ndarray, buffers: np.ndarray, config:
             at += size
         else:
             output = _unsort(read_map(buffers[number + 1], layer.output, config), layer)
-        output = output[: program.ticks]
+        read = {}
+        if layer.descriptor.anew:
+            for source, region in zip(layer.integer.layer.sources, layer.inputs, strict=True):
+                stored = shown(read_map(buffers[number], region, config), ticks, lanes)
+                maker = made.get(source.map)
+                read[source.map] = _unsort(stored, maker) if maker else stored
         block = results[at : at + BEATS * config.n_pe]
         at += BEATS * config.n_pe
         names = counter_names(config.machine)
         values = block.view("<u4").reshape(config.n_pe, len(names)).astype(np.int64)
         counters = {name: values[:, k] for k, name in enumerate(names)}
         cycles = int(accounted_cycles(counters, config)[0])
-        layers.append(LayerRun(output, counters, cycles))
+        layers.append(LayerRun(shown(output, ticks, lanes), counters, cycles, read))
     return RtlRun(
-        input=read_map(buffers[0], program.input, config)[: program.ticks],
+        input=shown(read_map(buffers[0], program.input, config), ticks, lanes),
         input_spikes=int(results[0] & 0xFFFFFFFF),
         input_cycles=int(results[0] >> 32),
         layers=tuple(layers),
     )
+
+
+def shown(values: np.ndarray, ticks: int, lanes: int) -> np.ndarray:
+    """Of rounds of so many lanes, (rounds * lanes, ...), the network's ticks: of one image, or, in one round each, of several."""
+    if ticks > lanes:
+        return values[:ticks]
+    images = values.reshape(-1, lanes, *values.shape[1:])
+    return images[:, :ticks].reshape(-1, *values.shape[1:])
 
 
 def accounted_cycles(counters: dict[str, np.ndarray], config: Config) -> np.ndarray:

@@ -39,7 +39,9 @@ def encode(placed: Placed, config: Config) -> EventProgram:
             neuron=neuron,
             more_rounds=rounds - 1,
             last_tick=(ticks - 1) % config.ticks,
-            **_extension(integer.layer.neurons(shapes), inputs, placed.regions.get(integer.name)),
+            **extension(
+                _sides(integer.layer.neurons(shapes)), inputs, placed.regions.get(integer.name)
+            ),
         )
         segments = layer_segments(
             layer_weights(loaded, descriptor, inputs),
@@ -61,9 +63,19 @@ def encode(placed: Placed, config: Config) -> EventProgram:
     return EventProgram(config, region, tuple(compiled), ticks)
 
 
-def _extension(neurons: Shape, inputs: list[Region], output: Region | None) -> dict[str, Any]:
-    """What the third beat says, if there are several rounds, or maps that are no squares; whether these are tall."""
-    maps = [(one.height, one.width) for one in (neurons, *inputs, output) if one is not None]
+def _sides(shape: Shape) -> tuple[int, int]:
+    return shape.height, shape.width
+
+
+def extension(
+    neurons: tuple[int, int], inputs: Sequence[Region], output: Region | None
+) -> dict[str, Any]:
+    """What the third beat says, if there are several rounds, or maps that are no squares; whether these are tall.
+
+    neurons: height and width of their map.
+    """
+    regions = [(one.height, one.width) for one in (*inputs, output) if one is not None]
+    maps = [neurons, *regions]
     if inputs[0].rounds == 1 and all(height == width for height, width in maps):
         return {}
     first, last = inputs[0], inputs[-1]
@@ -73,7 +85,7 @@ def _extension(neurons: Shape, inputs: list[Region], output: Region | None) -> d
             "input_words": first.round_words,
             "shortcut_words": last.round_words,
             "output_words": output.round_words if output else 0,
-            "short": min(neurons.height, neurons.width),
+            "short": min(neurons),
             "input_short": min(first.height, first.width),
             "shortcut_short": min(last.height, last.width),
             "output_short": min(output.height, output.width) if output else 1,

@@ -21,14 +21,23 @@ def overlapped(program: EventProgram) -> EventProgram:
 
     Raises DoesNotFit where the buffer has no room for both images.
     """
-    lives = _lives(program)
-    room = _room(program, lives)
+    lives = map_lives(program)
+    regions, early = with_room(program, lives, len(program.layers))
+    layers = tuple(placed_layer(layer, regions) for layer in program.layers)
+    return replace(program, input=regions[lives[0].name], layers=layers, early=early)
+
+
+def with_room(
+    program: EventProgram, lives: Sequence[Life], layers: int
+) -> tuple[dict[str, Region], tuple[int, ...]]:
+    """Where maps lie so that the next image's input can come while the first `layers` run, and its channels at each segment.
+
+    lives: of all maps, the input first. Raises DoesNotFit where the buffer has no room for both images.
+    """
+    room = _room(program, lives, layers)
     early = _early(_allowed(program, room), stored_channels(program.input, program))
     kept = [_words(channels, program.input, program) for channels in room]
-    regions = allocate(lives, program.config, kept)
-    first = lives[0].name
-    layers = tuple(_placed(layer, regions) for layer in program.layers)
-    return replace(program, input=regions[first], layers=layers, early=early)
+    return allocate(lives, program.config, kept), early
 
 
 def stored_channels(region: Region, program: EventProgram) -> int:
@@ -46,7 +55,7 @@ def _words(channels: int, region: Region, program: EventProgram) -> int:
     return whole * region.round_words + storage.bank_words(rest)
 
 
-def _lives(program: EventProgram) -> list[Life]:
+def map_lives(program: EventProgram) -> list[Life]:
     """Of all maps, in the order in which they are written; the input first."""
     written = {layer.name: number for number, layer in enumerate(program.layers)}
     lives: dict[str, Life] = {}
@@ -59,9 +68,9 @@ def _lives(program: EventProgram) -> list[Life]:
     return sorted(lives.values(), key=lambda life: life.birth)
 
 
-def _room(program: EventProgram, lives: Sequence[Life]) -> list[int]:
+def _room(program: EventProgram, lives: Sequence[Life], layers: int) -> list[int]:
     """Channels of the next image's input that may lie in the buffer while each layer runs, as many and as early as fit."""
-    layers, every = len(program.layers), stored_channels(program.input, program)
+    every = stored_channels(program.input, program)
     room = [0] * layers
     for number in range(lives[0].death + 1, layers):
         least, most = room[number - 1], every
@@ -85,7 +94,7 @@ def _allowed(program: EventProgram, room: Sequence[int]) -> list[int]:
     before as the queue holds is at work, or has been.
     """
     allowed = []
-    for number, layer in enumerate(program.layers):
+    for number, layer in enumerate(program.layers[: len(room)]):
         before = room[number - 1] if number else 0
         held = program.config.segment_depth
         allowed += [before if k < held else room[number] for k in range(len(layer.segments))]
@@ -102,7 +111,7 @@ def _early(allowed: Sequence[int], every: int) -> tuple[int, ...]:
     return tuple(now - before for before, now in zip([0, *allowed], allowed, strict=False))
 
 
-def _placed(layer: EventLayer, regions: dict[str, Region]) -> EventLayer:
+def placed_layer(layer: EventLayer, regions: dict[str, Region]) -> EventLayer:
     """A layer whose maps lie elsewhere."""
     inputs = tuple(regions[source.map] for source in layer.integer.layer.sources)
     output = regions[layer.name] if layer.output else None

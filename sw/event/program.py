@@ -48,6 +48,8 @@ class EventProgram(Program):
     early: tuple[int, ...] = ()
     """Of each segment of all layers: channels of the next image's input, as `stored`, that come behind its header. Empty: its
     input comes behind this program (sw/event/overlap.py)."""
+    images: int = 1
+    """Whose input it takes at once, as rounds: a batch's (sw/event/batch.py). Spikes are those of one behind those of the other."""
 
     @property
     def ticks(self) -> int:
@@ -56,7 +58,7 @@ class EventProgram(Program):
 
     @property
     def rounds(self) -> int:
-        """Of ticks."""
+        """Of ticks, or images."""
         return self.input.rounds
 
     def stored(self, spikes: np.ndarray) -> np.ndarray:
@@ -66,7 +68,8 @@ class EventProgram(Program):
 
         Raises ValueError for spikes of another shape.
         """
-        spikes = in_rounds(super().stored(spikes), self.config.ticks)
+        each = map(super().stored, np.array_split(spikes, self.images))
+        spikes = np.concatenate([in_rounds(image, self.config.ticks) for image in each])
         side = self.input.side
         apart = -spikes.shape[2] % BANKS if Storage(self.config, side, side).single else 0
         below, right = side - self.input.height, side - self.input.width
@@ -90,7 +93,7 @@ class EventProgram(Program):
             thresholds = integer.threshold
             if thresholds is None:
                 thresholds = np.zeros(len(layer.order), np.int64)
-            beats.append(_narrow(descriptor_beats(layer.descriptor), self.config))
+            beats.append(_narrow(descriptor_beats(layer.descriptor, self.config), self.config))
             at += len(beats[-1])
             for segment in layer.segments:
                 headers.append(at)
@@ -107,28 +110,27 @@ class EventProgram(Program):
         return np.concatenate([_narrow(head, self.config), self.layer_beats])
 
     def row(self, images: Sequence[np.ndarray]) -> tuple[list[np.ndarray], list[int]]:
-        """The streams of images one after the other, each as of `beats`; the input of all but the first comes early.
+        """`in_a_row` of this program; the input of all images but the first comes early.
 
-        Of all of them, one behind the other, also the number of the beat in which each image's input begins.
         Raises ValueError for spikes of another shape, or of a program whose next input does not come early.
         """
         if not self.early:
             raise ValueError(
                 "the program takes no input early; sw.event.overlap makes one that does"
             )
-        stored = [self.stored(spikes) for spikes in images]
-        head = _narrow(self.head_beats(stored[0], version(self.config)), self.config)
-        first = int(self._laid_out[1][np.flatnonzero(self.early)[0]])  # segment with a part
-        streams, arrivals, at = [], [1], 0
-        for following in stored[1:]:
-            streams.append(np.concatenate([head, self._with_next(following)]))
-            arrivals.append(at + len(head) + first + 1)
-            at += len(streams[-1])
-            head = head[:1]
-        return [*streams, np.concatenate([head, self.layer_beats])], arrivals
+        return in_a_row([self] * len(images), images)
 
-    def _with_next(self, stored: np.ndarray) -> np.ndarray:
-        """`layer_beats` with the parts of the next image's input behind their segments' headers."""
+    def head(self, stored: np.ndarray) -> np.ndarray:
+        """Its header and its input as `stored`, uint64 (beats, lanes)."""
+        return _narrow(self.head_beats(stored, version(self.config)), self.config)
+
+    @property
+    def first_early(self) -> int:
+        """Beats of `layer_beats` before the first part of the next program's input."""
+        return int(self._laid_out[1][np.flatnonzero(self.early)[0]]) + 1
+
+    def with_next(self, other: EventProgram, stored: np.ndarray) -> np.ndarray:
+        """`layer_beats` with the parts of the next program's input, as it is stored, behind their segments' headers."""
         beats, headers = self._laid_out
         pieces, done, channel = [], 0, 0
         for at, count in zip(headers, self.early, strict=True):
@@ -136,10 +138,35 @@ class EventProgram(Program):
                 continue
             pieces.append(beats[done : at + 1].copy())
             pieces[-1][-1, 0] |= np.uint64(pack(SEGMENT_HEADER, input=1))
-            part = self.input_beats(stored, channel, channel + count)
+            part = other.input_beats(stored, channel, channel + count)
             pieces.append(_narrow(part, self.config))
             done, channel = at + 1, channel + count
         return np.concatenate([*pieces, beats[done:]])
+
+
+def in_a_row(
+    programs: Sequence[EventProgram], spikes: Sequence[np.ndarray]
+) -> tuple[list[np.ndarray], list[int]]:
+    """The streams of programs one after the other, each as of `beats`; the input comes in the one before, where that has `early`.
+
+    Of all of them, one behind the other, also the number of the beat in which each program's input begins.
+    spikes: of each program. Raises ValueError for spikes of another shape.
+    """
+    stored = [program.stored(image) for program, image in zip(programs, spikes, strict=True)]
+    streams: list[np.ndarray] = []
+    arrivals, at = [], 0
+    coming: int | None = None  # the beat in which this program's input began, if it came early
+    for k, program in enumerate(programs):
+        head = program.head(stored[k])
+        arrivals.append(at + 1 if coming is None else coming)
+        head, coming = head if coming is None else head[:1], None
+        body = program.layer_beats
+        if program.early and k + 1 < len(programs):
+            body = program.with_next(programs[k + 1], stored[k + 1])
+            coming = at + len(head) + program.first_early
+        streams.append(np.concatenate([head, body]))
+        at += len(streams[-1])
+    return streams, arrivals
 
 
 def in_rounds(spikes: np.ndarray, lanes: int) -> np.ndarray:
