@@ -12,6 +12,7 @@ SCHEDULER ?=
 LIBERTY ?=
 NODE ?=
 BOARD ?=
+BATCH ?=
 
 # The values reach the commands through the environment, as they are: neither make nor the shell reads
 # them. `$(value ...)` keeps a dollar sign what it is.
@@ -27,7 +28,8 @@ override SCHEDULER := $(value SCHEDULER)
 override LIBERTY := $(value LIBERTY)
 override NODE := $(value NODE)
 override BOARD := $(value BOARD)
-export MODEL METHOD IMAGES N_PE MACHINE SPEC OUT FORCE SCHEDULER LIBERTY NODE BOARD
+override BATCH := $(value BATCH)
+export MODEL METHOD IMAGES N_PE MACHINE SPEC OUT FORCE SCHEDULER LIBERTY NODE BOARD BATCH
 
 BIN := .venv/bin
 WORKERS ?= $(shell nproc)
@@ -44,9 +46,9 @@ help:  ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-16s%s\n", $$1, $$2}'
 	@printf '\nMODEL=%s, a name of tickets/ or a path; METHOD=, IMAGES=, N_PE= and MACHINE= are optional.\n' "$$MODEL"
 
-sim: .venv/sim  ## Run MODEL's ticket through the RTL, check it, write build/sim/MODEL (METHOD= IMAGES= N_PE= MACHINE=)
+sim: .venv/sim  ## Run MODEL's ticket through the RTL, check it, write build/sim/MODEL (METHOD= IMAGES= N_PE= MACHINE= BATCH=)
 	@$(BIN)/uticket sim $${METHOD:+"--method=$$METHOD"} $${IMAGES:+"--images=$$IMAGES"} \
-	    $${N_PE:+"--n-pe=$$N_PE"} $${MACHINE:+"--machine=$$MACHINE"} -- "$$MODEL"
+	    $${N_PE:+"--n-pe=$$N_PE"} $${MACHINE:+"--machine=$$MACHINE"} $${BATCH:+"--batch=$$BATCH"} -- "$$MODEL"
 
 test: .venv/frameworks .venv/synth lint  ## Run all checks and tests
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal

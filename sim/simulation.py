@@ -14,8 +14,9 @@ from sim.models.eq3 import energies
 from sim.reports import run_report
 from sim.reports.progress import Steps
 from sim.reports.run_report import Report
-from sim.rtl import runner
+from sim.rtl import batches, runner
 from sim.rtl.harness import Rtl
+from sw.event.batch import MOST
 
 MOST_IN_A_ROW = 100  # images whose maps and streams are in memory at once
 
@@ -32,19 +33,24 @@ def simulate(
     technology: str | None = None,
     view: str = "spikes",
     overlap: bool = False,
+    batch: int | None = None,
 ) -> Report:
     """Run the method and its baseline; nothing is written but what is asked.
 
     images: how many of the test images, or a user's file (`sim.images.read_images`).
     folder: gets the waveform of layer `trace`. dump: gets the maps of every image. technology: name or
     path of a YAML, of energy. view: of energy. overlap: the method's images run once more, in a row, the next one's
-    input coming while the one before runs.
+    input coming while the one before runs. batch: they run once more, in batches of so many, late layers' weights loaded once
+    for each.
     Raises BadInput for what cannot run, RtlError where the RTL errs or hangs.
     """
     energies(technology)  # refuses an unknown one before the work
     methods = model.compared(method)
     names = " and ".join(one.name for one in methods)
-    with Steps(5 + LOWERING + 2 * (trace is not None) + overlap) as steps, ExitStack() as stack:
+    with (
+        Steps(5 + LOWERING + 2 * (trace is not None) + overlap + (batch is not None)) as steps,
+        ExitStack() as stack,
+    ):
         steps.step(f"load ticket: {names}")
         beside = model.beside(methods) if len(methods) > 1 else []
         deployed = deployment.deployments(model, [*methods, *beside], config)
@@ -57,8 +63,10 @@ def simulate(
             raise BadInput(
                 f"--overlap: images = {len(pixels)}, allowed: 3 to {MOST_IN_A_ROW}, with --images"
             )
+        check_batch(batch, len(pixels))
         deployment.lower(deployed, steps.step)
         row_program = runner.row_program(deployed[0].program) if overlap else None
+        programs = None if batch is None else batches.batch_of(deployed[0].loaded, batch)
         steps.step("build the RTL, or take it from the cache")
         rtl = stack.enter_context(Rtl(config))
         if trace is not None:
@@ -75,6 +83,10 @@ def simulate(
         if row_program is not None:
             steps.step(f"images in a row: {len(pixels)} x {methods[0].name}")
             row = runner.run_row(rtl, loaded[0], row_program, pixels)
+        found = None
+        if programs is not None:
+            steps.step(f"images in batches of {batch}: {len(pixels)} x {methods[0].name}")
+            found = batches.run_batches(rtl, loaded[0], programs, pixels)
         if trace is not None:
             path = folder / f"{trace}.fst"
             steps.step(f"waveform: {path}")
@@ -89,4 +101,17 @@ def simulate(
             technology=technology,
             view=view,
             row=row,
+            batch=found,
+        )
+
+
+def check_batch(size: int | None, images: int) -> None:
+    """Raises BadInput unless so many images are whole batches of `size`, if there is one."""
+    if size is None:
+        return
+    if not 2 <= size <= MOST:
+        raise BadInput(f"--batch {size}: allowed: 2 to {MOST}")
+    if images % size or not 0 < images <= MOST_IN_A_ROW:
+        raise BadInput(
+            f"--batch {size}: images = {images}, allowed: a multiple of {size} up to {MOST_IN_A_ROW}, with --images"
         )

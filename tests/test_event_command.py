@@ -10,6 +10,7 @@ from hw.config import MACHINES, Config
 from hw.counters import EVENT_COUNTERS, EVENT_CYCLES
 from sim import files
 from sim.models.event_cycles import EventModel
+from sim.rtl import batches
 from sw import ticket
 from tb.test_event_array import SMALL
 from tests.command import status
@@ -148,6 +149,72 @@ def test_a_row_longer_than_memory_has_room_for_is_refused(undrawn, model, capsys
     ],
 )
 def test_a_row_that_cannot_be_is_one_line(undrawn, model, capsys, arguments, said):
+    status, _, err = called(capsys, "sim", model, *arguments)
+    assert (status, err) == (2, f"uticket: error: {said}\n")
+
+
+def test_batches_are_proven_and_reported(undrawn, model, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(files, "BUILD", tmp_path)
+    status, out, err = called(capsys, "sim", model, "--images", 4, "--batch", 2)
+    assert (status, err) == (0, "")
+    content = json.loads((tmp_path / "sim" / "small" / "report.json").read_text())
+    found = content["batch"]
+    assert (found["size"], found["images"]) == (2, 4)
+    assert found["resident"] == ARRAY[-len(found["resident"]) :]
+    assert all(found[name] for name in ("spikes_match", "cycles_match", "counters_match"))
+    assert found["cycles_min"] <= found["cycles"] <= found["cycles_max"]
+    assert found["image_cycles"] == found["cycles"] / 2
+    assert found["image_cycles"] < content["totals"]["rtl_cycles"]
+    assert f"in batches of 2: an image each {found['image_cycles']:,.0f} cycles" in out
+    assert f"weights loaded once from {found['resident'][0]} on" in out
+
+
+def test_a_batch_that_goes_wrong_is_a_mismatch(undrawn, model, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(files, "BUILD", tmp_path)
+    right = batches.predict_batches
+
+    def wrong(*given):
+        return [replace(one, latency=one.latency + 1) for one in right(*given)]
+
+    monkeypatch.setattr(batches, "predict_batches", wrong)
+    status, out, _ = called(capsys, "sim", model, "--images", 2, "--batch", 2)
+    assert status == 1
+    assert "mismatch: in batches, batch 0: input to end, cycles: RTL " in out
+    content = json.loads((tmp_path / "sim" / "small" / "report.json").read_text())
+    assert not content["batch"]["cycles_match"]
+    assert content["batch"]["spikes_match"]
+    assert content["checks"]["cycles_match"]  # of the images one by one
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--batch", 1], "--batch 1: allowed: 2 to 64"),
+        (["--batch", 65, "--images", 65], "--batch 65: allowed: 2 to 64"),
+        (
+            ["--batch", 2],
+            "--batch 2: images = 1, allowed: a multiple of 2 up to 100, with --images",
+        ),
+        (
+            ["--batch", 2, "--images", 3],
+            "--batch 2: images = 3, allowed: a multiple of 2 up to 100, with --images",
+        ),
+        (
+            ["--batch", 2, "--images", 2, "--machine", "sweep"],
+            "--batch: machine sweep cannot; allowed: machine event",
+        ),
+        (
+            ["--batch", 2, "--images", 4, "--overlap"],
+            "--batch and --overlap; allowed: one of them",
+        ),
+        (
+            ["--batch", 64, "--images", 64],
+            "a batch of 64 images: the spike buffer has no room for 64 maps of the last layer's input. "
+            "A smaller batch or a larger buffer_depth may have room",
+        ),
+    ],
+)
+def test_a_batch_that_cannot_be_is_one_line(undrawn, model, capsys, arguments, said):
     status, _, err = called(capsys, "sim", model, *arguments)
     assert (status, err) == (2, f"uticket: error: {said}\n")
 

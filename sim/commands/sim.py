@@ -46,6 +46,13 @@ if TYPE_CHECKING:
     help="Run METHOD's images once more in a row, the next one's input coming early: with --machine event "
     "and --images of 3 to 100 (docs/event.md).",
 )
+@click.option(
+    "--batch",
+    type=int,
+    metavar="B",
+    help="Run METHOD's images once more in batches of B, late layers' weights loaded once for each: with --machine event "
+    "and --images a multiple of B (docs/event.md).",
+)
 def command(
     model: str,
     method: str | None,
@@ -59,6 +66,7 @@ def command(
     energy: str,
     technology: str | None,
     overlap: bool,
+    batch: int | None,
 ) -> int:
     """Run MODEL (a name of tickets/, a YAML or a ticket) and its baseline through the RTL.
 
@@ -74,8 +82,11 @@ def command(
 
     chosen = load_model(model)
     configs = machines_of(chosen, hardware, n_pe, machine)
-    if overlap and any(config.machine != "event" for config in configs):
-        raise BadInput("--overlap: machine sweep cannot; allowed: machine event")
+    for option, given in (("--overlap", overlap), ("--batch", batch is not None)):
+        if given and any(config.machine != "event" for config in configs):
+            raise BadInput(f"{option}: machine sweep cannot; allowed: machine event")
+    if overlap and batch is not None:
+        raise BadInput("--batch and --overlap; allowed: one of them")
     file_to_write(json_path)
     folder_to_write(dump)
     folder = BUILD / "sim" / chosen.name
@@ -94,6 +105,7 @@ def command(
                 technology=technology,
                 view=energy,
                 overlap=overlap,
+                batch=batch,
             )
         except RtlError as error:
             click.echo(f"uticket: error: {error}", err=True)
@@ -144,6 +156,11 @@ def _print(model: str, n_pe: int, reports: dict[str, Report]) -> None:
         period, latency = (overlap[f"{name}_cycles"] for name in ("period", "latency"))
         click.echo(
             f"in a row: an image each {period:,.0f} cycles, {latency:,.0f} from its input to its end"
+        )
+    if batch := first.content.get("batch"):
+        click.echo(
+            f"in batches of {batch['size']}: an image each {batch['image_cycles']:,.0f} cycles; "
+            f"weights loaded once from {batch['resident'][0]} on"
         )
     if agreement := first.content.get("reference"):
         spikes, predictions = (agreement[name] for name in ("spikes_equal", "predictions_equal"))

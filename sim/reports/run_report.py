@@ -24,6 +24,8 @@ from sim.reports.headlines import headlines
 from sim.reports.provenance import provenance
 from sim.reports.run_numbers import categories, component_energy, mean, pe_cycles, rows
 from sim.reports.units import UNITS
+from sim.rtl.batches import BatchResult
+from sim.rtl.checks import Comparison
 from sim.rtl.runner import RowResult
 
 SCHEMA = "uticket-report-1"
@@ -123,12 +125,14 @@ def build(
     technology: str | None = None,
     view: str = "spikes",
     row: RowResult | None = None,
+    batch: BatchResult | None = None,
 ) -> Report:
     """The report of a method's run, beside that of the baseline.
 
     model: its name in the report. labels: of the images, None where nobody knows them. beside: more runs, which
     the models alone made (`Deployment.predict`), for `answer`. technology: name or path, see
     `sim.models.eq3.energies`. view: of energy, `eq3.VIEWS`. row: the method's images in a row.
+    batch: in batches.
     """
     spent = energies(technology)
     layers, total = rows(run, labels, spent, view)
@@ -179,8 +183,11 @@ def build(
         content["reference"] = agreement
     if row is not None:
         content["overlap"] = _overlap(row)
+    if batch is not None:
+        content["batch"] = _batch(batch)
     counted = [row for one in runs for image in one.images for row in image.counters]
-    mismatches = [*(one.mismatch for one in runs), row.mismatch if row else None]
+    mismatches = [one.mismatch for one in runs]
+    mismatches += [one.mismatch for one in (row, batch) if one is not None]
     return Report(
         content=content,
         run=run,
@@ -219,7 +226,6 @@ def _agreement(metadata: dict[str, Any]) -> dict[str, Any] | None:
 def _overlap(row: RowResult) -> dict[str, Any]:
     """Of images in a row: all but the first and the last, each of which follows one and takes another's input in."""
     periods, latencies = row.periods[1:-1], row.latencies[1:-1]
-    compared = row.comparisons
     return {
         "images": len(periods),
         "period_cycles": mean(sum(periods), len(periods)),
@@ -228,6 +234,30 @@ def _overlap(row: RowResult) -> dict[str, Any]:
         "latency_cycles": mean(sum(latencies), len(latencies)),
         "latency_cycles_min": min(latencies),
         "latency_cycles_max": max(latencies),
+        **_match(row.comparisons),
+    }
+
+
+def _batch(found: BatchResult) -> dict[str, Any]:
+    """Of images in batches: all of them, the first batch's first input included, which nothing hides."""
+    batch, cycles = found.batch, found.cycles
+    images = batch.size * len(cycles)
+    return {
+        "size": batch.size,
+        "images": images,
+        "resident": [layer.name for layer in batch.layers],
+        "inputs_early": batch.early,
+        "program_beats": mean(batch.beats, batch.size),
+        "image_cycles": mean(sum(cycles), images),
+        "cycles": mean(sum(cycles), len(cycles)),
+        "cycles_min": min(cycles),
+        "cycles_max": max(cycles),
+        **_match(found.comparisons),
+    }
+
+
+def _match(compared: Sequence[Comparison]) -> dict[str, bool]:
+    return {
         "spikes_match": all(one.spikes is None for one in compared),
         "counters_match": all(one.counters is None for one in compared),
         "cycles_match": all(one.cycles is None for one in compared),
