@@ -59,11 +59,7 @@ def simulate(
         layers = [layer.name for layer in deployed[0].ticket.network.array]
         if trace is not None and trace not in layers:
             raise BadInput(f"--trace {trace}: no layer of the array; allowed: {', '.join(layers)}")
-        if overlap and not 3 <= len(pixels) <= MOST_IN_A_ROW:
-            raise BadInput(
-                f"--overlap: images = {len(pixels)}, allowed: 3 to {MOST_IN_A_ROW}, with --images"
-            )
-        check_batch(batch, len(pixels))
+        _check_counts(len(pixels), overlap, batch)
         deployment.lower(deployed, steps.step)
         row_program = runner.row_program(deployed[0].program) if overlap else None
         programs = None if batch is None else batches.batch_of(deployed[0].loaded, batch)
@@ -105,8 +101,12 @@ def simulate(
         )
 
 
-def check_batch(size: int | None, images: int) -> None:
-    """Raises BadInput unless so many images are whole batches of `size`, if there is one."""
+def _check_counts(images: int, overlap: bool, size: int | None) -> None:
+    """Raises BadInput unless so many images are a row, and whole batches of `size`, where these are asked for."""
+    if overlap and not 3 <= images <= MOST_IN_A_ROW:
+        raise BadInput(
+            f"--overlap: images = {images}, allowed: 3 to {MOST_IN_A_ROW}, with --images"
+        )
     if size is None:
         return
     if not 2 <= size <= MOST:

@@ -181,10 +181,8 @@ def build(
     }
     if agreement := _agreement(metadata):
         content["reference"] = agreement
-    if row is not None:
-        content["overlap"] = _overlap(row)
-    if batch is not None:
-        content["batch"] = _batch(batch)
+    content |= {"overlap": _overlap(row)} if row else {}
+    content |= {"batch": _batch(batch)} if batch else {}
     counted = [row for one in runs for image in one.images for row in image.counters]
     mismatches = [one.mismatch for one in runs]
     mismatches += [one.mismatch for one in (row, batch) if one is not None]
