@@ -90,9 +90,8 @@ class Surroundings:
         self.input = first.transpose(1, 2, 3, 0)
         for spikes in second:
             self.second = spikes.transpose(1, 2, 3, 0)
-        fields = {
-            k: v for k, v in vars(descriptor).items() if k != "extension"
-        }  # the event machine's
+        known = {name for name, _ in LAYER}  # the rest is the event machine's
+        fields = {k: v for k, v in vars(descriptor).items() if k in known}
         self.layer = bits(LAYER, fields)
         self.raw = integer.threshold is None
         geometry = maps.geometry(CONFIG, side=side, half=half, pool=pool)
