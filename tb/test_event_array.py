@@ -16,6 +16,7 @@ from sim.models.event_cycles import EventModel
 from sim.rtl.batches import predict_batches, program_results
 from sim.rtl.checks import compare
 from sim.rtl.harness import Rtl, RtlError, Stalls
+from sw.event.program import in_a_row
 from sw.limits import KERNELS, paddings
 from tb.random_batches import CHAIN, WIDE, batches_of, random_batches
 from tb.random_programs import Shape, build, random_case, random_rows
@@ -348,6 +349,9 @@ def test_any_program_ends_or_is_an_error(rtl):
     """Random bits of good programs flipped: none hangs the array, and a good one runs at last."""
     rng, endings = np.random.default_rng(1), Counter[str]()
     programs = [case.program.beats(case.spikes) for case in shaped()]
+    for batches in random_batches(SMALL, 4, max_side=8):
+        batch = batches.batch
+        programs += in_a_row(batch.programs, batch.inputs(batches.images[: batch.size]))[0]
     programs = [beats for beats in programs if len(beats) < 400]
     for number in range(times(600)):
         beats = programs[number % len(programs)].copy()

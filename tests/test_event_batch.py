@@ -83,6 +83,8 @@ def test_inputs_come_early_as_far_as_the_buffer_has_room():
         batch = batch_from(chain(shapes).program, size, 3)
         found.append((batch.early, bool(batch.programs[-1].early)))
     assert found == [(True, True), (True, False), (False, False)]
+    # Behind a second layer of two segments, which may be loaded while the first one still reads, only late layers had room.
+    assert not batch_from(chain().program, 2, 2).early
 
 
 def test_weights_are_loaded_once():
