@@ -48,6 +48,7 @@ class Layer:
         self.average = int(alone)
         self.pool = int(not alone and min(self.height, self.width) > 1 and rng.random() < 0.5)
         self.rounds = rng.choice([1, 1, 2, 3])
+        self.anew = rng.getrandbits(1)  # a round is another image
         self.last_tick = rng.randrange(config.ticks)
         kind = rng.choice(kinds())
         self.neuron = kind(rng.choice(kind.amounts), rng.choice(RESETS), rng.choice(STARTS))
@@ -73,6 +74,7 @@ class Layer:
             "identity": self.identity,
             "more_rounds": self.rounds - 1,
             "last_tick": self.last_tick,
+            "anew": self.anew,
             "output_base": self.base,
             "neuron": self.neuron.code,
             "extension": {"output_words": self.words},
@@ -218,13 +220,13 @@ class Layer:
         top, left = y * self.pooled % self.word, x * self.pooled % self.word
         if self.average:
             sums = {(0, 0): [sum(column) for column in zip(*sums.values(), strict=True)]}
-        if number == 0:
+        if number == 0 or self.anew:
             potentials.clear()
         for (row, column), currents in sums.items():
             u = potentials.get((row, column), self.neuron.initial(self.threshold))
             for t, current in enumerate(currents):
                 fires, u = self.neuron.step(u, current, self.threshold)
-                seen = number < self.rounds - 1 or t <= self.last_tick
+                seen = (number < self.rounds - 1 and not self.anew) or t <= self.last_tick
                 at = (top + (row >> self.pool)) * tile + left + (column >> self.pool)
                 word |= (fires and seen) << at * config.ticks + t
             potentials[row, column] = u

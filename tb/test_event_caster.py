@@ -57,7 +57,7 @@ class Layer:
 
     def __init__(self, rng, config, *, long):
         """long: its lists are together longer than the ring."""
-        self.config = config
+        self.config, self.long = config, long
         sides, self.stride, self.pad = SHAPES["one tile" if long else rng.choice(list(SHAPES))]
         self.packed = max(sides) <= config.small_side
         self.rounds = rng.choice([1, 1, 2, 3])
@@ -90,7 +90,7 @@ class Layer:
         self.descriptor = bits(EXTENDED_LAYER, descriptor)
         self.cut = {}  # slices that were needed before
         self.segments: list[tuple[dict, list, list]] = []  # header, list, visits
-        for group in range(5 if long else rng.randint(1, 3)):
+        for group in range(8 if long else rng.randint(1, 3)):
             if long:
                 self._segment(rng, self.visits, LIST_WORDS // 4, close=1, all_tiles=1)
             elif rng.random() < 0.5 or len(self.visits) > 9:
@@ -190,6 +190,8 @@ class Casting:
             self.now = self.layers.pop(0)
             self.segments = deque(self.now.segments)
             self.rate, self.slow = rng.choice([0, 0.5]), rng.choice([0, 0, 0.8])
+            if self.now.long:
+                self.slow = 0
         if not self.now:
             self.rate = self.slow = 0
         kind, payload = self.ops[0] if self.ops else ("", 0)
