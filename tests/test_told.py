@@ -1,5 +1,7 @@
 """What commands and the library tell of a wrong, damaged or unusual input: what is meant, once, and what is allowed."""
 
+from dataclasses import replace
+
 import nir
 import numpy as np
 import pytest
@@ -121,12 +123,19 @@ def test_a_net_is_one_line(small):
     assert text == f"<Net small: 5 layers with {nnz:,} weights on the array, 4 PEs, machine sweep>"
 
 
-def test_show_rounds_and_says_what_targets_there_were(run):
+def test_show_rounds_and_says_what_targets_there_were(run, tmp_path):
     _, printed, _ = run("show", "resnet19_cifar10")
     lines = dict(line.split(None, 1) for line in printed.splitlines() if "  " in line)
-    assert lines["policy"] == "magnitude, targets ranked"
+    assert lines["policy"] == "magnitude, targets exact"
     assert len(lines["epochs"]) <= 7
     assert len(lines["weight_sparsity"]) <= 8
+    old = ticket.load("tickets/resnet19_cifar10/uticket.npz")
+    history = [dict(row) for row in old.metadata["history"]]
+    history[-1]["target"] = "ranked"  # a rule of an earlier recipe
+    metadata = {**old.metadata, "history": history}
+    ticket.save(replace(old, metadata=metadata), tmp_path / "old.npz")
+    _, printed, _ = run("show", tmp_path / "old.npz")
+    assert "magnitude, targets exact, then ranked" in printed
 
 
 def test_an_import_s_notes_are_a_line_of_verdict_and_agreement(run, tmp_path):
