@@ -84,6 +84,9 @@ class Rtl:
             f"-GGRANULES={granules(config)}",
             f"-GBITS={STREAM_BITS * self._lanes}",
         ]
+        if config.machine == "event":
+            # Otherwise each PE gets temporaries of other names, and code of its own: half as fast. The sweep's is a tenth faster so.
+            flags.append("-fno-dfg")
         if quick:
             flags += ["-MAKEFLAGS", "OPT_FAST=-O1", "--output-split", "0"]
         if trace:
