@@ -85,7 +85,7 @@ class Rtl:
             f"-GBITS={STREAM_BITS * self._lanes}",
         ]
         if config.machine == "event":
-            # Otherwise each PE gets temporaries of other names, and code of its own: half as fast. The sweep's is a tenth faster so.
+            # The pass names temporaries by PE, so that each PE gets code of its own: half as fast. The sweep gains a tenth by it.
             flags.append("-fno-dfg")
         if quick:
             flags += ["-MAKEFLAGS", "OPT_FAST=-O1", "--output-split", "0"]
