@@ -240,15 +240,16 @@ def run_images(
             results[p, i] = run_image(rtl, programs[p], images[i], target(p, i))
             done()
     else:
-        with processes(jobs, _open, rtl.config, programs) as pool:
-            futures = {pool.submit(_work, p, images[i], target(p, i)): (p, i) for p, i in tasks}
-            workers = list(pool._processes.values())
-            try:
+        workers: list[BaseProcess] = []
+        try:
+            with processes(jobs, _open, rtl.config, programs) as pool:
+                futures = {pool.submit(_work, p, images[i], target(p, i)): (p, i) for p, i in tasks}
+                workers.extend(pool._processes.values())
                 for future in as_completed(futures):
                     results[futures[future]] = future.result()
                     done()
-            except BrokenProcessPool:
-                raise RtlError(f"a process that ran the RTL died{_of_what(workers)}") from None
+        except BrokenProcessPool:
+            raise RtlError(f"a process that ran the RTL died{_of_what(workers)}") from None
     return [tuple(results[p, i] for i in range(len(images))) for p in range(len(programs))]
 
 
@@ -300,9 +301,8 @@ def _accumulates(
 
 
 def _of_what(workers: Sequence[BaseProcess]) -> str:
-    """Of the process that ended by itself; the pool then terminates the others."""
+    """Of the process that ended by itself: the pool, which is closed, has ended and reaped the others."""
     for worker in workers:
-        worker.join(10)  # machines differ tenfold in speed
         code = worker.exitcode
         if code not in (None, 0, -signal.SIGTERM):
             why = f"status {code}" if code > 0 else f"signal {signal.Signals(-code).name}"
