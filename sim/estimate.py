@@ -15,7 +15,9 @@ from hw.config import Config
 from sim.deployment import Deployment
 from sim.errors import BadInput
 from sim.models.eq3 import Energies, energies
-from sim.reports.run_numbers import rows
+from sim.reports.run_numbers import batch_numbers, rows, told_batch
+from sim.rtl import batches
+from sw.event.batch import Batch
 
 SCHEMA = "uticket-estimate-1"
 Row = dict[str, Any]
@@ -44,11 +46,13 @@ class Estimate:
     """None where no image was seen: of masks alone."""
     layers: list[Row]
     totals: Row
+    batch: Row | None = None
+    """Of the images in batches (event machine), as report.json's, but for its checks."""
 
     @property
     def content(self) -> dict[str, Any]:
         """For JSON."""
-        return {
+        content = {
             "schema": SCHEMA,
             "model": self.model,
             "method": self.method,
@@ -59,19 +63,23 @@ class Estimate:
             "layers": self.layers,
             "totals": self.totals,
         }
+        return content if self.batch is None else content | {"batch": self.batch}
 
     @property
     def verdict(self) -> str:
-        """One line."""
+        """One line; another of batches, if there are any."""
         total = self.totals
         told = f"PEs {1e-6 * total['energy_pj']:.4g} uJ ({self.energies.table.name}); "
         proof = "nothing was built, `uticket sim` proves the cycles"
         if self.images is None:
             proof = "of layers whose input is there already; spikes as given, not seen"
-        return (
+        alone = (
             f"{total['cycles']:,.0f} cycles an image: {total['ms']:.4g} ms at {self.clock_mhz:g} MHz, "
             f"{total['images_per_s']:,.1f} images/s; {told}{proof}"
         )
+        if self.batch is None:
+            return alone
+        return f"{alone}\n{told_batch(self.batch)}; PEs {1e-6 * self.batch['energy_pj']:.4g} uJ"
 
 
 def estimate(
@@ -82,15 +90,21 @@ def estimate(
     model: str | None = None,
     technology: str | None = None,
     clock_mhz: float | None = None,
+    batch: int | None = None,
 ) -> Estimate:
     """A deployment on images, uint8 (N, C, H, W).
 
     labels: int (N,), of the images, if known. model: its name. technology: a name or a path to a YAML,
-    see `sim.models.eq3.energies`. clock_mhz: by default the technology's.
-    Raises ValueError for what cannot run, BadInput for an unknown technology.
+    see `sim.models.eq3.energies`. clock_mhz: by default the technology's. batch: the images also in batches of so
+    many, on the event machine (docs/event.md).
+    Raises ValueError for what cannot run, BadInput for an unknown technology, and images that are no whole batches.
     """
     spent = energies(technology)
     clock = checked_clock(clock_mhz, spent)
+    programs = None
+    if batch is not None:
+        batches.check_counts(len(images), batch)
+        programs = batches.batch_of(deployment.loaded, batch)
     run = deployment.predict(images)
     layers, total = rows(run, labels, spent)
     return Estimate(
@@ -105,7 +119,15 @@ def estimate(
             **_renamed(total),
             **timed(total["model_cycles"], clock),
         },
+        batch=None if programs is None else _in_batches(deployment, programs, images, spent),
     )
+
+
+def _in_batches(
+    deployment: Deployment, programs: Batch, images: np.ndarray, spent: Energies
+) -> Row:
+    model = batches.model_batches(deployment.loaded, programs, images)
+    return batch_numbers(model.result, spent.table)
 
 
 def checked_clock(clock_mhz: float | None, spent: Energies) -> float:

@@ -105,6 +105,17 @@ machines_option = click.option(
 """Of commands that can run both side by side; see `machines_of`."""
 
 
+def batch_option(text: str) -> Callable:
+    """--batch, whose help is `text`; see `refuse_sweep`."""
+    return click.option("--batch", type=int, metavar="B", help=text)
+
+
+def refuse_sweep(option: str, configs: Sequence[Config]) -> None:
+    """Raises BadInput where one of the machines is not the event machine, which alone has the option."""
+    if any(config.machine != "event" for config in configs):
+        raise BadInput(f"{option}: machine sweep cannot; allowed: machine event")
+
+
 def json_option(text: str = "Write the result here.") -> Callable:
     """--json, whose help is `text`."""
     return click.option("--json", "json_path", type=click.Path(path_type=Path), help=text)

@@ -16,9 +16,6 @@ from sim.reports.progress import Steps
 from sim.reports.run_report import Report
 from sim.rtl import batches, runner
 from sim.rtl.harness import Rtl
-from sw.event.batch import MOST
-
-MOST_IN_A_ROW = 100  # images whose maps and streams are in memory at once
 
 
 def simulate(
@@ -103,15 +100,8 @@ def simulate(
 
 def _check_counts(images: int, overlap: bool, size: int | None) -> None:
     """Raises BadInput unless so many images are a row, and whole batches of `size`, where these are asked for."""
-    if overlap and not 3 <= images <= MOST_IN_A_ROW:
-        raise BadInput(
-            f"--overlap: images = {images}, allowed: 3 to {MOST_IN_A_ROW}, with --images"
-        )
-    if size is None:
-        return
-    if not 2 <= size <= MOST:
-        raise BadInput(f"--batch {size}: allowed: 2 to {MOST}")
-    if images % size or not 0 < images <= MOST_IN_A_ROW:
-        raise BadInput(
-            f"--batch {size}: images = {images}, allowed: a multiple of {size} up to {MOST_IN_A_ROW}, with --images"
-        )
+    most = runner.MOST_IN_A_ROW
+    if overlap and not 3 <= images <= most:
+        raise BadInput(f"--overlap: images = {images}, allowed: 3 to {most}, with --images")
+    if size is not None:
+        batches.check_counts(images, size)

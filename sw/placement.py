@@ -185,6 +185,8 @@ class Life:
     region: Region
     birth: int
     death: int
+    parts: str = "rounds of ticks"
+    """What its region has several of, if it has."""
 
 
 def _lives(
@@ -263,7 +265,7 @@ def _no_room(life: Life, alive: Sequence[Region], config: Config) -> DoesNotFit:
     used = sum(other.words for other in alive)
     return DoesNotFit(
         f"layer {life.name}: its map of {region.channels} channels of {region.height}x{region.width}"
-        f"{f' in {region.rounds} rounds of ticks' if region.rounds > 1 else ''} "
+        f"{f' in {region.rounds} {life.parts}' if region.rounds > 1 else ''} "
         f"needs {region.words * bits} bits of the spike buffer beside {used * bits} in use; "
         f"there are {config.buffer_depth * bits}"
     )

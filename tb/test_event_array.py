@@ -16,6 +16,8 @@ from sim.models.event_cycles import EventModel
 from sim.rtl.batches import predict_batches, program_results
 from sim.rtl.checks import compare
 from sim.rtl.harness import Rtl, RtlError, Stalls
+from sim.rtl.runner import Loaded
+from sim.rtl.stream import batch_streams, expected_results
 from sw.event.program import in_a_row
 from sw.limits import KERNELS, paddings
 from tb.random_batches import CHAIN, WIDE, batches_of, random_batches
@@ -228,6 +230,35 @@ def test_batches_of_images(name):
             check_batches(model, batches)
             check_batches(model, batches, replace(STALLS, seed=number))
             check_batches(model, batches, Stalls(seed=number, program=0.9 if number % 2 else 0.1))
+
+
+@pytest.mark.parametrize("ticks", [1, 2, 3])
+def test_results_are_those_expected_beat_by_beat(rtl, ticks):
+    """Of fewer ticks than lanes, as many, and more: a classifier sends all lanes."""
+    case = build(SMALL, CHAIN[:2], side=6, channels=3, classes=6, ticks=ticks)
+    loaded = Loaded(network=case.network, program=case.program, cycles=None)
+    beats, wanted = case.program.beats(case.spikes), expected_results(loaded, case.spikes)
+    limits = {"max_cycles": 100_000, "max_results": len(wanted) + 1, "max_buffers": 0}
+    came, _, _ = rtl.run_beats(beats, len(beats) - 1, **limits)
+    assert np.array_equal(came, wanted)
+
+
+@pytest.mark.parametrize(("ticks", "resident"), [(1, 0), (1, 2), (2, 1)])
+def test_results_of_batches_are_those_expected_beat_by_beat(rtl, ticks, resident):
+    """Image after image in each group of a classifier."""
+    case = build(SMALL, CHAIN[:2], side=6, channels=3, classes=6, ticks=ticks)
+    found = batches_of(case, 3, resident)
+    loaded = Loaded(network=case.network, program=case.program, cycles=None)
+    streams, results = zip(*batch_streams(loaded, found.batch, np.array(found.images)), strict=True)
+    wanted = np.concatenate(results)
+    came, _, _ = rtl.run_beats(
+        np.concatenate(streams),
+        np.cumsum([len(beats) for beats in streams]) - 1,
+        max_cycles=100_000,
+        max_results=len(wanted) + 1,
+        max_buffers=0,
+    )
+    assert np.array_equal(came, wanted)
 
 
 def test_inputs_of_a_batch_come_early(rtl):

@@ -134,12 +134,18 @@ def test_the_compiler_takes_the_fewest_beats_with_inputs_that_come_early():
     assert chosen.beats > min(batch.beats for batch in fitting)
 
 
+NO_ROOM = (
+    r"a batch of 64 images: layer \w+: its map of 8 channels of 6x6 in 64 images needs \d+ bits of the spike buffer .*"
+    r"; there are \d+\. A smaller batch"
+)
+
+
 def test_a_batch_that_cannot_be_is_told_why():
     case = chain()
     for size in (0, 1, 65):
         with pytest.raises(ValueError, match=f"a batch of {size} images; allowed: 2 to 64"):
             batched(case.program, size)
-    with pytest.raises(DoesNotFit, match="a batch of 64 images: the spike buffer has no room for"):
+    with pytest.raises(DoesNotFit, match=NO_ROOM):
         batched(case.program, 64)
     slow = build(SMALL, CHAIN, side=6, channels=3, ticks=3)
     with pytest.raises(DoesNotFit, match="the network has 3 ticks; allowed: 2, as many as there"):

@@ -1,16 +1,19 @@
-"""`uticket sim` and `uticket program` on the event machine, as a user calls them, on a small network."""
+"""`uticket sim`, `estimate` and `program` on the event machine, as a user calls them, on a small network."""
 
 import csv
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from hw.config import MACHINES, Config
 from hw.counters import EVENT_COUNTERS, EVENT_CYCLES
 from sim import files
+from sim.deployment import Deployment
 from sim.models.event_cycles import EventModel
 from sim.rtl import batches
+from sim.rtl.harness import Rtl
 from sw import ticket
 from tb.test_event_array import SMALL
 from tests.command import status
@@ -44,6 +47,9 @@ def model(tmp_path_factory):
         f"network: small\ndataset: cifar10\n{methods}hardware: {{{hardware}}}\n"
     )
     return folder / "small.yaml"
+
+
+MATCHES = ("spikes_match", "counters_match", "cycles_match")
 
 
 def called(capsys, *arguments):
@@ -124,7 +130,7 @@ def test_a_row_that_goes_wrong_is_a_mismatch(undrawn, model, tmp_path, monkeypat
 
 
 def test_a_row_longer_than_memory_has_room_for_is_refused(undrawn, model, capsys, monkeypatch):
-    monkeypatch.setattr("sim.simulation.MOST_IN_A_ROW", 3)
+    monkeypatch.setattr("sim.rtl.runner.MOST_IN_A_ROW", 3)
     status, _, err = called(capsys, "sim", model, "--overlap", "--images", 4)
     said = "--overlap: images = 4, allowed: 3 to 3, with --images"
     assert (status, err) == (2, f"uticket: error: {said}\n")
@@ -167,6 +173,64 @@ def test_batches_are_proven_and_reported(undrawn, model, tmp_path, monkeypatch, 
     assert found["image_cycles"] < content["totals"]["rtl_cycles"]
     assert f"in batches of 2: an image each {found['image_cycles']:,.0f} cycles" in out
     assert f"weights loaded once from {found['resident'][0]} on" in out
+    alone = {row["name"]: row["rtl_cycles"] for row in content["layers"]}
+    waited = found["image_cycles"] - sum(row["cycles"] for row in found["layers"])
+    assert 0 < waited <= content["totals"]["input_cycles"]
+    assert [row["name"] for row in found["layers"]] == ARRAY
+    assert any(row["cycles"] < alone[row["name"]] for row in found["layers"])
+    # ring writes and waiting are saved
+    assert 0.5 < found["energy_pj"] / content["totals"]["energy_pj"] < 1
+
+    path = tmp_path / "estimate.json"
+    arguments = ("estimate", model, "--images", 4, "--batch", 2, "--json", path)
+    status, said, err = called(capsys, *arguments)
+    assert (status, err) == (0, "")
+    estimated = json.loads(path.read_text())
+    assert estimated["batch"] == {k: v for k, v in found.items() if k not in MATCHES}
+    assert estimated["totals"]["cycles"] == content["totals"]["rtl_cycles"]
+    assert f"in batches of 2: an image each {found['image_cycles']:,.0f} cycles" in said
+    rows = [line.split() for line in said.splitlines() if line.split()]
+    last = {row[0]: row[-1] for row in rows if row[0] in ("total", *ARRAY)}
+    assert last["total"] == f"{found['image_cycles']:,.0f}"
+    assert all(last[row["name"]] == f"{row['cycles']:,.0f}" for row in found["layers"])
+
+
+def test_an_estimate_without_batches_has_none(model, tmp_path, capsys):
+    path = tmp_path / "estimate.json"
+    status, said, _ = called(capsys, "estimate", model, "--json", path)
+    assert status == 0
+    assert "batch" not in json.loads(path.read_text())
+    assert "batch" not in said
+
+
+def test_the_program_of_a_batch_gives_its_results(model, tmp_path, capsys):
+    """Its files, one behind the other, through the RTL: what comes back is what they say, beat by beat."""
+    arguments = ("program", model, "--image", 3, "--batch", 2, "--out", tmp_path)
+    status, said, err = called(capsys, *arguments)
+    assert (status, err) == (0, "")
+
+    def read(name):
+        paths = sorted(tmp_path.glob(f"{name}_*.hex"))
+        beats = [[int(line, 16) for line in path.read_text().split()] for path in paths]
+        told = [f"wrote {path}: {len(one):,} beats" for path, one in zip(paths, beats, strict=True)]
+        assert set(told) < set(said.splitlines())
+        return [np.array(one, np.uint64) for one in beats]
+
+    programs, results = read("program"), read("results")
+    assert len(programs) == len(results) == 2
+    lasts = np.cumsum([len(one) for one in programs]) - 1
+    with Rtl(SMALL) as rtl:
+        found, _, _ = rtl.run_beats(
+            np.concatenate(programs).reshape(-1, 1),
+            lasts,
+            max_cycles=100_000,
+            max_results=1 + sum(map(len, results)),
+            max_buffers=0,
+        )
+    assert np.array_equal(found, np.concatenate(results))
+    (one,) = Deployment.load(str(model)).test_images(4)[0][3:]
+    spikes = Deployment.load(str(model)).spikes(one[None])[0]
+    assert int(results[0][0]) & 0xFFFFFFFF == spikes.sum()  # of image 3, the first
 
 
 def test_a_batch_that_goes_wrong_is_a_mismatch(undrawn, model, tmp_path, monkeypatch, capsys):
@@ -209,14 +273,23 @@ def test_a_batch_that_goes_wrong_is_a_mismatch(undrawn, model, tmp_path, monkeyp
         ),
         (
             ["--batch", 64, "--images", 64],
-            "a batch of 64 images: the spike buffer has no room for 64 maps of the last layer's input. "
-            "A smaller batch or a larger buffer_depth may have room",
+            "a batch of 64 images: layer conv5: its map of 7 channels of 1x1 in 64 images needs 16384 bits of the "
+            "spike buffer beside 4096 in use; there are 16384. A smaller batch or a larger buffer_depth may have room",
         ),
     ],
 )
-def test_a_batch_that_cannot_be_is_one_line(undrawn, model, capsys, arguments, said):
-    status, _, err = called(capsys, "sim", model, *arguments)
-    assert (status, err) == (2, f"uticket: error: {said}\n")
+def test_a_batch_that_cannot_be_is_one_line(model, capsys, arguments, said):
+    """Of every command that makes batches; `estimate` and `program` have no rows."""
+    for command in ("sim", "estimate", "program"):
+        if command != "sim" and "--overlap" in arguments:
+            continue
+        if command == "program" and "--images" in said:
+            continue  # it takes as many as the batch has
+        given = list(arguments)
+        if command == "program" and "--images" in given:
+            del given[(at := given.index("--images")) : at + 2]
+        status, _, err = called(capsys, command, model, *given)
+        assert (status, err) == (2, f"uticket: error: {said}\n"), command
 
 
 def test_sorted_filters_are_proven(undrawn, model, tmp_path, monkeypatch, capsys):

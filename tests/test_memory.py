@@ -1,10 +1,12 @@
 """`sim.models.memory`: accesses counted by hand, against the program and the encoders, and energy of the system."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from hw.config import PRESETS, Config
-from hw.counters import CYCLES
+from hw.counters import CYCLES, counter_names
 from sim.models import golden, memory
 from sim.models.components import breakdown, total_pj
 from sim.models.cycles import bound, predict
@@ -13,6 +15,7 @@ from sim.models.technology import load_table
 from sim.rtl.checks import expected_steps
 from sim.rtl.harness import Rtl
 from sw import csr, wsp
+from sw.event.batch import batch_from
 from tb.random_programs import Shape, build, random_case
 from tests.random_networks import random_spikes
 from tests.soak import times
@@ -85,6 +88,28 @@ def test_the_array_reads_a_window_a_weight_and_tile():
     assert accesses.spad_reads == 8 * 30 * 4  # a header a channel
     assert accesses.spad_writes == 8 * 32
     assert memory.lif_updates(case.program.layers[0], case.program.config) == 8 * 256 * 4
+
+
+def test_rings_are_read_in_each_visit_and_written_once():
+    """Of rounds of ticks, and of a batch's images."""
+    event = replace(TINY, machine="event", scratchpad_depth=128, buffer_depth=512)
+    shapes = (Shape(filters=8), Shape(filters=8))
+
+    def counts(program):
+        nothing = np.zeros(event.n_pe)
+        counters = dict.fromkeys(counter_names("event"), nothing)
+        return [memory.rtl_counts(layer, counters, event) for layer in program.layers]
+
+    case, many = (build(event, shapes, side=12, channels=8, ticks=n * event.ticks) for n in (1, 3))
+    batch = batch_from(case.program, 3, 0)
+    once = counts(case.program)
+    for repeated in (counts(many.program), counts(batch.programs[0])):
+        for one, three in zip(once, repeated, strict=True):
+            assert one.spad_reads > one.spad_writes > 0  # several tiles
+            assert three.spad_writes == one.spad_writes
+            assert three.spad_reads == 3 * one.spad_reads
+            assert three.slices == 3 * one.slices > 0
+            assert three.lif_updates == 3 * one.lif_updates
 
 
 def test_the_parts_of_the_system_add_up():

@@ -12,11 +12,13 @@ from hw.config import Config
 from sim.errors import BadInput
 from sim.options import (
     BOTH,
+    batch_option,
     images_option,
     json_option,
     machines_of,
     machines_option,
     model_options,
+    refuse_sweep,
     replaced,
     technology_option,
 )
@@ -50,6 +52,10 @@ COLUMNS = {  # of the table: header with its unit, by field
     help="Of masks: share of steps without a spike; one for all, or one a layer.",
 )
 @click.option("--clock", "clock_mhz", type=float, help="MHz. [default: the technology's]")
+@batch_option(
+    "The images in batches of B, too, late layers' weights loaded once for each: with --machine event "
+    "and --images a multiple of B (docs/event.md)."
+)
 @json_option()
 def command(
     model: str,
@@ -62,6 +68,7 @@ def command(
     maps: str | None,
     input_sparsity: str | None,
     clock_mhz: float | None,
+    batch: int | None,
     json_path: Path | None,
 ) -> None:
     """Cycles, utilization, energy and time of MODEL (a name of tickets/, a YAML or a ticket), per image.
@@ -74,12 +81,14 @@ def command(
     from sim.deployment import deployments
     from sim.estimate import estimate
     from sim.files import file_to_write, write_json
+    from sim.rtl.batches import check_size
     from sim.side_by_side import content
 
     file_to_write(json_path)
     if names_masks(model):
-        if method is not None:
-            raise BadInput(f"--method {method} with masks; allowed: with a MODEL")
+        for option, value in (("method", method), ("batch", batch)):
+            if value is not None:
+                raise BadInput(f"--{option} {value} with masks; allowed: with a MODEL")
         if machine == BOTH:
             raise BadInput(
                 f"{model}: masks, which run on the sweep alone; allowed: a ticket with both"
@@ -94,8 +103,12 @@ def command(
         if value is not None:
             raise BadInput(f"--{option} with a ticket, which says it; allowed: with masks")
     chosen = load_model(model)
+    configs = machines_of(chosen, hardware, n_pe, machine)
+    if batch is not None:
+        refuse_sweep("--batch", configs)
+        check_size(batch)
     estimates = {}
-    for config in machines_of(chosen, hardware, n_pe, machine):
+    for config in configs:
         (deployed,) = deployments(chosen, [chosen.method(method)], config)
         pixels, labels = deployed.images(images)
         estimates[config.machine] = estimate(
@@ -105,6 +118,7 @@ def command(
             model=chosen.name,
             technology=technology,
             clock_mhz=clock_mhz,
+            batch=batch,
         )
     contents = {name: found.content for name, found in estimates.items()}
     if json_path is not None:
@@ -162,21 +176,25 @@ def _of_masks(
 
 
 def print_estimate(found: Estimate) -> None:
-    """The table, and the line below it."""
+    """The table, and a line or two below it."""
     from sim.reports.table import print_table
 
-    def cells(row: dict) -> list[object]:
-        shown = row | {
-            "cycles": f"{row['cycles']:,.0f}",
-            "energy": f"{row['energy']:,.0f}",
-        }
-        return [shown[name] for name in COLUMNS]
+    columns, in_batches = dict(COLUMNS), dict[str, float]()
+    if found.batch is not None:
+        columns["batch"] = f"in batches of {found.batch['size']} (cycles)"
+        in_batches = {row["name"]: row["cycles"] for row in found.batch["layers"]}
+        in_batches[""] = found.batch["image_cycles"]
+
+    def cells(name: str, row: dict) -> list[object]:
+        shown = row | {"batch": in_batches.get(row.get("name", ""), 0)}
+        shown |= {field: f"{shown[field]:,.0f}" for field in ("cycles", "energy", "batch")}
+        return [name, *(shown[field] for field in columns)]
 
     print_table(
         f"{found.model}: {found.config.n_pe} PEs, per image",
-        ("layer", *COLUMNS.values()),
-        [(row["name"], *cells(row)) for row in found.layers],
-        ("total", *cells(found.totals)),
+        ("layer", *columns.values()),
+        [cells(row["name"], row) for row in found.layers],
+        cells("total", found.totals),
     )
     click.echo(found.verdict)
 

@@ -1,4 +1,4 @@
-"""`uticket program`: a ticket's program stream for one image, and the results it must give."""
+"""`uticket program`: a ticket's program stream for one image, or a batch of them, and the results it must give."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from sim.errors import BadInput
-from sim.options import hardware_of, machine_option, model_options
+from sim.options import batch_option, hardware_of, machine_option, model_options, refuse_sweep
 
 
 @click.command(short_help="Write a ticket's program and its expected results as beats.")
@@ -32,6 +32,9 @@ from sim.options import hardware_of, machine_option, model_options
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder of program.hex and results.hex.",
 )
+@batch_option(
+    "A batch of B images, --image the first, late layers' weights loaded once: with --machine event (docs/event.md)."
+)
 def command(
     model: str,
     method: str | None,
@@ -41,27 +44,41 @@ def command(
     hardware: Path | None,
     machine: str | None,
     out: Path,
+    batch: int | None,
 ) -> None:
     """Write program.hex and results.hex of MODEL (a name of tickets/, a YAML or a ticket) and one image.
 
     A beat a line, of 64 bits or the event machine's stream_bits, in hexadecimal, as Verilog's $readmemh reads it; the last line of each carries
     `last`. The results are those of the models while neither stream stalls: stalls change cycles and stall
-    counters alone.
+    counters alone. A batch is several programs, sent one behind the other: program_00.hex, results_00.hex and so on.
     """
     from sim.catalog import load_model
     from sim.deployment import deployments
-    from sim.rtl import stream
+    from sim.rtl import batches, stream
 
     chosen = load_model(model)
     config = hardware_of(chosen, hardware, n_pe, machine)
+    if batch is not None:
+        refuse_sweep("--batch", [config])
+        batches.check_size(batch)
     (deployed,) = deployments(chosen, [chosen.method(method)], config)
-    pixels, _ = deployed.images(images or image + 1)
-    if image >= len(pixels):
-        raise BadInput(f"--image {image}; allowed: 0 to {len(pixels) - 1}, as {images} has")
-    spikes = deployed.spikes(pixels[image : image + 1])[0]
-    results = stream.expected_results(deployed.loaded, spikes)
+    end = image + (batch or 1)
+    pixels, _ = deployed.images(images or end)
+    if end > len(pixels):
+        wanted = f"--image {image}" if batch is None else f"--batch {batch}: image {end - 1}"
+        raise BadInput(f"{wanted}; allowed: 0 to {len(pixels) - 1}, as {images} has")
+    pixels = pixels[image:end]
+    if batch is None:
+        (spikes,) = deployed.spikes(pixels)
+        results = stream.expected_results(deployed.loaded, spikes)
+        files = {"": (deployed.program.beats(spikes), results)}
+    else:
+        programs = batches.batch_of(deployed.loaded, batch)
+        pairs = stream.batch_streams(deployed.loaded, programs, pixels)
+        files = {f"_{k:02}": pair for k, pair in enumerate(pairs)}
     out.mkdir(parents=True, exist_ok=True)
-    for name, beats in (("program", deployed.program.beats(spikes)), ("results", results)):
-        path = out / f"{name}.hex"
-        stream.write_beats(path, beats)
-        click.echo(f"wrote {path}: {len(beats):,} beats")
+    for part, pair in files.items():
+        for name, beats in zip(("program", "results"), pair, strict=True):
+            path = out / f"{name}{part}.hex"
+            stream.write_beats(path, beats)
+            click.echo(f"wrote {path}: {len(beats):,} beats")

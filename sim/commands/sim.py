@@ -9,11 +9,13 @@ import click
 
 from sim.errors import BadInput
 from sim.options import (
+    batch_option,
     images_option,
     json_option,
     machines_of,
     machines_option,
     model_options,
+    refuse_sweep,
     technology_option,
 )
 
@@ -46,12 +48,9 @@ if TYPE_CHECKING:
     help="Run METHOD's images once more in a row, the next one's input coming early: with --machine event "
     "and --images of 3 to 100 (docs/event.md).",
 )
-@click.option(
-    "--batch",
-    type=int,
-    metavar="B",
-    help="Run METHOD's images once more in batches of B, late layers' weights loaded once for each: with --machine event "
-    "and --images a multiple of B (docs/event.md).",
+@batch_option(
+    "Run METHOD's images once more in batches of B, late layers' weights loaded once for each: with --machine event "
+    "and --images a multiple of B (docs/event.md)."
 )
 def command(
     model: str,
@@ -83,8 +82,8 @@ def command(
     chosen = load_model(model)
     configs = machines_of(chosen, hardware, n_pe, machine)
     for option, given in (("--overlap", overlap), ("--batch", batch is not None)):
-        if given and any(config.machine != "event" for config in configs):
-            raise BadInput(f"{option}: machine sweep cannot; allowed: machine event")
+        if given:
+            refuse_sweep(option, configs)
     if overlap and batch is not None:
         raise BadInput("--batch and --overlap; allowed: one of them")
     file_to_write(json_path)
@@ -140,6 +139,7 @@ def _write(reports: dict[str, Report], folder: Path, json_path: Path | None) -> 
 
 def _print(model: str, n_pe: int, reports: dict[str, Report]) -> None:
     """The table, and a line or more below it."""
+    from sim.reports.run_numbers import told_batch
     from sim.reports.run_report import table_rows
     from sim.reports.table import print_table
     from sim.side_by_side import table
@@ -158,10 +158,7 @@ def _print(model: str, n_pe: int, reports: dict[str, Report]) -> None:
             f"in a row: an image each {period:,.0f} cycles, {latency:,.0f} from its input to its end"
         )
     if batch := first.content.get("batch"):
-        click.echo(
-            f"in batches of {batch['size']}: an image each {batch['image_cycles']:,.0f} cycles; "
-            f"weights loaded once from {batch['resident'][0]} on"
-        )
+        click.echo(told_batch(batch))
     if agreement := first.content.get("reference"):
         spikes, predictions = (agreement[name] for name in ("spikes_equal", "predictions_equal"))
         click.echo(

@@ -18,18 +18,18 @@ class RingAccesses:
     """Of all PEs together, whatever the image."""
 
     reads: float
-    """Words of 16 bits: slice headers and values, once a tile."""
+    """Words of 16 bits: slice headers and values, once a visit of a tile."""
     writes: float
     """Words, in whole rows, once."""
     slices: float
     """That PEs took into their FIFOs."""
 
 
-def accesses(layer: EventLayer, tiles: int) -> RingAccesses:
-    """Of a layer with so many tiles."""
+def accesses(layer: EventLayer, visits: int) -> RingAccesses:
+    """Of a layer. visits: its tiles, each as often as there are rounds of ticks, or images of a batch."""
     reads = writes = slices = 0
     for segment in layer.segments:
-        passes = tiles if segment.all_tiles else 1
+        passes = visits if segment.all_tiles else 1
         for words in (*segment.part.headers, *segment.part.values):
             reads += passes * len(words)
             writes += -(-len(words) // STREAM_WORDS) * STREAM_WORDS

@@ -175,7 +175,8 @@ def rtl_counts(layer: CompiledLayer, counters: Mapping[str, np.ndarray], config:
     models'. What an identity shortcut adds costs as much as any other sum.
     """
     if isinstance(layer, EventLayer):
-        rings = event_memory.accesses(layer, layer.tiling(config).count)
+        visits = layer.tiling(config).count * layer.descriptor.rounds
+        rings = event_memory.accesses(layer, visits)
         reads, writes, slices = rings.reads, rings.writes, rings.slices
     else:
         access = rtl_accesses(layer, config)

@@ -17,6 +17,7 @@ from sim.models.eq3 import Activity, Energies, layer_energies
 from sim.models.event_cycles import CASTER, EventCycles
 from sim.models.technology import ComponentTable
 from sim.models.workload import Workload, rtl_bound_cycles
+from sim.rtl.batches import BatchResult
 
 
 def rows(
@@ -252,6 +253,48 @@ def categories(run: Run) -> dict[str, np.ndarray]:
         c: np.array([0.0 if k is None else counters[k][c].mean() for k in numbers])
         for c in cycle_names(run.deployment.config.machine)
     }
+
+
+def batch_numbers(found: BatchResult, table: ComponentTable) -> dict[str, Any]:
+    """`batch` of report.json, but for its checks: all images, the first batch's first input included, which nothing hides."""
+    batch, taken, config = found.batch, found.cycles, found.batch.programs[0].config
+    images = batch.size * len(taken)
+    cycles: dict[str, int] = {}
+    counts: dict[str, Counts] = {}
+    for k, run in enumerate(found.programs):
+        layers = batch.programs[k % len(batch.programs)].layers
+        for layer, count, counters in zip(layers, run.cycles, run.counters, strict=True):
+            one, name = memory.rtl_counts(layer, counters, config), layer.name
+            cycles[name] = cycles.get(name, 0) + count
+            counts[name] = add_counts([counts[name], one]) if name in counts else one
+    spent = {
+        name: total_pj(breakdown(table, one, accounting="rtl", config=config)) / images
+        for name, one in counts.items()
+    }
+    return {
+        "size": batch.size,
+        "images": images,
+        "resident": [layer.name for layer in batch.layers],
+        "inputs_early": batch.early,
+        "program_beats": mean(batch.beats, batch.size),
+        "image_cycles": mean(sum(taken), images),
+        "cycles": mean(sum(taken), len(taken)),
+        "cycles_min": min(taken),
+        "cycles_max": max(taken),
+        "energy_pj": sum(spent.values()),
+        "layers": [
+            {"name": name, "cycles": mean(count, images), "energy_pj": spent[name]}
+            for name, count in cycles.items()
+        ],
+    }
+
+
+def told_batch(numbers: dict[str, Any]) -> str:
+    """Of `batch_numbers`, one line."""
+    return (
+        f"in batches of {numbers['size']}: an image each {numbers['image_cycles']:,.0f} cycles; "
+        f"weights loaded once from {numbers['resident'][0]} on"
+    )
 
 
 def mean(total: int, count: int) -> int | float:

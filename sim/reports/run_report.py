@@ -22,7 +22,14 @@ from sim.reports.answer import Answer
 from sim.reports.drawing import Plot
 from sim.reports.headlines import headlines
 from sim.reports.provenance import provenance
-from sim.reports.run_numbers import categories, component_energy, mean, pe_cycles, rows
+from sim.reports.run_numbers import (
+    batch_numbers,
+    categories,
+    component_energy,
+    mean,
+    pe_cycles,
+    rows,
+)
 from sim.reports.units import UNITS
 from sim.rtl.batches import BatchResult
 from sim.rtl.checks import Comparison
@@ -182,7 +189,7 @@ def build(
     if agreement := _agreement(metadata):
         content["reference"] = agreement
     content |= {"overlap": _overlap(row)} if row else {}
-    content |= {"batch": _batch(batch)} if batch else {}
+    content |= {"batch": _batch(batch, spent)} if batch else {}
     counted = [row for one in runs for image in one.images for row in image.counters]
     mismatches = [one.mismatch for one in runs]
     mismatches += [one.mismatch for one in (row, batch) if one is not None]
@@ -236,22 +243,8 @@ def _overlap(row: RowResult) -> dict[str, Any]:
     }
 
 
-def _batch(found: BatchResult) -> dict[str, Any]:
-    """Of images in batches: all of them, the first batch's first input included, which nothing hides."""
-    batch, cycles = found.batch, found.cycles
-    images = batch.size * len(cycles)
-    return {
-        "size": batch.size,
-        "images": images,
-        "resident": [layer.name for layer in batch.layers],
-        "inputs_early": batch.early,
-        "program_beats": mean(batch.beats, batch.size),
-        "image_cycles": mean(sum(cycles), images),
-        "cycles": mean(sum(cycles), len(cycles)),
-        "cycles_min": min(cycles),
-        "cycles_max": max(cycles),
-        **_match(found.comparisons),
-    }
+def _batch(found: BatchResult, spent: Energies) -> dict[str, Any]:
+    return batch_numbers(found, spent.table) | _match(found.comparisons)
 
 
 def _match(compared: Sequence[Comparison]) -> dict[str, bool]:

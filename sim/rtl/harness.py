@@ -224,7 +224,7 @@ class Rtl:
     def run_beats(
         self,
         beats: np.ndarray,
-        last_at: int,
+        last_at: int | Sequence[int],
         *,
         max_cycles: int,
         max_results: int,
@@ -233,14 +233,14 @@ class Rtl:
         reset_at: int = 0,
         trace: tuple[Path, int] | None = None,
     ) -> tuple[np.ndarray, np.ndarray, int]:
-        """Send raw beats, `last` on number `last_at`; results and spike buffers come back.
+        """Send raw beats, `last` on number `last_at`, of each program if there are several; results and spike buffers come back.
 
         beats: uint64 (beats,), of the event machine (beats, lanes).
         reset_at: pull reset in that cycle, and come back. Raises RtlError if the RTL errs or hangs.
         """
         sent = self._send(
             beats,
-            [last_at],
+            [last_at] if isinstance(last_at, int) else last_at,
             max_cycles=max_cycles,
             max_results=max_results,
             max_buffers=max_buffers,

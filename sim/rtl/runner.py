@@ -30,6 +30,7 @@ from sw.event.program import EventProgram
 from sw.integers import IntegerNetwork
 
 MARGIN = 2  # a run that takes so many times the predicted cycles has hung
+MOST_IN_A_ROW = 100  # images whose maps and streams are in memory at once
 
 
 @dataclass(frozen=True, kw_only=True)

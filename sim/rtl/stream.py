@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,13 @@ from hw.counters import counter_names
 from hw.files import atomic_write
 from hw.results import beats_a_result
 from sim.models import golden
-from sim.models.cycles import input_cycles
+from sim.models.cycles import LayerCycles, input_cycles
+from sim.rtl.batches import model_batches
 from sim.rtl.checks import expected_steps
 from sim.rtl.runner import Loaded
-from sw.event.program import in_rounds
+from sw.compile import CompiledLayer, Program
+from sw.event.batch import Batch
+from sw.event.program import in_a_row
 
 
 def expected_results(loaded: Loaded, spikes: np.ndarray) -> np.ndarray:
@@ -23,12 +27,40 @@ def expected_results(loaded: Loaded, spikes: np.ndarray) -> np.ndarray:
     spikes: an image's, uint8 (T, C, H, W). The golden and the cycle model say what comes.
     """
     program, expected = loaded.program, golden.run(loaded.network, spikes)
-    config = program.config
-    cycles = input_cycles(program, spikes)
-    beats = [np.array([int(spikes.sum()) | cycles << 32], np.uint64)]
-    for layer, predicted in zip(program.layers, loaded.predict(spikes, expected), strict=True):
+    predicted = loaded.predict(spikes, expected)
+    return _results(program, expected, input_cycles(program, spikes), predicted)
+
+
+def batch_streams(
+    loaded: Loaded, batch: Batch, images: np.ndarray
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The stream of each program of whole batches of images, uint8 (N, C, H, W), and its `expected_results`.
+
+    batch: of `sim.rtl.batches.batch_of`.
+    """
+    model = model_batches(loaded, batch, images)
+    programs = model.programs
+    streams, _ = in_a_row(programs, batch.inputs(model.spikes))
+    results = [
+        _results(program, made, one.waited, one.layers)
+        for program, made, one in zip(programs, model.expected, model.passed, strict=True)
+    ]
+    return list(zip(streams, results, strict=True))
+
+
+def _results(
+    program: Program,
+    expected: dict[str, golden.LayerResult],
+    waited: int,
+    layers: Sequence[LayerCycles],
+) -> np.ndarray:
+    """Of what the golden and the cycle model say. waited: cycles of the input, as its beat says them."""
+    config, first = program.config, program.layers[0].integer.own.name
+    spikes = int(expected[first].inputs[first].sum())
+    beats = [np.array([spikes | waited << 32], np.uint64)]
+    for layer, predicted in zip(program.layers, layers, strict=True):
         if layer.output is None:
-            beats.append(_sums(expected[layer.name].output[:, layer.order], config))
+            beats.append(_sums(layer, expected[layer.name].output, config))
         counts = {**expected_steps(layer, expected, program), **predicted.counters}
         row = np.stack([counts[name] for name in counter_names(config.machine)], axis=1).astype(
             "<u4"
@@ -46,11 +78,19 @@ def write_beats(path: Path, beats: np.ndarray) -> None:
         )
 
 
-def _sums(loaded: np.ndarray, config: Config) -> np.ndarray:
-    """A classifier's results (T, K), filters as loaded: group after group, in each the rounds of ticks."""
-    rounds = in_rounds(loaded, config.ticks)
+def _sums(layer: CompiledLayer, output: np.ndarray, config: Config) -> np.ndarray:
+    """A classifier's results, of its output (T, K): group after group of its filters as loaded, in each the rounds of ticks.
+
+    Of a batch (images * T, K): in each the images. Lanes behind the network's last tick saw no spike: their sums are the bias.
+    """
+    images = layer.descriptor.rounds if layer.descriptor.anew else 1
+    each = np.stack(np.split(output, images))
+    silent = -each.shape[1] % config.ticks
+    bias = np.broadcast_to(layer.integer.bias, (images, silent, output.shape[1]))
+    ticks = np.concatenate([each, bias], axis=1)[..., layer.order]
+    rounds = ticks.reshape(-1, config.ticks, output.shape[1])
     parts = []
-    for first in range(0, loaded.shape[1], config.n_pe):
+    for first in range(0, rounds.shape[2], config.n_pe):
         for sums in rounds[..., first : first + config.n_pe]:
             row = np.zeros((sums.shape[1], 2 * beats_a_result(config)), "<i4")
             row[:, : config.ticks] = sums.T

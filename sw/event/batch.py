@@ -71,17 +71,18 @@ def batched(program: EventProgram, size: int) -> Batch:
             f"a batch: the network has {program.ticks} ticks; allowed: {program.config.ticks}, as many as there are lanes"
         )
     found: Batch | None = None
+    why: DoesNotFit | None = None  # of the last layer alone, which needs least
     for first in reversed(range(len(program.layers))):
         try:
             tried = batch_from(program, size, first)
-        except DoesNotFit:
+        except DoesNotFit as error:
+            why = why or error
             continue
         if found is None or (not tried.early, tried.beats) < (not found.early, found.beats):
             found = tried
     if found is None:
         raise DoesNotFit(
-            f"a batch of {size} images: the spike buffer has no room for {size} maps of the last layer's input. "
-            "A smaller batch or a larger buffer_depth may have room"
+            f"a batch of {size} images: {why}. A smaller batch or a larger buffer_depth may have room"
         )
     return found
 
@@ -142,7 +143,7 @@ def _lives(program: EventProgram, size: int, first: int) -> list[Life]:
         if life.death >= first:
             many = replace(life.region, words=size * life.region.words, rounds=size)
             birth = life.birth if life.birth >= first else -1
-            life = replace(life, region=many, birth=birth)
+            life = replace(life, region=many, birth=birth, parts="images")
         lives.append(life)
     return sorted(lives, key=lambda life: life.birth)  # the input stays the first
 
