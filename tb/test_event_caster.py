@@ -55,8 +55,8 @@ class Item:
 class Layer:
     """A layer's maps in the spike buffer, its segments and, for each of these, its visits of tiles."""
 
-    def __init__(self, rng, config, *, long):
-        """long: its lists are together longer than the ring."""
+    def __init__(self, rng, config, *, long=False, bases=BASES):
+        """long: its lists are together longer than the ring. bases: of the sources' first rounds."""
         self.config, self.long = config, long
         sides, self.stride, self.pad = SHAPES["one tile" if long else rng.choice(list(SHAPES))]
         self.packed = max(sides) <= config.small_side
@@ -64,7 +64,7 @@ class Layer:
         self.banks: list[dict[int, int]] = [{} for _ in range(BANKS)]
         numbers = np.random.default_rng(rng.getrandbits(32))
         self.maps = []  # by source and round
-        for base, side in zip(BASES, sides, strict=False):
+        for base, side in zip(bases, sides, strict=False):
             shape = self.rounds, CHANNELS, side, side, config.ticks
             self.maps.append((numbers.random(shape) < 0.5).astype(np.uint8))
             for number, spikes in enumerate(self.maps[-1]):
@@ -76,10 +76,12 @@ class Layer:
         geometry = maps.geometry(config, side=self.side, half=False, pool=pool)
         geometry["blocks_down"] = geometry["blocks"]
         self.geometry = bits(geometry_layout(config), geometry)
-        sources = [{"base": b, "side": s} for b, s in zip(BASES, sides, strict=False)]
+        sources = [{"base": b, "side": s} for b, s in zip(bases, sides, strict=False)]
         sources[0]["strided"] = self.stride == 2
         descriptor = {
             "side": self.side,
+            "pool": pool,
+            "output_side": self.side // 2 if pool else self.side,
             "padded": self.pad,
             "fast": self.packed,
             "more_rounds": self.rounds - 1,
@@ -110,6 +112,16 @@ class Layer:
             count *= 4 if self.stride == 2 and not shortcut else 1
             entries.append({"index": rng.randrange(count), "shortcut": int(shortcut)})
         self.segments.append(({"length": length, **flags, "end": 0}, entries, visits))
+
+    def loading(self):
+        """What the loader does for it, one after the other: ports and payloads."""
+        words = self.config.stream_bits // 16
+        for header, entries, _ in self.segments:
+            yield "segment", bits(SEGMENT_HEADER, header)
+            for first in range(0, len(entries), words):
+                row = [bits(LIST_ENTRY, entry) for entry in entries[first : first + words]]
+                yield "list", sum(word << 16 * k for k, word in enumerate(row))
+            yield "loaded", 0
 
     def item(self, place, entry, visit):
         """The slice of a list's entry for a visit."""
@@ -150,6 +162,16 @@ class Layer:
         return 1 + (len({at // side for at in there if 0 <= at < spikes.shape[1]}) == 3)
 
 
+def check_cast(item, seen, where):
+    """That the fields of what is cast are an item's, as far as a tap can need its spikes."""
+    assert seen["what"]["is_end"] == (item.end is not None), where
+    if item.end is not None:
+        assert seen["what"] == {"is_end": 1, **item.end}, where
+        return
+    assert (seen["position"], seen["shortcut"]) == (item.position, item.shortcut), where
+    assert seen["spikes"] & item.cells == item.spikes & item.cells, where
+
+
 class Casting:
     """Programs in, slices out: the rules of docs/event.md, "Cycle rules"."""
 
@@ -157,15 +179,7 @@ class Casting:
         self.dut, self.config = dut, config
         self.words = config.stream_bits // 16
         self.layers = [Layer(rng, config, long=k == 5) for k in range(LAYERS)]
-        self.ops: deque[tuple[str, int]] = deque()  # what the loader does, one after the other
-        for layer in self.layers:
-            for header, entries, _ in layer.segments:
-                self.ops.append(("segment", bits(SEGMENT_HEADER, header)))
-                for first in range(0, len(entries), self.words):
-                    row = [bits(LIST_ENTRY, entry) for entry in entries[first : first + self.words]]
-                    beat = sum(word << 16 * k for k, word in enumerate(row))
-                    self.ops.append(("list", beat))
-                self.ops.append(("loaded", 0))
+        self.ops = deque(op for layer in self.layers for op in layer.loading())
         self.cycle = 0
         self.now: Any = None  # the layer at work
         self.state = "done"
@@ -234,18 +248,10 @@ class Casting:
         if self.headers != depth - 1:  # then it is Amaranth's FIFO that says
             result["segment__ready"] = self.headers < depth
         if result["o__valid"]:
-            self._compare(self.offers[0][0], fields(CAST, int(self.dut.o__payload.value)))
+            seen = fields(CAST, int(self.dut.o__payload.value))
+            check_cast(self.offers[0][0], seen, f"cycle {self.cycle}")
         self.valid = result["o__valid"]
         return result
-
-    def _compare(self, item, seen):
-        where = f"cycle {self.cycle}"
-        assert seen["what"]["is_end"] == (item.end is not None), where
-        if item.end is not None:
-            assert seen["what"] == {"is_end": 1, **item.end}, where
-            return
-        assert (seen["position"], seen["shortcut"]) == (item.position, item.shortcut), where
-        assert seen["spikes"] & item.cells == item.spikes & item.cells, where
 
     def edge(self, i):
         fire = bool(self.valid and i["o__ready"])

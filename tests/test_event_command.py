@@ -15,7 +15,7 @@ from sim.models.event_cycles import EventModel
 from sim.rtl import batches
 from sim.rtl.harness import Rtl
 from sw import ticket
-from tb.test_event_array import SMALL
+from tb.test_event_machine import SMALL
 from tests.command import status
 from tests.random_networks import random_ticket
 from tests.test_sim_command import ARRAY, NETWORK

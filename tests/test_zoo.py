@@ -11,7 +11,7 @@ from sim.rtl.harness import Rtl
 from sw.importers import door
 from sw.importers.graph import Refused
 from sw.importers.torch import from_module
-from tb.test_event_array import CONFIGS
+from tb.test_event_machine import CONFIGS
 from tests.soak import times
 from tests.zoo import ZOO, TorchConv, resnet18, settled
 
