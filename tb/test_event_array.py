@@ -4,6 +4,7 @@ import random
 from collections import deque
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import cocotb
 from amaranth.lib import data
@@ -46,9 +47,10 @@ class Around:
         self.cases = deque(Layer(rng, config, bases=BASES) for _ in range(LAYERS))
         self.loads: deque[tuple[str, int]] = deque()
         self.state, self.started, self.cycle = "done", True, 0
-        self.words = [deque() for _ in range(self.n)]  # that PEs have to hand over, by PE
-        self.sums = deque()  # what should come of a classifier
-        self.rows, self.casts = deque(), deque()
+        self.words: list[deque[Any]] = [deque() for _ in range(self.n)]  # that each PE hands over
+        self.sums: deque[list[int]] = deque()  # what should come of a classifier
+        self.rows: deque[int] = deque()
+        self.casts: deque[Item] = deque()
         self.descriptor = self.slot = self.turn = 0
         self.side = self.raw = self.filters = 0
         self.places = None  # of the word that was taken in the cycle before, or of a row

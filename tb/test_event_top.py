@@ -2,6 +2,7 @@
 
 import random
 from collections import deque
+from typing import Any
 
 import cocotb
 import numpy as np
@@ -34,10 +35,10 @@ class Part:
 
     def __init__(self, config, layer, expected, pe, rng):
         self.config = config
-        self.loads = {kind: deque() for kind in KINDS}
+        self.loads: dict[str, deque[int]] = {kind: deque() for kind in KINDS}
         for segment in layer.segments:
             self._load(layer, segment, pe)
-        self.words = deque()
+        self.words: deque[dict[str, Any]] = deque()
         order = layer.order[pe :: config.n_pe]
         for k, channel in enumerate(order):
             number = pe + k * config.n_pe
@@ -113,9 +114,9 @@ class Around:
         self.results = deque(self._results())
         self.buffer = np.zeros((BANKS, CONFIG.buffer_depth, granules(CONFIG)), np.uint64)
         self.number = -1  # of the layer at work
-        self.casts: deque = deque()
+        self.casts: deque[Any] = deque()
         self.loading = [dict.fromkeys(KINDS, 0) for _ in range(self.n)]  # of which layer
-        self.words = [deque() for _ in range(self.n)]
+        self.words: list[deque[dict[str, Any]]] = [deque() for _ in range(self.n)]
         self.ended = self.offered = False
         self.chains = [[0] * BEATS for _ in range(self.n)]
         self.ends = 0
