@@ -17,20 +17,15 @@ from cocotb_tools.check_results import get_results
 from cocotb_tools.runner import Icarus, Verilator
 
 from sim.errors import BadInput
-from sim.rtl.verilator import WARNINGS, build_once, environment
+from sim.rtl.verilator import build_once, environment
+from tb import verilated
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build" / "tb"
 PARAMETERS = "UTICKET_TB_PARAMETERS"  # environment variable: path of the case's JSON
 # Whose asserts are rewritten to show both sides; of every module imported, NumPy's too, if cocotb is told nothing.
 SHOWN = {"COCOTB_REWRITE_ASSERTION_FILES": "test_*.py"}
-QUICK = "OPT_FAST=-O0 OPT_GLOBAL=-O0"  # a test spends far longer in the compiler than in the model
-# Instead of cocotb's --public-flat-rw: tests see the top's ports alone, and the rest is a third less to compile.
-PORTS = ("--no-public-flat-rw", "--public-depth", "1")
-SIMULATORS = {  # by name: cocotb's runner, the arguments of a build, and what of it is kept
-    "verilator": (Verilator, [*PORTS, "--x-assign", "0", "--x-initial", "0", *WARNINGS], "{top}"),
-    "icarus": (Icarus, [], "sim.vvp"),
-}
+RUNNERS = {"verilator": Verilator, "icarus": Icarus}
 
 
 class SimulationError(AssertionError):
@@ -61,35 +56,28 @@ def simulate(
     """
     if simulator == "icarus" and shutil.which("iverilog") is None:
         raise BadInput("iverilog is missing; on Debian: apt-get install iverilog")
-    kind, arguments, built = SIMULATORS[simulator]
     sources = [component_verilog, *more_verilog]
 
     def build(work: Path, result: Path, files: list[str]) -> None:
-        runner, log = kind(), result / "build.log"
+        log = result / "build.log"
         try:
-            runner.build(
-                sources=[work / name for name in files],
-                hdl_toplevel=top,
-                build_dir=work,
-                build_args=arguments,
-                timescale=("1ns", "1ps"),
-                log_file=log,
-            )
-        except (RuntimeError, SystemExit):
+            if simulator == "verilator":
+                built = verilated.verilate(files, top, work, BUILD, log)
+            else:
+                built = _iverilog(files, top, work, log)
+        except (RuntimeError, SystemExit, BadInput):
             raise SimulationError(f"{component_verilog} does not build:\n{_tail(log)}") from None
-        shutil.move(work / built.format(top=top), result)
+        shutil.move(built, result)
 
-    variables = environment()
-    variables["MAKEFLAGS"] += f" {QUICK}"
-    with mock.patch.dict(os.environ, variables):
+    with mock.patch.dict(os.environ, environment()):
         os.environ.pop("PYTEST_CURRENT_TEST", None)  # changes what the runner does
-        recipe = [top, simulator, arguments, QUICK, cocotb.__version__]
+        recipe = [top, simulator, verilated.RECIPE, cocotb.__version__]
         folder = build_once(sources, BUILD, recipe, build)
         run = BUILD / "runs" / folder.name / case  # what is built stays as it was
         shutil.rmtree(run, ignore_errors=True)
         run.mkdir(parents=True)
         (run / "parameters.json").write_text(json.dumps(parameters))
-        runner, results, log = kind(), run / "results.xml", run / "simulation.log"
+        runner, results, log = RUNNERS[simulator](), run / "results.xml", run / "simulation.log"
         try:
             runner.test(
                 test_module=test_module,
@@ -108,6 +96,18 @@ def simulate(
     count, failed = get_results(results) if results.is_file() else (0, 0)
     if failed or not count:
         raise SimulationError(f"{case}: {failed} of {count} cocotb tests failed\n{_tail(log)}")
+
+
+def _iverilog(files: list[str], top: str, work: Path, log: Path) -> Path:
+    """What Icarus makes of Verilog files in the folder `work`. Raises RuntimeError or SystemExit where it cannot."""
+    Icarus().build(
+        sources=[work / name for name in files],
+        hdl_toplevel=top,
+        build_dir=work,
+        timescale=("1ns", "1ps"),
+        log_file=log,
+    )
+    return work / "sim.vvp"
 
 
 def _tail(log: Path) -> str:

@@ -11,7 +11,7 @@ from amaranth.lib.wiring import In, Out
 from cocotb.triggers import FallingEdge
 from cocotb.utils import get_sim_time
 
-from tb import cocotb_runner
+from tb import verilated
 from tb.cocotb_runner import SimulationError, parameters, simulate
 from tb.streams import NEVER, stalls, start, stream_get, stream_put
 
@@ -107,7 +107,7 @@ def test_takes_one_a_cycle(run):
 
 def test_what_is_built_runs_again_without_a_build(run, monkeypatch):
     run("adds")
-    monkeypatch.setattr(cocotb_runner.Verilator, "build", None)
+    monkeypatch.setattr(verilated, "verilate", None)
     run("adds", stall=0.3)
 
 
