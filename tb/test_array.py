@@ -101,15 +101,19 @@ def preset(request):
 
 @pytest.fixture(scope="module")
 def rtl(preset):
-    with Rtl(PRESETS[preset]) as model:
+    with built(preset) as model:
         yield model
 
 
 @pytest.fixture
 def fresh(preset):
     """A model of its own, for what may leave it in the middle of a program."""
-    with Rtl(PRESETS[preset]) as model:
+    with built(preset) as model:
         yield model
+
+
+def built(preset):
+    return Rtl(PRESETS[preset], quick=None if preset == "tiny" else False)
 
 
 def run(rtl, case, stalls=None):
@@ -330,7 +334,7 @@ OTHERS = {
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_other_hardware(name):
-    with Rtl(OTHERS[name], quick=True) as model:
+    with Rtl(OTHERS[name]) as model:
         for seed in range(times(12)):
             case = random_case(OTHERS[name], seed)
             check(model, case)

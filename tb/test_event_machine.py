@@ -189,7 +189,7 @@ def test_shapes_under_stalls(rtl):
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_random_layers(name):
-    with Rtl(CONFIGS[name], quick=CONFIGS[name] is not SMALL) as model:  # SMALL is built above
+    with Rtl(CONFIGS[name]) as model:
         for seed in range(times(8)):
             case = random_case(CONFIGS[name], seed)
             check(model, case)
@@ -205,7 +205,7 @@ def test_random_layers(name):
 @pytest.mark.parametrize("name", CONFIGS)
 def test_rows_of_images(name):
     """The next image's input comes while layers run: spikes, cycles, period and latency of each image."""
-    with Rtl(CONFIGS[name], quick=CONFIGS[name] is not SMALL) as model:
+    with Rtl(CONFIGS[name]) as model:
         kinds = {"max_side": 24}, {"max_side": 12, "ticks": 2 * CONFIGS[name].ticks}
         for number, row in enumerate(
             row for kind in kinds for row in random_rows(CONFIGS[name], times(8), **kind)
@@ -220,7 +220,7 @@ def test_rows_of_images(name):
 def test_batches_of_images(name):
     """Late layers' weights are loaded once for several images: neurons of each start anew, and drop spikes behind their last tick."""
     config = CONFIGS[name]
-    with Rtl(config, quick=config is not SMALL) as model:
+    with Rtl(config) as model:
         kinds = [{"max_side": 16}, {"max_side": 12, "rectangle": True, "large": True}]
         if config.ticks > 1:
             kinds.append({"max_side": 12, "ticks": config.ticks - 1})

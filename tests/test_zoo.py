@@ -45,7 +45,7 @@ def imported():
 
 @pytest.fixture(scope="module")
 def rtl():
-    with Rtl(HARDWARE, quick=not SOAKED) as model:
+    with Rtl(HARDWARE) as model:
         yield model
 
 

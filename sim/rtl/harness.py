@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import json
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from hw.results import beats_a_result
 from hw.spike_buffer import granules
 from sim import c_text
 from sim.files import BUILD, made_once
+from sim.rtl import one_file
 from sim.rtl.call import BYTES, WORDS, Run
 from sim.rtl.results import Passing, RtlRun, accounted_cycles, read_run
 from sim.rtl.verilator import build_shared_library
@@ -30,6 +32,7 @@ from sw.compile import Program
 from sw.event.batch import Batch
 from sw.event.program import EventProgram, in_a_row
 
+QUICK = "UTICKET_QUICK_RTL"  # environment variable
 HARNESS = [Path(__file__).with_name(name) for name in ("harness.cpp", "harness.v")]
 
 
@@ -66,13 +69,13 @@ class Rtl:
         *,
         build: Path = BUILD,
         trace: bool = False,
-        quick: bool = False,
+        quick: bool | None = None,
         beside: Callable[[Path], Path] | None = None,
     ) -> None:
         """Raises BadInput where a tool is missing or the Verilog does not build.
 
-        quick: compiled as one file with little optimization, sooner, and slower to run: for few cycles.
-        Verilator's own files are compiled as ever, so that ccache has them for every array.
+        quick: compiled sooner, and slower to run: for few cycles (one_file.py). By default only where
+        UTICKET_QUICK_RTL is 1, and never with `trace`.
         beside: given the top's Verilog, makes one more Verilog file, built into the model.
         """
         self.config = config
@@ -87,12 +90,13 @@ class Rtl:
         if config.machine == "event":
             # The pass names temporaries by PE, so that each PE gets code of its own: half as fast. The sweep gains a tenth by it.
             flags.append("-fno-dfg")
-        if quick:
-            flags += ["-MAKEFLAGS", "OPT_FAST=-O1", "--output-split", "0"]
+        if quick is None:
+            quick = os.environ.get(QUICK) == "1"
+        make = one_file.build_shared_library if quick and not trace else build_shared_library
         if trace:
             flags += ["--trace-fst", "-CFLAGS", "-DUTICKET_TRACE"]
         sources = [*HARNESS, *([beside(verilog)] if beside else [])]
-        library = build_shared_library(
+        library = make(
             [verilog],
             "harness",
             sources,
