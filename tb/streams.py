@@ -12,6 +12,7 @@ from itertools import repeat
 from typing import Any
 
 from cocotb.clock import Clock
+from cocotb.task import Task
 from cocotb.triggers import FallingEdge, ReadOnly
 
 PORTS = ("payload", "valid", "ready")
@@ -25,10 +26,14 @@ def stalls(seed: int, probability: float) -> Iterator[bool]:
         yield generator.random() < probability
 
 
+_clock: list[Task[None]] = []  # of this simulation; cocotb ends it with each test
+
+
 async def start(dut: Any, cycles: int = 2) -> None:
-    """Start the clock and hold reset for some cycles; inputs must have been set or be 0."""
+    """Start the clock, unless it runs, and hold reset for some cycles; inputs must have been set or be 0."""
     dut.rst.value = 1
-    Clock(dut.clk, 10, "ns").start()
+    if not _clock or _clock[-1].done():
+        _clock.append(Clock(dut.clk, 10, "ns").start())
     for _ in range(cycles):
         await FallingEdge(dut.clk)
     dut.rst.value = 0

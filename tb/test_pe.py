@@ -229,10 +229,11 @@ async def run_layers(dut):
     case = parameters()
     side, channels, shapes, classes = NETWORKS[case["network"]]
     network = build(CONFIG, shapes, side=side, channels=channels, classes=classes, seed=5)
-    model = Surroundings(dut, network, case.get("index", INDEX), stall=case["stall"], seed=2)
-    done = lambda: not model.layers and model.state == "next"  # noqa: E731
-    await lockstep(dut, model, 100_000, done=done)
-    assert model.checked > 2
+    for stall in case["stalls"]:
+        model = Surroundings(dut, network, case.get("index", INDEX), stall=stall, seed=2)
+        done = lambda: not model.layers and model.state == "next"  # noqa: B023, E731
+        await lockstep(dut, model, 100_000, done=done)
+        assert model.checked > 2
 
 
 @cocotb.test(timeout_time=2, timeout_unit="ms")
@@ -242,5 +243,4 @@ async def layers(dut):
 
 @pytest.mark.parametrize("network", NETWORKS)
 def test_pe(network):
-    for stall in (0, 0.4):
-        run(PE(CONFIG), "pe", "layers", f"{network}-{stall}", network=network, stall=stall)
+    run(PE(CONFIG), "pe", "layers", network, network=network, stalls=(0, 0.4))

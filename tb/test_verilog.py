@@ -184,7 +184,7 @@ def trace(verilog: Path, machine: str, folder: Path, simulator: str, memories=()
     """Every output in every cycle of a run whose results are checked too."""
     path = folder / f"{simulator}-{verilog.parent.name}.txt"
     case = {"module": verilog.stem, "trace": str(path), "ports": ports(verilog), "seed": 1}
-    case |= {"network": "small", "stall": 0.4, "index": 0, "machine": machine}
+    case |= {"network": "small", "stalls": (0.4,), "index": 0, "machine": machine}
     simulate(
         verilog,
         verilog.stem,

@@ -10,6 +10,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
 
 from sim.errors import BadInput
+from sim.rtl import one_file
 from sim.rtl.verilator import FILTER, build_shared_library, environment
 
 DRIVER = """
@@ -67,6 +68,18 @@ def test_builds_runs_and_caches(counter, tmp_path, monkeypatch):
     assert library.stat().st_mtime_ns == stamp
     folders = [path.name for path in (tmp_path / "out").iterdir() if path.is_dir()]
     assert folders == [library.parent.name]
+
+
+def test_the_quick_way_builds_the_same_and_its_runtime_once(counter, tmp_path, monkeypatch):
+    monkeypatch.delenv(FILTER, raising=False)
+    libraries = [
+        one_file.build_shared_library([counter[0]], "counter", [counter[1]], tmp_path, flags)
+        for flags in ([], ["--no-assert"])
+    ]
+    assert len(set(libraries)) == 2
+    assert [ctypes.CDLL(str(path)).count(1000) for path in libraries] == [1000, 1000]
+    (runtime,) = tmp_path.glob("runtime-*")
+    assert (runtime / "runtime.h.gch").is_file()
 
 
 def test_filtered_copy_is_what_runs(counter, tmp_path, monkeypatch):
