@@ -46,6 +46,7 @@ def model(tmp_path_factory):
     made = random_ticket(5, layers=LAYERS, policy="random", n_pe=2, ticks=2, density=0.3)
     ticket.save(made, folder / "small.npz")
     hardware = {"preset": "tiny", "n_pe": 2, "scratchpad_depth": 128, "buffer_depth": 256}
+    hardware |= {"banks": 4, "fifo_depth": 3, "stream_bits": 128}  # fewer gates to map
     (folder / "h.yaml").write_text(yaml.safe_dump(hardware))
     return folder
 

