@@ -75,9 +75,9 @@ class SliceReader(wiring.Component):
             blocks.eq(Mux(entry.shortcut | packed | strided, 0, layer.blocks)),
             pad.eq(Mux(layer.padded & ~packed, Mux(entry.shortcut, 1, Array(PADS)[blocks]), 0)),
         ]
-        four = packed & source.strided & entry.shortcut
-        each = packed & (~source.strided | entry.shortcut)  # a beat has four channels
-        channel, block = self._channel(m, each, strided, blocks)
+        four_banks = packed & source.strided & entry.shortcut  # phase 0 of a channel in each
+        four_channels = packed & (~source.strided | entry.shortcut)  # else four phases of one
+        channel, block = self._channel(m, four_channels, strided, blocks)
         m.submodules.place = place = Place(config)
         per_bank = tiles_per_bank(config, source.side)
         across = Signal(len(per_bank))
@@ -118,7 +118,7 @@ class SliceReader(wiring.Component):
             offset = along_y * across + along_x
             m.d.comb += self.address[b].eq(place.address + Mux(single, 0, offset))
         centre = Const(1, BANKS) << (channel[:2] & Mux(small, 0, 3))
-        m.d.comb += self.read.eq(Mux(single & ~four, centre, (1 << BANKS) - 1))
+        m.d.comb += self.read.eq(Mux(single & ~four_banks, centre, (1 << BANKS) - 1))
 
         mode = Signal(MODE)
         m.d.comb += [
@@ -126,7 +126,7 @@ class SliceReader(wiring.Component):
             mode.phase.eq(phase),
             mode.packed.eq(packed),
             mode.small.eq(~source.strided),
-            mode.four.eq(four),
+            mode.four_banks.eq(four_banks),
             mode.expand.eq(small & ~(packed & ~source.strided)),
             mode.quarter.eq(channel[:2]),
         ]
@@ -134,12 +134,12 @@ class SliceReader(wiring.Component):
         return m
 
     def _channel(
-        self, m: Module, each: Value, strided: Signal, blocks: Signal
+        self, m: Module, four_channels: Value, strided: Signal, blocks: Signal
     ) -> tuple[Signal, list[Signal]]:
         """The channel that the entry names, the first of a beat's four, and the block of the kernel, x and y."""
         index = self.entry.index
         channel, block = Signal(CHANNEL_BITS), [Signal(3, name=f"block_{n}") for n in "xy"]
-        with m.If(each):
+        with m.If(four_channels):
             m.d.comb += channel.eq(index << 2)
         with m.Elif(strided):
             m.d.comb += channel.eq(index >> 2)

@@ -19,7 +19,7 @@ MODE = data.StructLayout(
         "expand": 1,  # the word's quarter is the map
         "quarter": 2,
         "small": 1,  # packed: the word as it is
-        "four": 1,  # packed: phase 0 of four channels, a bank each
+        "four_banks": 1,  # packed: phase 0 of four channels, a bank each
     }
 )
 
@@ -48,13 +48,11 @@ class Assemble(wiring.Component):
         m = Module()
         config, mode = self.config, self.mode
         side, ticks, half = config.tile_side, config.ticks, config.small_side
-        cell = ticks
-        first = Signal(
-            config.word_bits
-        )  # of bank 0, a quarter moved to the top left where it is the map
-        quarter = Signal(half * half * cell)
+        # Of bank 0, a quarter moved to the top left where it is the map.
+        first = Signal(config.word_bits)
+        quarter = Signal(half * half * ticks)
         m.d.comb += quarter.eq(self.words[0].word_select(mode.quarter, len(quarter)))
-        pad = Const(0, (side - half) * cell)
+        pad = Const(0, (side - half) * ticks)
         corner = Cat(Cat(row, pad) for row in split_rows(quarter, half))
         m.d.comb += first.eq(Mux(mode.expand, corner, self.words[0]))
         banks = [
@@ -107,12 +105,12 @@ class Assemble(wiring.Component):
             cells.append(along(f"cell_{r}", (even, odd), self.x, mode.phase[0], self.turn_x))
         packed = Signal(slice_bits(config))
         m.d.comb += [
-            packed.eq(Cat(Cat(row) for row in self.packed(cells))),
+            packed.eq(Cat(Cat(row) for row in self._packed(cells))),
             self.slice.eq(Mux(mode.packed, packed, Cat(Cat(row) for row in cells))),
         ]
         return m
 
-    def packed(self, tile: list[list[Value]]) -> list[list[Value]]:
+    def _packed(self, tile: list[list[Value]]) -> list[list[Value]]:
         """Four channels, each with a border of zeros. tile: the map's cells, from (0, 0) on."""
         config = self.config
         side, ticks, half = config.tile_side, config.ticks, config.small_side
@@ -136,6 +134,6 @@ class Assemble(wiring.Component):
                     own = Mux(self.mode.expand, quarter, whole) & inside
                     where = result[1 + y + down * (half + 1)]
                     where[1 + x + right * (half + 1)] = Mux(
-                        self.mode.four, own, Mux(self.mode.small, small, phase)
+                        self.mode.four_banks, own, Mux(self.mode.small, small, phase)
                     )
         return result

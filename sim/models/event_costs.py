@@ -12,11 +12,11 @@ import numpy as np
 
 from hw.config import Config
 from hw.event.planes import position
+from hw.event.program import SUBS
 from hw.event.slice import PADS
 from hw.tiling import Tile as TilePlace
 from sim import c_text
 from sim.native import library
-from sw.event.compile import PACKED
 from sw.event.program import EventLayer
 
 CPP = Path(__file__).with_suffix(".cpp")
@@ -107,8 +107,8 @@ def _round_costs(
         )  # phase 0 alone of a shortcut
         blocks = 1 if number or strided else 1 << layer.descriptor.blocks
         beats = channels * phases * blocks**2
-        beats = -(-beats // PACKED) if layer.packed else beats
-        shape = (3, beats, PACKED if layer.packed else 1, KERNEL, len(parts))
+        beats = -(-beats // SUBS) if layer.packed else beats
+        shape = (3, beats, SUBS if layer.packed else 1, KERNEL, len(parts))
         counted = np.zeros(shape, np.uint8)
         described = Source(
             ticks=ticks,

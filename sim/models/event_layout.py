@@ -16,7 +16,13 @@ only) or the blocks of its kernel, and the shortcut."""
 
 
 class LaidOut:
-    """A program as event_cycles.cpp reads it, but for spikes: arrays of all that has the same shape."""
+    """A program as event_cycles.cpp reads it, but for spikes: each kind of thing in one array, all layers' one behind the other.
+
+    tiles: a TileShape of each visit, int64 (visits, 2). reads: passes of a slice, of each layer uint8 (KINDS, tiles), flat.
+    segments: a SegmentShape each, int64 (segments, 3). header_words, value_words: how many, of each segment's PEs, int64.
+    places: a Place of each entry of each list, int32 (places, 2). headers: all slice headers, uint16. early: channels of
+    the next program's input, of each segment, int64.
+    """
 
     def __init__(self, program: EventProgram) -> None:
         self.program, config = program, program.config

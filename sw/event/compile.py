@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 
 from hw.config import STREAM_WORDS, Config
-from hw.event.program import ring_rows
+from hw.event.program import SUBS, ring_rows
 from sw.encoding import identity_matrix
 from sw.event.encode import Weights, encode_group, list_word
 from sw.event.program import EventLayer, EventProgram, EventSegment
-from sw.integers import IntegerLayer
+from sw.integers import IntegerLayer, IntegerSource
 from sw.layers import Shape
 from sw.limits import BLOCK, rounds_of
 from sw.placement import Descriptor, Placed, Region
 
 CENTRE = 4
-PACKED = 4
+"""Of the nine taps of a 3x3 kernel: what a 1x1 kernel is, where slices begin a position before their tile."""
 
 
 def encode(placed: Placed, config: Config) -> EventProgram:
@@ -54,7 +54,7 @@ def encode(placed: Placed, config: Config) -> EventProgram:
                 integer,
                 ordered.orders[integer.name],
                 descriptor,
-                tuple(placed.regions[source.map] for source in integer.layer.sources),
+                tuple(inputs),
                 placed.regions.get(integer.name),
                 segments,
             )
@@ -119,43 +119,51 @@ def layer_weights(
 
     inputs: the map of each source.
     """
-    result = []
-    for number, (part, source) in enumerate(
-        zip(loaded.sources, _sources(loaded, descriptor), strict=True)
-    ):
-        weight, mask = part.weight, part.mask
-        if part.source.identity:
-            weight, mask = identity_matrix(part)
-        region = inputs[number]
-        kernel = part.source.kernel or (region.height, region.width)
-        shape = (len(weight), region.channels, *kernel)
-        weight, mask = weight.reshape(shape), mask.reshape(shape)
-        filters, channel, rows, columns = np.nonzero(mask)
-        values = weight[filters, channel, rows, columns].astype(np.int64)
-        strided, phase = source["strided"], np.zeros(len(filters), np.int64)
-        if shape[2:] == (1, 1):
-            taps = np.full(len(filters), 0 if _inset(source, descriptor) else CENTRE)
-        elif strided:
-            down, row = _phase(rows, part.source.padding)
-            right, column = _phase(columns, part.source.padding)
-            taps, phase = 3 * row + column, 2 * down + right
-        else:
-            down, row = np.divmod(rows, BLOCK)
-            right, column = np.divmod(columns, BLOCK)
-            taps = BLOCK * row + column
-        subs = np.zeros(len(filters), np.int64)
-        if descriptor.fast and strided and not number:  # the phases of one channel
-            index, subs = channel, phase
-        elif descriptor.fast:
-            index, subs = channel // PACKED, channel % PACKED
-        else:
-            index = 4 * channel + phase if strided else channel
-            if descriptor.blocks and not strided and not number:
-                index = ((channel << descriptor.blocks) + down << descriptor.blocks) + right
-        beats = index + list_word(index=0, shortcut=bool(number))
-        result.append(Weights(filters, beats, subs, taps, values))
+    result = [
+        _source_weights(part, descriptor, region, shortcut=number > 0)
+        for number, (part, region) in enumerate(zip(loaded.sources, inputs, strict=True))
+    ]
     columns_of = zip(*(vars(weights).values() for weights in result), strict=True)
     return Weights(*(np.concatenate(arrays) for arrays in columns_of))
+
+
+def _source_weights(
+    part: IntegerSource, descriptor: Descriptor, region: Region, *, shortcut: bool
+) -> Weights:
+    """Of one of a layer's sources, whose map is `region`. shortcut: it is the second one."""
+    source = descriptor.shortcut if shortcut else descriptor.input
+    weight, mask = part.weight, part.mask
+    if part.source.identity:
+        weight, mask = identity_matrix(part)
+    kernel = part.source.kernel or (region.height, region.width)
+    shape = (len(weight), region.channels, *kernel)
+    weight, mask = weight.reshape(shape), mask.reshape(shape)
+    filters, channel, rows, columns = np.nonzero(mask)
+    values = weight[filters, channel, rows, columns].astype(np.int64)
+    strided, phase = source["strided"], np.zeros(len(filters), np.int64)
+    if kernel == (1, 1):
+        taps = np.full(len(filters), 0 if _inset(source, descriptor) else CENTRE)
+    elif strided:
+        down, row = _phase(rows, part.source.padding)
+        right, column = _phase(columns, part.source.padding)
+        taps, phase = BLOCK * row + column, 2 * down + right
+    else:
+        down, row = np.divmod(rows, BLOCK)
+        right, column = np.divmod(columns, BLOCK)
+        taps = BLOCK * row + column
+    subs = np.zeros(len(filters), np.int64)
+    if descriptor.fast and strided and not shortcut:  # the phases of one channel
+        index, subs = channel, phase
+    elif descriptor.fast:
+        index, subs = channel // SUBS, channel % SUBS
+    elif strided:
+        index = 4 * channel + phase
+    elif descriptor.blocks and not shortcut:
+        index = ((channel << descriptor.blocks) + down << descriptor.blocks) + right
+    else:
+        index = channel
+    beats = index + list_word(index=0, shortcut=shortcut)
+    return Weights(filters, beats, subs, taps, values)
 
 
 def _phase(at: np.ndarray, padding: int) -> tuple[np.ndarray, np.ndarray]:
@@ -169,9 +177,12 @@ def _phase(at: np.ndarray, padding: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def layer_segments(
-    weights: Weights, filters: int, tiles: int, config: Config
+    weights: Weights, filters: int, visits: int, config: Config
 ) -> tuple[EventSegment, ...]:
-    """Groups of n_pe filters; the parts of one that exceeds a ring are loaded again for every tile."""
+    """Groups of n_pe filters; the parts of one that exceeds a ring are loaded again for every visit.
+
+    visits: the layer's tiles, each as often as there are rounds of ticks.
+    """
     n_pe, ring_words = config.n_pe, ring_rows(config) * STREAM_WORDS
     order = np.argsort(weights.filters, kind="stable")
     weights = weights.of(order)
@@ -183,7 +194,7 @@ def layer_segments(
         if len(parts) == 1:
             segments.append(EventSegment(group, parts[0], True, True, False))
             continue
-        for _ in range(tiles):
+        for _ in range(visits):
             for part in parts:
                 segments.append(EventSegment(group, part, part is parts[-1], False, False))
     segments[-1] = replace(segments[-1], end=True)
