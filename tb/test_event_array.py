@@ -22,7 +22,7 @@ from tb.helpers import bits, fields, lockstep, parameters, run, signed_random
 from tb.test_event_caster import CAST, CHANNELS, SLICES, WORDS, Item, Layer, check_cast
 
 CONFIG = replace(SLICES, n_pe=3, stream_bits=128, segment_depth=8, banks=4, buffer_depth=512)
-LAYERS = 6
+LAYERS = 4
 BASES = 100, 300
 KINDS = "header", "headers", "values"
 SHARED = "layer_start", "layer_active", "counting", "capture", "shift"

@@ -292,6 +292,16 @@ def test_a_batch_that_cannot_be_is_one_line(model, capsys, arguments, said):
         assert (status, err) == (2, f"uticket: error: {said}\n"), command
 
 
+def test_a_batch_of_more_images_than_there_are_is_one_line(model, tmp_path, capsys):
+    own = tmp_path / "own.npz"
+    np.savez(own, images=np.zeros((2, 3, 32, 32), np.uint8))
+    arguments = ("program", model, "--images", own, "--image", 1, "--batch", 2, "--out", tmp_path)
+    status, _, err = called(capsys, *arguments)
+    said = f"--batch 2: image 2; allowed: 0 to 1, as {own} has"
+    assert (status, err) == (2, f"uticket: error: {said}\n")
+    assert list(tmp_path.iterdir()) == [own]
+
+
 def test_sorted_filters_are_proven(undrawn, model, tmp_path, monkeypatch, capsys):
     """The same ticket in another order: the same spikes, other cycles."""
     monkeypatch.setattr(files, "BUILD", tmp_path)
