@@ -11,6 +11,9 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # Before they are imported, here and by the commands that tests start: threads that wait for each other burn CPU time.
 for _library in ("OMP", "OPENBLAS", "MKL"):
     os.environ.setdefault(f"{_library}_NUM_THREADS", "1")
+# PyTorch's compiler needs no processes of its own, and no trial of every vector instruction that the CPU has.
+os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
+os.environ.setdefault("TORCHINDUCTOR_VEC_ISA_OK", "1")
 # Arrays run for few cycles, but in `make soak`; where they run for many, the test says so.
 if "UTICKET_SOAK" not in os.environ:
     os.environ.setdefault("UTICKET_QUICK_RTL", "1")
