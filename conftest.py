@@ -14,7 +14,7 @@ for _library in ("OMP", "OPENBLAS", "MKL"):
 # PyTorch's compiler needs no processes of its own, and no trial of every vector instruction that the CPU has.
 os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
 os.environ.setdefault("TORCHINDUCTOR_VEC_ISA_OK", "1")
-# Arrays run for few cycles, but in `make soak`; where they run for many, the test says so.
+# Arrays run for few cycles, but in `make soak`: sim/rtl/one_file.py.
 if "UTICKET_SOAK" not in os.environ:
     os.environ.setdefault("UTICKET_QUICK_RTL", "1")
 

@@ -25,7 +25,7 @@ SRAM = Path(__file__).resolve().parent.parent / "constraints" / "sram"
 SKY130 = [SRAM / "sky130.v", SRAM / "sky130_macros.vh"]
 WRAPPED = ("pe", "top")
 PARTS = ("pe_array", "top")  # all of top_axi: to what is slow, they are nothing new
-WHOLE = ("--lint-only",)
+WHOLE = ("--lint-only", "-fno-dfg")  # a pass that only makes a model faster
 ELABORATED = (  # widths, drivers, what is unused, modules and ports; no loops, no latches; an eighth of the time
     *("--json-only", "--json-only-output", os.devnull, "--json-only-meta-output", os.devnull),
 )

@@ -101,19 +101,15 @@ def preset(request):
 
 @pytest.fixture(scope="module")
 def rtl(preset):
-    with built(preset) as model:
+    with Rtl(PRESETS[preset]) as model:
         yield model
 
 
 @pytest.fixture
 def fresh(preset):
     """A model of its own, for what may leave it in the middle of a program."""
-    with built(preset) as model:
+    with Rtl(PRESETS[preset]) as model:
         yield model
-
-
-def built(preset):
-    return Rtl(PRESETS[preset], quick=None if preset == "tiny" else False)
 
 
 def run(rtl, case, stalls=None):

@@ -10,7 +10,7 @@ from sim.catalog import known_models, load_model
 from sim.commands.sim import command
 from sim.images import first_images
 from sim.models import cycles, golden
-from sim.rtl.harness import QUICK, Rtl, Stalls
+from sim.rtl.harness import Rtl, Stalls
 from sw.balance import filter_nnz
 from sw.integers import part
 from sw.layers import Shape
@@ -21,11 +21,6 @@ WEIGHTS = {"vgg16": 14_713_856, "resnet19": 12_618_240}  # after the first convo
 CHANCE = 0.1
 N_PE = 16  # that the u-Tickets are balanced for
 MODELS = known_models()
-
-
-@pytest.fixture(autouse=True)
-def _many_cycles(monkeypatch):
-    monkeypatch.setenv(QUICK, "0")
 
 
 @pytest.fixture(scope="module", params=MODELS)
