@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import cocotb
@@ -32,11 +31,11 @@ CONFIGS = {
         stream_bits=128,
     ),
 }
+SHAPES = (Shape(filters=6, pool="max2"), Shape(filters=5, kernel=3, padding=0))
 
 
-def case(config: Config = CONFIG, channels: int = 3, filters: Sequence[int] = (6, 5)) -> Case:
-    shapes = Shape(filters=filters[0], pool="max2"), Shape(filters=filters[1], padding=0)
-    return build(config, shapes, side=7, channels=channels, classes=5, seed=4)
+def case(config: Config = CONFIG) -> Case:
+    return build(config, SHAPES, side=7, channels=3, classes=5, seed=4)
 
 
 def payloads(beats: np.ndarray, config: Config) -> list[int]:
@@ -78,7 +77,7 @@ def results_of(network: Case | Row) -> int:
 async def two_programs(dut):
     config = CONFIGS[parameters()["machine"]]
     config = replace(config, n_pe=parameters().get("n_pe", config.n_pe))
-    network = case(config, **parameters().get("case", {}))
+    network = case(config)
     sent = payloads(network.program.beats(network.spikes), config)
     await start(dut)
     for _ in range(2):

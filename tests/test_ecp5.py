@@ -58,7 +58,7 @@ def test_netlist_runs_two_programs(netlist):
         netlist,
         "top",
         "tb.test_top",
-        {"machine": "sweep", "n_pe": CONFIG.n_pe, "case": {"channels": 2, "filters": [3, 2]}},
+        {"machine": "sweep", "n_pe": CONFIG.n_pe},
         "ecp5",
         test="runs",
         simulator="icarus",
