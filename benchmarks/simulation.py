@@ -1,6 +1,7 @@
-"""How fast the RTL runs, and how much of it works: python benchmarks/simulation.py [MODEL].
+"""How fast the RTL of both machines runs, and how much of the sweep works: python benchmarks/simulation.py [MODEL].
 
-One image through the whole network on one core, after the build. Figures in seconds depend on the
+One image through the whole network on one core, after the build. CPU seconds are those of all threads of the process:
+with OPENBLAS_NUM_THREADS=1 the RTL's alone. Figures in seconds depend on the
 machine and on what else it does: compare ratios of one run.
 """
 
@@ -9,16 +10,19 @@ from __future__ import annotations
 import resource
 import sys
 import time
+from dataclasses import replace
 
 from hw.config import Config
-from sim.catalog import load_model
+from sim.catalog import Model, load_model
 from sim.images import first_images
-from sim.models import cycles, golden
+from sim.models import golden
 from sim.models.workload import rtl_bound_cycles
 from sim.rtl.harness import Rtl
 from sw.compile import Program
 from sw.machines import compile_network
 from sw.quantize import quantize
+
+HANGS = 100_000_000  # cycles
 
 
 def efficiency(program: Program, total: int, config: Config) -> float:
@@ -30,32 +34,37 @@ def efficiency(program: Program, total: int, config: Config) -> float:
     return bound / total
 
 
+def measured(model: Model, config: Config, method: str, rtl: Rtl) -> str:
+    """A line of one image of one method."""
+    ticket = model.ticket(model.method(method))
+    network = quantize(ticket, config)
+    program = compile_network(network, config)
+    images, _ = first_images(ticket.metadata["dataset"], 1)
+    started = time.perf_counter()
+    spikes = golden.first_layer_spikes(network, images)[0]
+    golden.run(network, spikes)
+    golden_s = time.perf_counter() - started
+    started, cpu = time.perf_counter(), time.process_time()
+    run = rtl.run(program, spikes, max_cycles=HANGS)
+    rtl_s, rtl_cpu = time.perf_counter() - started, time.process_time() - cpu
+    share = ""
+    if config.machine == "sweep":
+        share = f"efficiency {efficiency(program, run.cycles, config):.4f}; "
+    return (
+        f"{config.machine}, {method}: {run.cycles:,} cycles, {share}RTL {rtl_s:.2f} s "
+        f"({rtl_cpu:.2f} s CPU, {run.cycles / rtl_cpu:,.0f} cycles/s), golden model {golden_s:.2f} s"
+    )
+
+
 def main(name: str) -> None:
-    """Print the figures of each method of a model."""
+    """Print the figures of each method of a model, on each machine."""
     model = load_model(name)
-    with Rtl(model.hardware) as rtl:
-        print(f"build (or cache): {rtl.build_s:.1f} s")
-        for method in ("uticket", "lth"):
-            ticket = model.ticket(model.method(method))
-            network = quantize(ticket, model.hardware)
-            program = compile_network(network, model.hardware)
-            images, _ = first_images(ticket.metadata["dataset"], 1)
-            started = time.perf_counter()
-            spikes = golden.first_layer_spikes(network, images)[0]
-            golden.run(network, spikes)
-            golden_s = time.perf_counter() - started
-            started = time.perf_counter()
-            bound = cycles.bound(program, spikes)
-            model_s = time.perf_counter() - started
-            started, cpu = time.perf_counter(), time.process_time()
-            run = rtl.run(program, spikes, max_cycles=bound)
-            rtl_s, rtl_cpu = time.perf_counter() - started, time.process_time() - cpu
-            print(
-                f"{method}: {run.cycles:,} cycles, efficiency "
-                f"{efficiency(program, run.cycles, model.hardware):.4f}; RTL {rtl_s:.2f} s "
-                f"({rtl_cpu:.2f} s CPU, {run.cycles / rtl_cpu:,.0f} cycles/s), "
-                f"cycle model {model_s:.2f} s, golden model {golden_s:.2f} s"
-            )
+    for machine in ("sweep", "event"):
+        config = replace(model.hardware, machine=machine)
+        with Rtl(config) as rtl:
+            print(f"{machine}, build (or cache): {rtl.build_s:.1f} s")
+            for method in ("uticket", "lth"):
+                print(measured(model, config, method, rtl))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     builds = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
     print(f"peak memory: {peak:,.0f} MiB here, {builds:,.0f} MiB in a compiler, if one ran")

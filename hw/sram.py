@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from amaranth import ClockSignal, Instance
 from amaranth.lib.memory import Memory
@@ -42,6 +43,10 @@ class BlackBoxes:
     def __init__(self) -> None:
         self.macros: dict[str, Macro] = {}
         """Those that were needed, by name."""
+
+    def get_rows(self, rows: Any) -> Elaboratable:
+        """What is no macro either, but flip-flops: hw.event.rows.Rows."""
+        return rows.registers()
 
     def get_memory(self, memory: Memory) -> Elaboratable:
         """Amaranth's hook, called for every memory."""

@@ -43,14 +43,16 @@ def run(
     case: str = "random",
     *,
     file: str | None = None,
+    platform: object | None = None,
     **values: Any,
 ) -> None:
-    """Export a component and run one cocotb test of tb.test_FILE on it.
+    """Export a component, for a platform, and run one cocotb test of tb.test_FILE on it.
 
     name: the Verilog module's, and the test file's if that is left out. case: names the folder of
     results; each test of a component has its own. values: for `parameters()`, a seed beside them.
     """
-    path: Path = export(component, name, BUILD / "verilog" / f"{name}-{test}-{case}")
+    folder = BUILD / "verilog" / f"{name}-{test}-{case}"
+    path: Path = export(component, name, folder, platform)
     module = f"tb.test_{file or name}"
     for seed in range(1, 1 + times(1)):
         simulate(path, name, module, {"seed": seed, **values}, f"{test}-{case}", test=test)

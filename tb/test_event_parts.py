@@ -4,12 +4,14 @@ import random
 from collections import deque
 
 import cocotb
+import pytest
 
 from hw.config import Config
 from hw.event.bank import Bank
 from hw.event.fifo import END, SliceFifo
 from hw.event.header import HeaderUnit
 from hw.event.ring import WordRing
+from hw.sram import BlackBoxes
 from tb.helpers import bits, fields, lockstep, run, signed_random
 
 CONFIG = Config(machine="event", tile_side=4, ticks=2, banks=4, fifo_depth=3)
@@ -289,8 +291,10 @@ async def headers(dut):
     assert model.taken > 50
 
 
-def test_bank():
-    run(Bank(CONFIG), "bank", "sums", file="event_parts")
+@pytest.mark.parametrize("platform", [None, BlackBoxes()], ids=["memories", "silicon"])
+def test_bank(platform, request):
+    case = request.node.callspec.id
+    run(Bank(CONFIG), "bank", "sums", case, file="event_parts", platform=platform)
 
 
 def test_ring():

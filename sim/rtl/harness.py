@@ -34,6 +34,7 @@ from sw.event.program import EventProgram, in_a_row
 
 QUICK = "UTICKET_QUICK_RTL"  # environment variable
 HARNESS = [Path(__file__).with_name(name) for name in ("harness.cpp", "harness.v")]
+PE_PORTS = Path(__file__).with_name("pe.vlt")
 
 
 class RtlError(Exception):
@@ -87,15 +88,16 @@ class Rtl:
             f"-GGRANULES={granules(config)}",
             f"-GBITS={STREAM_BITS * self._lanes}",
         ]
+        sources = [*HARNESS, *([beside(verilog)] if beside else [])]
         if config.machine == "event":
-            # The pass names temporaries by PE, so that each PE gets code of its own: half as fast. The sweep gains a tenth by it.
+            # One function for all PEs: this pass names temporaries by PE. The sweep gains a tenth by it.
             flags.append("-fno-dfg")
+            sources.append(PE_PORTS)
         if quick is None:
             quick = os.environ.get(QUICK) == "1"
         make = one_file.build_shared_library if quick and not trace else build_shared_library
         if trace:
             flags += ["--trace-fst", "-CFLAGS", "-DUTICKET_TRACE"]
-        sources = [*HARNESS, *([beside(verilog)] if beside else [])]
         library = make(
             [verilog],
             "harness",

@@ -100,7 +100,7 @@ def build_shared_library(
     recipe = ["verilator", "--cc", "--prefix", "Vtop", "--top-module", top, "-Mdir", "build"]
     recipe += [*FLAGS, *flags]
     drivers = [path.name for path in cpp if path.suffix == ".cpp"]
-    own_verilog = [path.name for path in cpp if path.suffix == ".v"]
+    own_verilog = [path.name for path in cpp if path.suffix in (".v", ".vlt")]
 
     def build(work: Path, result: Path, files: list[str]) -> None:
         for path in cpp:

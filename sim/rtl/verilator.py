@@ -62,12 +62,12 @@ def build_shared_library(
     """Path of a shared library, for ctypes, of module `top` and the C++ that drives it.
 
     verilog: exported files. cpp: C++ files, which see the model as `Vtop` in "Vtop.h", headers, and
-    Verilog of our own around the exported, which no filter is for.
+    Verilog of our own around the exported, or Verilator's configuration, which no filter is for.
     out: the cache, a folder; what is in it already is not built again. flags: more for Verilator.
     shared: what the C++ includes as "shared.h" (sim/c_text.py).
     Raises BadInput where a tool is missing or fails.
     """
-    sources = [path.name for path in cpp if path.suffix in (".cpp", ".v")]
+    sources = [path.name for path in cpp if path.suffix in (".cpp", ".v", ".vlt")]
     recipe = [
         *("verilator", "--cc", "--exe", "--build", "--prefix", "Vtop", "--top-module", top),
         *("--build-jobs", str(min(4, os.cpu_count() or 1)), "-MAKEFLAGS", "OPT_FAST=-O2"),
