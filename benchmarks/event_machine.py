@@ -107,7 +107,7 @@ def moved(
     own = integer.own
     every = replace(own, weight=np.ones_like(own.weight[:1]), mask=np.ones_like(own.mask[:1]))
     alone = replace(integer, sources=(every,))
-    price = weight_costs(layer, layer_weights(alone, layer.descriptor, layer.inputs), by_tap)
+    price = weight_costs(layer, layer_weights(alone, layer.descriptor, layer.inputs[:1]), by_tap)
     weights = layer_weights(integer, layer.descriptor, layer.inputs)
     total = np.zeros(layer.descriptor.filters)
     np.add.at(total, weights.filters, weight_costs(layer, weights, by_tap))

@@ -51,11 +51,10 @@ def test_the_models_that_ship_load():
 
 @pytest.mark.parametrize("name", known_models())
 def test_a_model_that_ships_trains_by_the_schedule_of_its_tickets(name):
-    """`make train MODEL=` makes the shipped pair again: but where its schedule is gone (docs/results/training.md)."""
+    """`make train MODEL=` makes the shipped pair again."""
     model = load_model(name)
     for method in ("uticket", "lth"):
-        made = model.ticket(model.method(method)).metadata["schedule"]
-        assert made in (model.schedule, "cpu_resized"), method
+        assert model.ticket(model.method(method)).metadata["schedule"] == model.schedule, method
 
 
 def test_a_ticket_is_a_model_on_the_hardware_it_was_trained_for(tmp_path):
