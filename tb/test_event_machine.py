@@ -401,3 +401,12 @@ def test_any_program_ends_or_is_an_error(rtl):
         endings[raised[1] if raised else "ended"] += 1
     assert all(endings[e.name] for e in Error if e not in (Error.NONE, Error.LAST_LATE)), endings
     check(rtl, good())
+
+
+def test_models_are_closed_in_any_order():
+    """Each erases what Verilator keeps of its PEs, in its own context."""
+    first, second = Rtl(SMALL), Rtl(SMALL)
+    second.__exit__()
+    gone = [bytearray(4000) for _ in range(100)]  # where the second one's context was
+    first.__exit__()
+    assert len(gone) == 100

@@ -155,7 +155,12 @@ void* uticket_new() {
     return model;
 }
 
-void uticket_delete(void* model) { delete static_cast<Model*>(model); }
+void uticket_delete(void* handle) {
+    auto* model = static_cast<Model*>(handle);
+    // A model leaves the thread's context, which may be that of another one, gone since.
+    Verilated::threadContextp(&model->context);
+    delete model;
+}
 
 void uticket_run(void* handle, Run* run) {
     Vtop& top = static_cast<Model*>(handle)->top;
