@@ -1,7 +1,5 @@
 """The whole array through the fast harness, on random layers of every shape."""
 
-import re
-from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +13,7 @@ from sim.models import cycles, golden
 from sim.rtl.harness import Rtl, RtlError, Stalls
 from sim.rtl.runner import Loaded
 from sim.rtl.stream import expected_results
+from tb.broken_streams import flip_bits, resets
 from tb.random_programs import Shape, build, random_case
 from tests.soak import times
 
@@ -221,18 +220,7 @@ def test_programs_in_a_row(rtl, preset):
 
 
 def test_reset_in_the_middle(rtl, preset):
-    case = good(preset)
-    beats = case.program.beats(case.spikes)
-    total = run(rtl, case).cycles
-    for reset_at in [*range(1, 40, 7), *range(40, total - 1, max(total // 17, 1))]:
-        rtl.run_beats(
-            beats,
-            len(beats) - 1,
-            max_cycles=total + 100,
-            max_results=1000,
-            max_buffers=9,
-            reset_at=reset_at,
-        )
+    for reset_at in resets(rtl, good(preset)):
         check(rtl, good(preset, 1 + reset_at % 3))
 
 
@@ -278,25 +266,10 @@ def test_a_stream_that_ends_is_noticed(fresh, preset):
 
 def test_any_program_ends_or_is_an_error(rtl, preset):
     """Random bits of good programs flipped: none hangs the array, and a good one runs at last."""
-    rng, endings = np.random.default_rng(1), Counter[str]()
     programs = [case.program.beats(case.spikes) for case in shaped(preset)]
     programs = [beats for beats in programs if len(beats) < 300]
-    for number in range(times(FLIPS[preset])):
-        beats = programs[number % len(programs)].copy()
-        for _ in range(rng.integers(1, 4)):
-            bit = rng.choice([15, 32, 64])  # below 15 a filter's header says what part it is
-            beats[rng.integers(len(beats))] ^= np.uint64(1 << int(rng.integers(bit)))
-        said = ""
-        try:
-            rtl.run_beats(
-                beats, len(beats) - 1, max_cycles=500_000, max_results=1000, max_buffers=9
-            )
-        except RtlError as error:
-            said = str(error)
-        raised = re.search(r"raised error (\w+)", said)
-        assert raised or not said, f"program {number}: {said}"
-        endings[raised[1] if raised else "ended"] += 1
-    assert all(endings[e.name] for e in Error if e not in (Error.NONE, Error.LAST_LATE)), endings
+    # below 15 a filter's header says what part it is
+    flip_bits(rtl, programs, times(FLIPS[preset]), [15, 32, 64])
     check(rtl, good(preset))
 
 

@@ -1,7 +1,5 @@
 """The event machine through the fast harness: every shape, stalls, several configurations, broken programs."""
 
-import re
-from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -20,6 +18,7 @@ from sim.rtl.runner import Loaded
 from sim.rtl.stream import batch_streams, expected_results
 from sw.event.program import in_a_row
 from sw.limits import KERNELS, paddings
+from tb.broken_streams import flip_bits, resets
 from tb.random_batches import CHAIN, WIDE, batches_of, random_batches
 from tb.random_programs import Shape, build, random_case, random_rows
 from tb.test_array import CASES, STALLS
@@ -332,18 +331,7 @@ def test_rounds_of_ticks(rtl, name):
 
 
 def test_reset_in_the_middle(rtl):
-    case = good()
-    beats = case.program.beats(case.spikes)
-    total = rtl.run(case.program, case.spikes, max_cycles=100_000).cycles
-    for reset_at in [*range(1, 40, 7), *range(40, total - 1, max(total // 17, 1))]:
-        rtl.run_beats(
-            beats,
-            len(beats) - 1,
-            max_cycles=total + 100,
-            max_results=1000,
-            max_buffers=9,
-            reset_at=reset_at,
-        )
+    for reset_at in resets(rtl, good()):
         check(rtl, good(1 + reset_at % 3))
 
 
@@ -378,28 +366,13 @@ def test_a_program_of_the_other_machine_is_refused(rtl):
 
 def test_any_program_ends_or_is_an_error(rtl):
     """Random bits of good programs flipped: none hangs the array, and a good one runs at last."""
-    rng, endings = np.random.default_rng(1), Counter[str]()
     programs = [case.program.beats(case.spikes) for case in shaped()]
     for batches in random_batches(SMALL, 4, max_side=8):
         batch = batches.batch
         programs += in_a_row(batch.programs, batch.inputs(batches.images[: batch.size]))[0]
     programs = [beats for beats in programs if len(beats) < 400]
-    for number in range(times(600)):
-        beats = programs[number % len(programs)].copy()
-        for _ in range(rng.integers(1, 4)):
-            bit = rng.choice([16, 32, 64])  # the lowest of a header say how much follows
-            beats[rng.integers(len(beats)), 0] ^= np.uint64(1 << int(rng.integers(bit)))
-        said = ""
-        try:
-            rtl.run_beats(
-                beats, len(beats) - 1, max_cycles=500_000, max_results=1000, max_buffers=9
-            )
-        except RtlError as error:
-            said = str(error)
-        raised = re.search(r"raised error (\w+)", said)
-        assert raised or not said, f"program {number}: {said}"
-        endings[raised[1] if raised else "ended"] += 1
-    assert all(endings[e.name] for e in Error if e not in (Error.NONE, Error.LAST_LATE)), endings
+    # the lowest of a header say how much follows
+    flip_bits(rtl, programs, times(600), [16, 32, 64])
     check(rtl, good())
 
 
