@@ -13,6 +13,7 @@ from hw.geometry import geometry_layout
 from hw.neuron import RESETS, STARTS, kinds
 from hw.program import EXTENDED_LAYER
 from tb import maps
+from tb.event_neurons import averaged, fire
 from tb.helpers import bits
 from tb.test_event_taps import number, random_slice
 
@@ -83,21 +84,12 @@ class Layer:
 
     def _geometry(self):
         config, tile = self.config, self.config.tile_side
-        side = max(self.height, self.width)
         self.out = [side >> self.pool for side in (self.height, self.width)]
         self.pooled = tile >> self.pool
         word = config.small_side if max(self.out) <= config.small_side else tile
         self.word = max(word, self.pooled)  # side of what is gathered in one
         self.last_word = [-(-side // word) - 1 for side in self.out]
-        geometry = maps.geometry(config, side=side, half=False, pool=bool(self.pool))
-        geometry |= {
-            "height": self.height,
-            "width": self.width,
-            "blocks_down": -(-self.height // tile) - 1,
-            "blocks": -(-self.width // tile) - 1,
-            "words_down": self.last_word[0],
-            "words": self.last_word[1],
-        }
+        geometry = maps.oblong(config, height=self.height, width=self.width, pool=bool(self.pool))
         self.geometry = bits(geometry_layout(config), geometry)
         order = maps.tiles(
             config, side=self.height, width=self.width, half=False, pool=bool(self.pool)
@@ -215,21 +207,24 @@ class Layer:
 
     def _close(self, index, visit, sums, potentials, word):
         """A tile leaves: its spikes go into the word, and the word out where the tile completes it."""
-        config, tile = self.config, self.config.tile_side
+        config = self.config
         y, x, number, word_last = visit
         top, left = y * self.pooled % self.word, x * self.pooled % self.word
         if self.average:
-            sums = {(0, 0): [sum(column) for column in zip(*sums.values(), strict=True)]}
+            sums = averaged(sums)
         if number == 0 or self.anew:
             potentials.clear()
-        for (row, column), currents in sums.items():
-            u = potentials.get((row, column), self.neuron.initial(self.threshold))
-            for t, current in enumerate(currents):
-                fires, u = self.neuron.step(u, current, self.threshold)
-                seen = (number < self.rounds - 1 and not self.anew) or t <= self.last_tick
-                at = (top + (row >> self.pool)) * tile + left + (column >> self.pool)
-                word |= (fires and seen) << at * config.ticks + t
-            potentials[row, column] = u
+        last = number == self.rounds - 1 or self.anew
+        word |= fire(
+            config,
+            sums,
+            potentials,
+            self.neuron,
+            self.threshold,
+            last_tick=self.last_tick if last else config.ticks - 1,
+            pool=self.pool,
+            at=(top, left),
+        )
         if not word_last and self.rounds == 1:
             return word
         words = y * self.pooled // self.word, x * self.pooled // self.word

@@ -68,6 +68,20 @@ def geometry(config: Config, *, side: int, half: bool, pool: bool) -> dict[str, 
     }
 
 
+def oblong(config: Config, *, height: int, width: int, pool: bool) -> dict[str, int]:
+    """`geometry` of the event machine, whose maps need be no squares."""
+    tile, side = config.tile_side, max(height, width)
+    word = config.small_side if side >> pool <= config.small_side else tile
+    return geometry(config, side=side, half=False, pool=pool) | {
+        "height": height,
+        "width": width,
+        "blocks_down": -(-height // tile) - 1,
+        "blocks": -(-width // tile) - 1,
+        "words_down": -(-(height >> pool) // word) - 1,
+        "words": -(-(width >> pool) // word) - 1,
+    }
+
+
 def square(config: Config, spikes: np.ndarray, top: int, left: int, side: int) -> np.ndarray:
     """`side` x `side` positions of one channel (H, W, T) from (top, left) on, zeros outside."""
     height, width, ticks = spikes.shape

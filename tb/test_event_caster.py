@@ -73,8 +73,7 @@ class Layer:
         pool = self.side > 1 and rng.random() < 0.5
         order = maps.tiles(config, side=self.side, half=False, pool=pool)
         self.visits = [(y, x, k) for y, x, _ in order for k in range(self.rounds)]
-        geometry = maps.geometry(config, side=self.side, half=False, pool=pool)
-        geometry["blocks_down"] = geometry["blocks"]
+        geometry = maps.oblong(config, height=self.side, width=self.side, pool=pool)
         self.geometry = bits(geometry_layout(config), geometry)
         sources = [{"base": b, "side": s} for b, s in zip(bases, sides, strict=False)]
         sources[0]["strided"] = self.stride == 2

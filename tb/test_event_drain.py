@@ -11,6 +11,7 @@ from hw.config import Config
 from hw.event.drain import Drain
 from hw.neuron import RESETS, STARTS, kinds
 from hw.program import NEURON
+from tb.event_neurons import averaged, fire
 from tb.helpers import bits, fields, parameters, run, signed_random
 from tb.streams import start
 
@@ -51,24 +52,18 @@ class Tile:
         self.left: dict[tuple[int, int], int] = {}
         if before and self.carried:
             self.left |= before.left
-        self.word, self.results = 0, [0] * CONFIG.ticks
-        self._fire()
-
-    def _fire(self) -> None:
-        neurons = self.sums
-        if self.average:
-            total = [sum(column) for column in zip(*self.sums.values(), strict=True)]
-            neurons = {(0, 0): total}
-        for (y, x), sums in neurons.items():
-            u = self.left.get((y, x), self.neuron.initial(self.threshold))
-            for t, current in enumerate(sums):
-                fires, u = self.neuron.step(u, current, self.threshold)
-                at = (y >> self.pool) + self.row, (x >> self.pool) + self.column
-                bit = (at[0] * CONFIG.tile_side + at[1]) * CONFIG.ticks + t
-                self.word |= (fires and t <= self.last_tick) << bit
-            self.left[y, x] = u
-        last = self.positions[-1] if not self.average else (0, 0)
-        self.results = neurons[last]
+        neurons = averaged(self.sums) if self.average else self.sums
+        self.word = fire(
+            CONFIG,
+            neurons,
+            self.left,
+            self.neuron,
+            self.threshold,
+            last_tick=self.last_tick,
+            pool=self.pool,
+            at=(self.row, self.column),
+        )
+        self.results = neurons[(0, 0) if self.average else self.positions[-1]]
 
     def ports(self) -> dict[str, int]:
         """What is held while it leaves."""

@@ -27,9 +27,8 @@ class Order:
             self.more = rng.choice([0, 1, 5])
             tiles = maps.tiles(CONFIG, side=height, width=width, half=False, pool=pool)
             self.order = [(*tile, k) for tile in tiles for k in range(self.more + 1)]
-            largest = maps.geometry(CONFIG, side=max(height, width), half=False, pool=pool)
-            sides = {"blocks_down": -(-height // 4) - 1, "blocks": -(-width // 4) - 1}
-            self.geometry = bits(geometry_layout(CONFIG), largest | sides)
+            geometry = maps.oblong(CONFIG, height=height, width=width, pool=pool)
+            self.geometry = bits(geometry_layout(CONFIG), geometry)
         step = self.age > 1 and rng.random() < 0.8
         return {
             "geometry": self.geometry,
