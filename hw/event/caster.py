@@ -82,9 +82,14 @@ class Caster(wiring.Component):
 
         # --- places of the list, one a cycle ---
         index = Signal(POSITION_BITS)
-        begin, end = Signal(ring.pointer), Signal(ring.pointer)
-        item, item_valid = Signal(item_layout(), reset_less=True), Signal()
-        hand, item_done, pass_end, last_pass = Signal(), Signal(), Signal(), Signal()
+        begin = Signal(ring.pointer)
+        end = Signal(ring.pointer)
+        item = Signal(item_layout(), reset_less=True)
+        item_valid = Signal()
+        hand = Signal()
+        item_done = Signal()
+        pass_end = Signal()
+        last_pass = Signal()
         over = Signal()  # the list has no more
         list_rows = (segment.length + (words - 1)) >> (words.bit_length() - 1)
         m.d.comb += [
@@ -135,7 +140,8 @@ class Caster(wiring.Component):
         self, m: Module, queue: SyncFIFOBuffered, open_segment: Signal, end_segment: Signal
     ) -> tuple[data.View, Signal]:
         """The segment taken up last, and how many are loaded and were not taken up."""
-        segment, following = Signal(SEGMENT_HEADER), Signal(SEGMENT_HEADER)
+        segment = Signal(SEGMENT_HEADER)
+        following = Signal(SEGMENT_HEADER)
         counted = Signal()
         waiting = Signal(self.config.segment_depth.bit_length() + 1)
         opened = Signal(2)  # segments taken up and not handed out to the end
@@ -215,7 +221,8 @@ class Caster(wiring.Component):
         fire: Signal,
     ) -> Signal:
         """Ask the banks for an item's slice, in one pass or more, up to QUEUE ahead; whether it does."""
-        second, twice = Signal(2), Signal(2)
+        second = Signal(2)
+        twice = Signal(2)
         ahead = Signal(range(QUEUE + 1))  # items begun and not handed out
         begins, reads, last_read = Signal(), Signal(), Signal()
         m.d.comb += [
@@ -250,7 +257,7 @@ class Caster(wiring.Component):
         end_segment: Signal,
     ) -> None:
         """Put the passes of a slice together, and offer it, with what it `ends`, to the PEs."""
-        read, read_last = Signal(), Signal()
+        read, read_last = Signal(name="was_read"), Signal(name="read_last")
         what = Signal(END, reset_less=True)
         held = Signal(item_layout(), reset_less=True)
         partial, whole = Signal(slice_bits(self.config)), Signal(slice_bits(self.config))

@@ -54,7 +54,8 @@ class HeaderUnit(wiring.Component):
         rows = Signal(ROW_BITS)
         start, end = Signal(self.pointer), Signal(self.pointer)
         cursor, here = Signal(POSITION_BITS), Signal(POSITION_BITS)
-        ended, opens, ends_segment = Signal(), Signal(), Signal()
+        ended = Signal()
+        opens, ends_segment = Signal(), Signal()
         last = Signal()  # the beat's last header was read
         over = Signal()  # and the pass's
         header = Signal(SLICE_HEADER)

@@ -80,7 +80,8 @@ class Loader(ProgramReader):
         layers_left, low, descriptor = Signal(8), Signal(STREAM_BITS), Signal(EXTENDED_LAYER)
         program, segment = Signal(PROGRAM_HEADER), Signal(SEGMENT_HEADER)
         held = Signal(SEGMENT_HEADER)
-        team, row = Signal(range(max(teams, 2))), Signal(9)
+        team = Signal(range(max(teams, 2)))
+        row = Signal(9)
         list_rows = Signal(9)
         segment_done = Signal()
         there = Signal()  # the next program's input, which came within this one

@@ -40,7 +40,8 @@ class WordRing(wiring.Component):
         words = self.width // WORD_BITS
         m.submodules.ring = ring = Sram(macro=self.macro, width=self.width, depth=self.rows)
         write, read = ring.write_port(), ring.read_port()
-        head, level = Signal(self.pointer), Signal(self.pointer)
+        head = Signal(self.pointer)
+        level = Signal(self.pointer)
         column = Signal(range(words))
         row_ends, moves = Signal(), Signal()
         following = Signal(self.pointer)  # the row of the next cycle

@@ -46,7 +46,8 @@ class Values(wiring.Component):
         depth = self.config.segment_depth
         m.submodules.queue = queue = SyncFIFOBuffered(width=FILTER.size, depth=depth)
         connect(m, flipped(self.rows), ring.i)
-        begin, end = Signal(ring.pointer), Signal(ring.pointer)
+        begin = Signal(ring.pointer)
+        end = Signal(ring.pointer)
         switch = Signal()
         m.d.comb += [
             self.filters.ready.eq(queue.w_rdy),
