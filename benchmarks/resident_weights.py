@@ -21,8 +21,9 @@ from sim.deployment import Deployment, deployments
 from sim.models import golden
 from sim.models.cycles import input_cycles
 from sim.models.event_cycles import EventModel
-from sim.rtl.batches import batch_cycles, batch_of, event_program, predict_batches
-from sim.rtl.runner import row_program, stored_maps
+from sim.rtl.batches import batch_cycles, batch_of, predict_batches
+from sim.rtl.rows import event_program, row_program
+from sim.rtl.runner import stored_maps
 from sw.event.batch import Batch, batch_from
 from sw.limits import DoesNotFit
 
@@ -34,7 +35,7 @@ COLUMNS = ("resident", "inputs early", "beats an image", "cycles an image", "les
 def rows(one: Deployment, count: int, *, each: bool) -> Iterator[list[str]]:
     """Of a deployment: alone, in a row, and in batches; means over `count` images. each: with any first resident layer."""
     spikes = list(one.spikes(one.test_images(count)[0]))
-    loaded, program = one.loaded, event_program(one.loaded)
+    loaded, program = one.loaded, event_program(one.program)
     maps = [stored_maps(loaded, image, golden.run(one.network, image)) for image in spikes]
     alone = np.mean(
         [
@@ -65,7 +66,7 @@ def rows(one: Deployment, count: int, *, each: bool) -> Iterator[list[str]]:
 
 
 def _batches(one: Deployment, size: int, *, each: bool) -> Iterator[Batch]:
-    program = event_program(one.loaded)
+    program = event_program(one.program)
     if not each:
         try:
             yield batch_of(one.loaded, size)

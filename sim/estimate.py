@@ -15,9 +15,13 @@ from hw.config import Config
 from sim.deployment import Deployment
 from sim.errors import BadInput
 from sim.models.eq3 import Energies, energies
-from sim.reports.run_numbers import batch_numbers, rows, told_batch
-from sim.rtl import batches
+from sim.reports import run_numbers
+from sim.reports.run_numbers import told_batch, told_row
+from sim.rtl import batches, rows
+from sim.rtl.batches import BatchResult
+from sim.rtl.rows import RowResult
 from sw.event.batch import Batch
+from sw.event.program import EventProgram
 
 SCHEMA = "uticket-estimate-1"
 Row = dict[str, Any]
@@ -46,8 +50,10 @@ class Estimate:
     """None where no image was seen: of masks alone."""
     layers: list[Row]
     totals: Row
+    overlap: Row | None = None
+    """Of the images in a row (event machine), as report.json's, but for its checks."""
     batch: Row | None = None
-    """Of the images in batches (event machine), as report.json's, but for its checks."""
+    """The same of the images in batches."""
 
     @property
     def content(self) -> dict[str, Any]:
@@ -63,23 +69,26 @@ class Estimate:
             "layers": self.layers,
             "totals": self.totals,
         }
-        return content if self.batch is None else content | {"batch": self.batch}
+        more = {"overlap": self.overlap, "batch": self.batch}
+        return content | {name: row for name, row in more.items() if row is not None}
 
     @property
     def verdict(self) -> str:
-        """One line; another of batches, if there are any."""
+        """One line; others of a row and of batches, if there are any."""
         total = self.totals
         told = f"PEs {1e-6 * total['energy_pj']:.4g} uJ ({self.energies.table.name}); "
         proof = "nothing was built, `uticket sim` proves the cycles"
         if self.images is None:
             proof = "of layers whose input is there already; spikes as given, not seen"
-        alone = (
+        lines = [
             f"{total['cycles']:,.0f} cycles an image: {total['ms']:.4g} ms at {self.clock_mhz:g} MHz, "
             f"{total['images_per_s']:,.1f} images/s; {told}{proof}"
-        )
-        if self.batch is None:
-            return alone
-        return f"{alone}\n{told_batch(self.batch)}; PEs {1e-6 * self.batch['energy_pj']:.4g} uJ"
+        ]
+        if self.overlap is not None:
+            lines.append(told_row(self.overlap))
+        if self.batch is not None:
+            lines.append(f"{told_batch(self.batch)}; PEs {1e-6 * self.batch['energy_pj']:.4g} uJ")
+        return "\n".join(lines)
 
 
 def estimate(
@@ -90,23 +99,27 @@ def estimate(
     model: str | None = None,
     technology: str | None = None,
     clock_mhz: float | None = None,
+    overlap: bool = False,
     batch: int | None = None,
 ) -> Estimate:
     """A deployment on images, uint8 (N, C, H, W).
 
     labels: int (N,), of the images, if known. model: its name. technology: a name or a path to a YAML,
-    see `sim.models.eq3.energies`. clock_mhz: by default the technology's. batch: the images also in batches of so
-    many, on the event machine (docs/event.md).
-    Raises ValueError for what cannot run, BadInput for an unknown technology, and images that are no whole batches.
+    see `sim.models.eq3.energies`. clock_mhz: by default the technology's. overlap: the images also in a row,
+    batch: in batches of so many, both on the event machine (docs/event.md).
+    Raises ValueError for what cannot run, BadInput for an unknown technology, and images that are no row or no whole batches.
     """
     spent = energies(technology)
     clock = checked_clock(clock_mhz, spent)
-    programs = None
+    programs = row = None
+    if overlap:
+        rows.check_images(len(images))
+        row = rows.row_program(deployment.program)
     if batch is not None:
         batches.check_counts(len(images), batch)
         programs = batches.batch_of(deployment.loaded, batch)
     run = deployment.predict(images)
-    layers, total = rows(run, labels, spent)
+    layers, total = run_numbers.rows(run, labels, spent)
     return Estimate(
         model=model or deployment.method,
         method=deployment.method,
@@ -119,15 +132,22 @@ def estimate(
             **_renamed(total),
             **timed(total["model_cycles"], clock),
         },
+        overlap=None if row is None else _in_a_row(deployment, row, images),
         batch=None if programs is None else _in_batches(deployment, programs, images, spent),
     )
+
+
+def _in_a_row(deployment: Deployment, program: EventProgram, images: np.ndarray) -> Row:
+    model = rows.model_row(deployment.loaded, program, images)
+    return run_numbers.row_numbers(RowResult(program=program, images=model.counts))
 
 
 def _in_batches(
     deployment: Deployment, programs: Batch, images: np.ndarray, spent: Energies
 ) -> Row:
     model = batches.model_batches(deployment.loaded, programs, images)
-    return batch_numbers(model.result, spent.table)
+    found = BatchResult(batch=programs, programs=model.counts)
+    return run_numbers.batch_numbers(found, spent.table)
 
 
 def checked_clock(clock_mhz: float | None, spent: Energies) -> float:

@@ -106,14 +106,29 @@ machines_option = click.option(
 
 
 def batch_option(text: str) -> Callable:
-    """--batch, whose help is `text`; see `refuse_sweep`."""
+    """--batch, whose help is `text`; see `check_rows`."""
     return click.option("--batch", type=int, metavar="B", help=text)
 
 
-def refuse_sweep(option: str, configs: Sequence[Config]) -> None:
-    """Raises BadInput where one of the machines is not the event machine, which alone has the option."""
-    if any(config.machine != "event" for config in configs):
-        raise BadInput(f"{option}: machine sweep cannot; allowed: machine event")
+def overlap_option(text: str) -> Callable:
+    """--overlap of commands that are told how many images there are, whose help is `text`; see `check_rows`."""
+    return click.option("--overlap", is_flag=True, help=text)
+
+
+def check_rows(configs: Sequence[Config], *, overlap: bool, batch: int | None) -> None:
+    """Raises BadInput for images in a row or in batches that these machines do not run, or for both.
+
+    overlap: whether they are asked for in a row. batch: in batches of so many.
+    """
+    from sim.rtl.batches import check_size
+
+    for option, given in (("--overlap", overlap), ("--batch", batch is not None)):
+        if given and any(config.machine != "event" for config in configs):
+            raise BadInput(f"{option}: machine sweep cannot; allowed: machine event")
+    if overlap and batch is not None:
+        raise BadInput("--batch and --overlap; allowed: one of them")
+    if batch is not None:
+        check_size(batch)
 
 
 def json_option(text: str = "Write the result here.") -> Callable:

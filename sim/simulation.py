@@ -14,7 +14,7 @@ from sim.models.eq3 import energies
 from sim.reports import run_report
 from sim.reports.progress import Steps
 from sim.reports.run_report import Report
-from sim.rtl import batches, runner
+from sim.rtl import batches, rows, runner
 from sim.rtl.harness import Rtl
 
 
@@ -58,7 +58,7 @@ def simulate(
             raise BadInput(f"--trace {trace}: no layer of the array; allowed: {', '.join(layers)}")
         _check_counts(len(pixels), overlap, batch)
         deployment.lower(deployed, steps.step)
-        row_program = runner.row_program(deployed[0].program) if overlap else None
+        row_program = rows.row_program(deployed[0].program) if overlap else None
         programs = None if batch is None else batches.batch_of(deployed[0].loaded, batch)
         steps.step("build the RTL, or take it from the cache")
         rtl = stack.enter_context(Rtl(config))
@@ -75,7 +75,7 @@ def simulate(
         row = None
         if row_program is not None:
             steps.step(f"images in a row: {len(pixels)} x {methods[0].name}")
-            row = runner.run_row(rtl, loaded[0], row_program, pixels)
+            row = rows.run_row(rtl, loaded[0], row_program, pixels)
         found = None
         if programs is not None:
             steps.step(f"images in batches of {batch}: {len(pixels)} x {methods[0].name}")
@@ -100,8 +100,7 @@ def simulate(
 
 def _check_counts(images: int, overlap: bool, size: int | None) -> None:
     """Raises BadInput unless so many images are a row, and whole batches of `size`, where these are asked for."""
-    most = runner.MOST_IN_A_ROW
-    if overlap and not 3 <= images <= most:
-        raise BadInput(f"--overlap: images = {images}, allowed: 3 to {most}, with --images")
+    if overlap:
+        rows.check_images(images)
     if size is not None:
         batches.check_counts(images, size)

@@ -11,11 +11,11 @@ from hw.loader import Error
 from sim.models import golden
 from sim.models.cycles import input_cycles
 from sim.models.event_cycles import EventModel
-from sim.rtl.batches import predict_batches, program_results
+from sim.rtl.batches import model_batches, predict_batches, program_results
 from sim.rtl.checks import compare
 from sim.rtl.harness import Rtl, RtlError, Stalls
 from sim.rtl.runner import Loaded
-from sim.rtl.stream import batch_streams, expected_results
+from sim.rtl.stream import expected_results, row_streams
 from sw.event.program import in_a_row
 from sw.limits import KERNELS, paddings
 from tb.broken_streams import flip_bits, resets
@@ -119,7 +119,9 @@ def check_row(rtl, row, stalls=None):
     ]
     model = EventModel(row.program).predict_row(maps)
     bound = 2 * sum(one.period for one in model) * (100 if stalls else 1)
-    found = rtl.run_row(row.program, row.images, max_cycles=bound, stalls=stalls)
+    found = rtl.run_programs(
+        [row.program] * len(row.images), row.images, max_cycles=bound, stalls=stalls
+    )
     for number, (one, predicted) in enumerate(zip(found, model, strict=True)):
         where = f"{row.name}, image {number}, stalls {stalls}"
         done = one.run
@@ -150,7 +152,9 @@ def check_batches(rtl, batches, stalls=None):
     batch = batches.batch
     model = predict_batches(batch, maps)
     bound = 2 * sum(one.period for one in model) * (100 if stalls else 1)
-    found = rtl.run_batches(batch, batches.images, max_cycles=bound, stalls=stalls)
+    programs = batch.programs * (len(batches.images) // batch.size)
+    inputs = batch.inputs(batches.images)
+    found = rtl.run_programs(programs, inputs, max_cycles=bound, stalls=stalls)
     wanted = program_results(batch, expected)
     for number, (one, golden_says, predicted) in enumerate(zip(found, wanted, model, strict=True)):
         where = f"{batches.name}, program {number}, stalls {stalls}"
@@ -248,7 +252,8 @@ def test_results_of_batches_are_those_expected_beat_by_beat(rtl, ticks, resident
     case = build(SMALL, CHAIN[:2], side=6, channels=3, classes=6, ticks=ticks)
     found = batches_of(case, 3, resident)
     loaded = Loaded(network=case.network, program=case.program, cycles=None)
-    streams, results = zip(*batch_streams(loaded, found.batch, np.array(found.images)), strict=True)
+    model = model_batches(loaded, found.batch, np.array(found.images))
+    streams, results = zip(*row_streams(model), strict=True)
     wanted = np.concatenate(results)
     came, _, _ = rtl.run_beats(
         np.concatenate(streams),

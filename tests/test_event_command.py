@@ -15,6 +15,7 @@ from sim.models.event_cycles import EventModel
 from sim.rtl import batches
 from sim.rtl.harness import Rtl
 from sw import ticket
+from sw.layers import linear
 from tb.test_event_machine import SMALL
 from tests.command import status
 from tests.random_networks import random_ticket
@@ -110,6 +111,30 @@ def test_images_in_a_row_are_proven_and_reported(undrawn, model, tmp_path, monke
     assert row["period_cycles"] < row["latency_cycles"]
     # its input takes a cycle; what it takes of the image before, these layers have room for
     assert row["period_cycles_max"] < total["rtl_cycles_max"]
+    assert [layer["name"] for layer in row["layers"]] == ARRAY
+    assert row["period_cycles"] == 1 + sum(layer["cycles"] for layer in row["layers"])
+    check_estimate(
+        (capsys, tmp_path, model, "--images", 3, "--overlap"), content, "overlap", "period_cycles"
+    )
+
+
+def check_estimate(call, content, field, total):
+    """`estimate` says the same as a report's `field`, but for its checks, and has a column of it.
+
+    total: the field's cycles of all layers.
+    """
+    capsys, folder, *arguments = call
+    found, path = content[field], folder / "estimate.json"
+    status, said, err = called(capsys, "estimate", *arguments, "--json", path)
+    assert (status, err) == (0, "")
+    estimated = json.loads(path.read_text())
+    assert estimated[field] == {k: v for k, v in found.items() if k not in MATCHES}
+    assert estimated["totals"]["cycles"] == content["totals"]["rtl_cycles"]
+    assert f"an image each {found[total]:,.0f} cycles" in said
+    lines = [line.split() for line in said.splitlines() if line.split()]
+    last = {line[0]: line[-1] for line in lines if line[0] in ("total", *ARRAY)}
+    assert last["total"] == f"{found[total]:,.0f}"
+    assert all(last[layer["name"]] == f"{layer['cycles']:,.0f}" for layer in found["layers"])
 
 
 def test_a_row_that_goes_wrong_is_a_mismatch(undrawn, model, tmp_path, monkeypatch, capsys):
@@ -130,10 +155,13 @@ def test_a_row_that_goes_wrong_is_a_mismatch(undrawn, model, tmp_path, monkeypat
 
 
 def test_a_row_longer_than_memory_has_room_for_is_refused(undrawn, model, capsys, monkeypatch):
-    monkeypatch.setattr("sim.rtl.runner.MOST_IN_A_ROW", 3)
+    monkeypatch.setattr("sim.rtl.rows.MOST", 3)
     status, _, err = called(capsys, "sim", model, "--overlap", "--images", 4)
     said = "--overlap: images = 4, allowed: 3 to 3, with --images"
     assert (status, err) == (2, f"uticket: error: {said}\n")
+
+
+SWEEP = "--overlap: machine sweep cannot; allowed: machine event"
 
 
 @pytest.mark.parametrize(
@@ -144,19 +172,57 @@ def test_a_row_longer_than_memory_has_room_for_is_refused(undrawn, model, capsys
             ["--overlap", "--images", 2],
             "--overlap: images = 2, allowed: 3 to 100, with --images",
         ),
+        (["--overlap", "--images", 2, "--machine", "sweep"], SWEEP),
+        (["--overlap", "--images", 2, "--machine", "both"], SWEEP),
         (
-            ["--overlap", "--images", 2, "--machine", "sweep"],
-            "--overlap: machine sweep cannot; allowed: machine event",
-        ),
-        (
-            ["--overlap", "--images", 2, "--machine", "both"],
-            "--overlap: machine sweep cannot; allowed: machine event",
+            ["--batch", 2, "--images", 4, "--overlap"],
+            "--batch and --overlap; allowed: one of them",
         ),
     ],
 )
 def test_a_row_that_cannot_be_is_one_line(undrawn, model, capsys, arguments, said):
-    status, _, err = called(capsys, "sim", model, *arguments)
+    for command in ("sim", "estimate"):
+        status, _, err = called(capsys, command, model, *arguments)
+        assert (status, err) == (2, f"uticket: error: {said}\n"), command
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--overlap", 1], "--overlap 1: allowed: 2 to 100"),
+        (["--overlap", 101], "--overlap 101: allowed: 2 to 100"),
+        (["--overlap", 2, "--machine", "sweep"], SWEEP),
+        (["--overlap", 2, "--batch", 2], "--batch and --overlap; allowed: one of them"),
+    ],
+)
+def test_programs_of_a_row_that_cannot_be_are_one_line(model, capsys, tmp_path, arguments, said):
+    status, _, err = called(capsys, "program", model, *arguments, "--out", tmp_path)
     assert (status, err) == (2, f"uticket: error: {said}\n")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_row_without_room_is_one_line(undrawn, model, tmp_path, capsys):
+    """Of every command that makes rows: the last layer's weights may all have come while the first still reads the input."""
+    layers = *NETWORK[:2], linear("fc", (6 * 8 * 8, 10), "conv2")
+    made = random_ticket(3, layers=layers, n_pe=4, ticks=2, density=0.1)
+    path = tmp_path / "short.npz"
+    ticket.save(made, path)
+    (tmp_path / "short.yaml").write_text(
+        model.read_text().replace("uticket.npz", "short.npz").replace("lth.npz", "short.npz")
+    )
+    for command, *arguments in (
+        ("sim", "--images", 3, "--overlap"),
+        ("estimate", "--images", 3, "--overlap"),
+        ("program", "--overlap", 2, "--out", tmp_path / "beats"),
+    ):
+        status, _, err = called(capsys, command, tmp_path / "short.yaml", *arguments)
+        assert status == 2, command
+        said = (
+            "uticket: error: the next image's input: 0 of its 8 channels can come before the last"
+        )
+        assert said in err, command
+        assert err.count("\n") == 1, command
+    assert not (tmp_path / "beats").exists()
 
 
 def test_batches_are_proven_and_reported(undrawn, model, tmp_path, monkeypatch, capsys):
@@ -180,32 +246,23 @@ def test_batches_are_proven_and_reported(undrawn, model, tmp_path, monkeypatch, 
     assert any(row["cycles"] < alone[row["name"]] for row in found["layers"])
     # ring writes and waiting are saved
     assert 0.5 < found["energy_pj"] / content["totals"]["energy_pj"] < 1
-
-    path = tmp_path / "estimate.json"
-    arguments = ("estimate", model, "--images", 4, "--batch", 2, "--json", path)
-    status, said, err = called(capsys, *arguments)
-    assert (status, err) == (0, "")
-    estimated = json.loads(path.read_text())
-    assert estimated["batch"] == {k: v for k, v in found.items() if k not in MATCHES}
-    assert estimated["totals"]["cycles"] == content["totals"]["rtl_cycles"]
-    assert f"in batches of 2: an image each {found['image_cycles']:,.0f} cycles" in said
-    rows = [line.split() for line in said.splitlines() if line.split()]
-    last = {row[0]: row[-1] for row in rows if row[0] in ("total", *ARRAY)}
-    assert last["total"] == f"{found['image_cycles']:,.0f}"
-    assert all(last[row["name"]] == f"{row['cycles']:,.0f}" for row in found["layers"])
+    call = (capsys, tmp_path, model, "--images", 4, "--batch", 2)
+    check_estimate(call, content, "batch", "image_cycles")
 
 
-def test_an_estimate_without_batches_has_none(model, tmp_path, capsys):
+def test_an_estimate_without_rows_and_batches_has_none(model, tmp_path, capsys):
     path = tmp_path / "estimate.json"
     status, said, _ = called(capsys, "estimate", model, "--json", path)
     assert status == 0
-    assert "batch" not in json.loads(path.read_text())
+    assert not {"batch", "overlap"} & set(json.loads(path.read_text()))
     assert "batch" not in said
+    assert "in a row" not in said
 
 
-def test_the_program_of_a_batch_gives_its_results(model, tmp_path, capsys):
-    """Its files, one behind the other, through the RTL: what comes back is what they say, beat by beat."""
-    arguments = ("program", model, "--image", 3, "--batch", 2, "--out", tmp_path)
+@pytest.mark.parametrize(("option", "count"), [("--batch", 2), ("--overlap", 3)])
+def test_programs_one_behind_the_other_give_their_results(model, tmp_path, capsys, option, count):
+    """The files through the RTL: what comes back is what they say, beat by beat."""
+    arguments = ("program", model, "--image", 3, option, count, "--out", tmp_path)
     status, said, err = called(capsys, *arguments)
     assert (status, err) == (0, "")
 
@@ -217,7 +274,7 @@ def test_the_program_of_a_batch_gives_its_results(model, tmp_path, capsys):
         return [np.array(one, np.uint64) for one in beats]
 
     programs, results = read("program"), read("results")
-    assert len(programs) == len(results) == 2
+    assert len(programs) == len(results) == count
     lasts = np.cumsum([len(one) for one in programs]) - 1
     with Rtl(SMALL) as rtl:
         found, _, _ = rtl.run_beats(
@@ -268,10 +325,6 @@ def test_a_batch_that_goes_wrong_is_a_mismatch(undrawn, model, tmp_path, monkeyp
             "--batch: machine sweep cannot; allowed: machine event",
         ),
         (
-            ["--batch", 2, "--images", 4, "--overlap"],
-            "--batch and --overlap; allowed: one of them",
-        ),
-        (
             ["--batch", 64, "--images", 64],
             "a batch of 64 images: layer conv5: its map of 7 channels of 1x1 in 64 images needs 16384 bits of the "
             "spike buffer beside 4096 in use; there are 16384. A smaller batch or a larger buffer_depth may have room",
@@ -279,10 +332,8 @@ def test_a_batch_that_goes_wrong_is_a_mismatch(undrawn, model, tmp_path, monkeyp
     ],
 )
 def test_a_batch_that_cannot_be_is_one_line(model, capsys, arguments, said):
-    """Of every command that makes batches; `estimate` and `program` have no rows."""
+    """Of every command that makes batches."""
     for command in ("sim", "estimate", "program"):
-        if command != "sim" and "--overlap" in arguments:
-            continue
         if command == "program" and "--images" in said:
             continue  # it takes as many as the batch has
         given = list(arguments)
@@ -292,12 +343,13 @@ def test_a_batch_that_cannot_be_is_one_line(model, capsys, arguments, said):
         assert (status, err) == (2, f"uticket: error: {said}\n"), command
 
 
-def test_a_batch_of_more_images_than_there_are_is_one_line(model, tmp_path, capsys):
+@pytest.mark.parametrize("option", ["--batch", "--overlap"])
+def test_more_images_than_there_are_is_one_line(model, tmp_path, capsys, option):
     own = tmp_path / "own.npz"
     np.savez(own, images=np.zeros((2, 3, 32, 32), np.uint8))
-    arguments = ("program", model, "--images", own, "--image", 1, "--batch", 2, "--out", tmp_path)
+    arguments = ("program", model, "--images", own, "--image", 1, option, 2, "--out", tmp_path)
     status, _, err = called(capsys, *arguments)
-    said = f"--batch 2: image 2; allowed: 0 to 1, as {own} has"
+    said = f"{option} 2: image 2; allowed: 0 to 1, as {own} has"
     assert (status, err) == (2, f"uticket: error: {said}\n")
     assert list(tmp_path.iterdir()) == [own]
 

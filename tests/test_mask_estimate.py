@@ -103,6 +103,7 @@ def test_a_sparsity_a_layer_and_an_order(run, tiny, tmp_path):
         (["--maps", "65", "--input-sparsity", "0"], "a map of side 65; the array has 1 to 64"),
         (["--maps", "8", "--input-sparsity", "0", "--method", "lth"], "--method lth with masks"),
         (["--maps", "8", "--input-sparsity", "0", "--batch", "2"], "--batch 2 with masks"),
+        (["--maps", "8", "--input-sparsity", "0", "--overlap"], "--overlap with masks"),
         (["--maps", "8", "--input-sparsity", "0", "--machine", "event"], "allowed: sweep"),
     ],
 )

@@ -13,12 +13,13 @@ from sim.errors import BadInput
 from sim.options import (
     BOTH,
     batch_option,
+    check_rows,
     images_option,
     json_option,
     machines_of,
     machines_option,
     model_options,
-    refuse_sweep,
+    overlap_option,
     replaced,
     technology_option,
 )
@@ -52,6 +53,10 @@ COLUMNS = {  # of the table: header with its unit, by field
     help="Of masks: share of steps without a spike; one for all, or one a layer.",
 )
 @click.option("--clock", "clock_mhz", type=float, help="MHz. [default: the technology's]")
+@overlap_option(
+    "The images in a row, too, the next one's input coming early: with --machine event and --images of 3 to 100 "
+    "(docs/event.md)."
+)
 @batch_option(
     "The images in batches of B, too, late layers' weights loaded once for each: with --machine event "
     "and --images a multiple of B (docs/event.md)."
@@ -68,6 +73,7 @@ def command(
     maps: str | None,
     input_sparsity: str | None,
     clock_mhz: float | None,
+    overlap: bool,
     batch: int | None,
     json_path: Path | None,
 ) -> None:
@@ -81,14 +87,14 @@ def command(
     from sim.deployment import deployments
     from sim.estimate import estimate
     from sim.files import file_to_write, write_json
-    from sim.rtl.batches import check_size
     from sim.side_by_side import content
 
     file_to_write(json_path)
     if names_masks(model):
-        for option, value in (("method", method), ("batch", batch)):
+        given = {"method": method, "batch": batch, "overlap": "" if overlap else None}
+        for option, value in given.items():
             if value is not None:
-                raise BadInput(f"--{option} {value} with masks; allowed: with a MODEL")
+                raise BadInput(f"--{f'{option} {value}'.strip()} with masks; allowed: with a MODEL")
         if machine == BOTH:
             raise BadInput(
                 f"{model}: masks, which run on the sweep alone; allowed: a ticket with both"
@@ -104,9 +110,7 @@ def command(
             raise BadInput(f"--{option} with a ticket, which says it; allowed: with masks")
     chosen = load_model(model)
     configs = machines_of(chosen, hardware, n_pe, machine)
-    if batch is not None:
-        refuse_sweep("--batch", configs)
-        check_size(batch)
+    check_rows(configs, overlap=overlap, batch=batch)
     estimates = {}
     for config in configs:
         (deployed,) = deployments(chosen, [chosen.method(method)], config)
@@ -118,6 +122,7 @@ def command(
             model=chosen.name,
             technology=technology,
             clock_mhz=clock_mhz,
+            overlap=overlap,
             batch=batch,
         )
     contents = {name: found.content for name, found in estimates.items()}
@@ -179,24 +184,29 @@ def print_estimate(found: Estimate) -> None:
     """The table, and a line or two below it."""
     from sim.reports.table import print_table
 
-    columns, in_batches = dict(COLUMNS), dict[str, float]()
+    more: dict[str, dict[str, float]] = {}  # columns, by header: cycles by layer, of all by ""
+    if found.overlap is not None:
+        more["in a row (cycles)"] = _by_layer(found.overlap, "period_cycles")
     if found.batch is not None:
-        columns["batch"] = f"in batches of {found.batch['size']} (cycles)"
-        in_batches = {row["name"]: row["cycles"] for row in found.batch["layers"]}
-        in_batches[""] = found.batch["image_cycles"]
+        header = f"in batches of {found.batch['size']} (cycles)"
+        more[header] = _by_layer(found.batch, "image_cycles")
 
     def cells(name: str, row: dict) -> list[object]:
-        shown = row | {"batch": in_batches.get(row.get("name", ""), 0)}
-        shown |= {field: f"{shown[field]:,.0f}" for field in ("cycles", "energy", "batch")}
-        return [name, *(shown[field] for field in columns)]
+        shown = row | {field: f"{row[field]:,.0f}" for field in ("cycles", "energy")}
+        others = [f"{cycles.get(row.get('name', ''), 0):,.0f}" for cycles in more.values()]
+        return [name, *(shown[field] for field in COLUMNS), *others]
 
     print_table(
         f"{found.model}: {found.config.n_pe} PEs, per image",
-        ("layer", *columns.values()),
+        ("layer", *COLUMNS.values(), *more),
         [cells(row["name"], row) for row in found.layers],
         cells("total", found.totals),
     )
     click.echo(found.verdict)
+
+
+def _by_layer(numbers: dict, total: str) -> dict[str, float]:
+    return {row["name"]: row["cycles"] for row in numbers["layers"]} | {"": numbers[total]}
 
 
 def print_both(estimates: Mapping[str, Estimate]) -> None:

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sim.errors import BadInput
 from sim.options import (
     batch_option,
+    check_rows,
     images_option,
     json_option,
     machines_of,
     machines_option,
     model_options,
-    refuse_sweep,
+    overlap_option,
     technology_option,
 )
 
@@ -42,11 +42,9 @@ if TYPE_CHECKING:
     type=click.Choice(["spikes", "input_sparsity", "network_average"]),
     help="Spike sparsity in Eq. 3: counted, of each layer's input, or one average (the paper's way).",
 )
-@click.option(
-    "--overlap",
-    is_flag=True,
-    help="Run METHOD's images once more in a row, the next one's input coming early: with --machine event "
-    "and --images of 3 to 100 (docs/event.md).",
+@overlap_option(
+    "Run METHOD's images once more in a row, the next one's input coming early: with --machine event "
+    "and --images of 3 to 100 (docs/event.md)."
 )
 @batch_option(
     "Run METHOD's images once more in batches of B, late layers' weights loaded once for each: with --machine event "
@@ -81,11 +79,7 @@ def command(
 
     chosen = load_model(model)
     configs = machines_of(chosen, hardware, n_pe, machine)
-    for option, given in (("--overlap", overlap), ("--batch", batch is not None)):
-        if given:
-            refuse_sweep(option, configs)
-    if overlap and batch is not None:
-        raise BadInput("--batch and --overlap; allowed: one of them")
+    check_rows(configs, overlap=overlap, batch=batch)
     file_to_write(json_path)
     folder_to_write(dump)
     folder = BUILD / "sim" / chosen.name
@@ -139,7 +133,7 @@ def _write(reports: dict[str, Report], folder: Path, json_path: Path | None) -> 
 
 def _print(model: str, n_pe: int, reports: dict[str, Report]) -> None:
     """The table, and a line or more below it."""
-    from sim.reports.run_numbers import told_batch
+    from sim.reports.run_numbers import told_batch, told_row
     from sim.reports.run_report import table_rows
     from sim.reports.table import print_table
     from sim.side_by_side import table
@@ -153,10 +147,7 @@ def _print(model: str, n_pe: int, reports: dict[str, Report]) -> None:
     for part, report in reports.items():
         click.echo(f"{part}: {report.verdict}" if part else report.verdict)
     if overlap := first.content.get("overlap"):
-        period, latency = (overlap[f"{name}_cycles"] for name in ("period", "latency"))
-        click.echo(
-            f"in a row: an image each {period:,.0f} cycles, {latency:,.0f} from its input to its end"
-        )
+        click.echo(told_row(overlap))
     if batch := first.content.get("batch"):
         click.echo(told_batch(batch))
     if agreement := first.content.get("reference"):

@@ -18,6 +18,7 @@ from sim.models.event_cycles import CASTER, EventCycles
 from sim.models.technology import ComponentTable
 from sim.models.workload import Workload, rtl_bound_cycles
 from sim.rtl.batches import BatchResult
+from sim.rtl.rows import RowResult
 
 
 def rows(
@@ -253,6 +254,35 @@ def categories(run: Run) -> dict[str, np.ndarray]:
         c: np.array([0.0 if k is None else counters[k][c].mean() for k in numbers])
         for c in cycle_names(run.deployment.config.machine)
     }
+
+
+def row_numbers(found: RowResult) -> dict[str, Any]:
+    """`overlap` of report.json, but for its checks: all images but the first and the last.
+
+    Each of them follows one, and takes another's input in.
+    """
+    inner = found.images[1:-1]
+    periods, latencies = [one.period for one in inner], [one.latency for one in inner]
+    each = zip(*(one.cycles for one in inner), strict=True)
+    return {
+        "images": len(inner),
+        "period_cycles": mean(sum(periods), len(inner)),
+        "period_cycles_min": min(periods),
+        "period_cycles_max": max(periods),
+        "latency_cycles": mean(sum(latencies), len(inner)),
+        "latency_cycles_min": min(latencies),
+        "latency_cycles_max": max(latencies),
+        "layers": [
+            {"name": layer.name, "cycles": mean(sum(cycles), len(inner))}
+            for layer, cycles in zip(found.program.layers, each, strict=True)
+        ],
+    }
+
+
+def told_row(numbers: dict[str, Any]) -> str:
+    """Of `row_numbers`, one line."""
+    period, latency = (numbers[f"{name}_cycles"] for name in ("period", "latency"))
+    return f"in a row: an image each {period:,.0f} cycles, {latency:,.0f} from its input to its end"
 
 
 def batch_numbers(found: BatchResult, table: ComponentTable) -> dict[str, Any]:

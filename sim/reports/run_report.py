@@ -28,12 +28,13 @@ from sim.reports.run_numbers import (
     component_energy,
     mean,
     pe_cycles,
+    row_numbers,
     rows,
 )
 from sim.reports.units import UNITS
 from sim.rtl.batches import BatchResult
 from sim.rtl.checks import Comparison
-from sim.rtl.runner import RowResult
+from sim.rtl.rows import RowResult
 
 SCHEMA = "uticket-report-1"
 TICKET = (
@@ -229,18 +230,7 @@ def _agreement(metadata: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _overlap(row: RowResult) -> dict[str, Any]:
-    """Of images in a row: all but the first and the last, each of which follows one and takes another's input in."""
-    periods, latencies = row.periods[1:-1], row.latencies[1:-1]
-    return {
-        "images": len(periods),
-        "period_cycles": mean(sum(periods), len(periods)),
-        "period_cycles_min": min(periods),
-        "period_cycles_max": max(periods),
-        "latency_cycles": mean(sum(latencies), len(latencies)),
-        "latency_cycles_min": min(latencies),
-        "latency_cycles_max": max(latencies),
-        **_match(row.comparisons),
-    }
+    return row_numbers(row) | _match(row.comparisons)
 
 
 def _batch(found: BatchResult, spent: Energies) -> dict[str, Any]:

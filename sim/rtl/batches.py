@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from sim.errors import BadInput
-from sim.models import golden
 from sim.models.event_cycles import EventModel, Passed
 from sim.models.golden import LayerResult
-from sim.rtl import runner
-from sim.rtl.checks import Comparison, compare, expected_steps, number
+from sim.rtl.checks import Comparison
 from sim.rtl.harness import Rtl
-from sim.rtl.runner import MARGIN, Loaded, stored_maps
+from sim.rtl.rows import MOST as MOST_IMAGES
+from sim.rtl.rows import Modelled, ProgramCounts, event_program, golden_images
+from sim.rtl.runner import Loaded
 from sw.event.batch import MOST, Batch, batched
-from sw.event.program import EventProgram
 
 
 def check_size(size: int) -> None:
@@ -28,35 +27,15 @@ def check_size(size: int) -> None:
 def check_counts(images: int, size: int) -> None:
     """Raises BadInput unless so many images are whole batches of `size`, and not too many at once."""
     check_size(size)
-    most = runner.MOST_IN_A_ROW
-    if images % size or not 0 < images <= most:
+    if images % size or not 0 < images <= MOST_IMAGES:
         raise BadInput(
-            f"--batch {size}: images = {images}, allowed: a multiple of {size} up to {most}, with --images"
+            f"--batch {size}: images = {images}, allowed: a multiple of {size} up to {MOST_IMAGES}, with --images"
         )
 
 
 def batch_of(loaded: Loaded, size: int) -> Batch:
     """The programs of a batch of `size` images. Raises DoesNotFit, or ValueError for another size, as `batched` does."""
-    return batched(event_program(loaded), size)
-
-
-def event_program(loaded: Loaded) -> EventProgram:
-    """Raises TypeError for a program of the other machine."""
-    if not isinstance(loaded.program, EventProgram):
-        raise TypeError("a program of the other machine")
-    return loaded.program
-
-
-@dataclass(frozen=True)
-class ProgramCounts:
-    """What a program of a batch took, as the RTL counted it, or the models where none ran."""
-
-    waited: int
-    """Cycles from the end of the program before until its layers begin; of the first one those of its input."""
-    cycles: tuple[int, ...]
-    """Of each layer."""
-    counters: tuple[dict[str, np.ndarray], ...]
-    """Of each layer, (n_pe,) by name."""
+    return batched(event_program(loaded.program), size)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +51,7 @@ class BatchResult:
     @property
     def cycles(self) -> tuple[int, ...]:
         """Of each batch: from the end of the one before to its own, inputs included."""
-        return batch_cycles(self.batch, [one.waited + sum(one.cycles) for one in self.programs])
+        return batch_cycles(self.batch, [one.period for one in self.programs])
 
     @property
     def mismatch(self) -> str | None:
@@ -133,44 +112,12 @@ def predict_batches(batch: Batch, images: Sequence[Mapping[str, np.ndarray]]) ->
     return EventModel(*batch.programs).predict_row(program_maps(batch, images))
 
 
-@dataclass(frozen=True)
-class Modelled:
-    """Images in whole batches, as the models have them."""
-
-    batch: Batch
-    spikes: list[np.ndarray]
-    """Of each image, uint8 (T, C, H, W)."""
-    expected: list[dict[str, LayerResult]]
-    """What each program should make."""
-    passed: list[Passed]
-    """And how long it takes."""
-
-    @property
-    def programs(self) -> tuple[EventProgram, ...]:
-        """One a run, batch after batch."""
-        return self.batch.programs * (len(self.spikes) // self.batch.size)
-
-    @property
-    def result(self) -> BatchResult:
-        """What the RTL should count."""
-        counts = []
-        for program, made, one in zip(self.programs, self.expected, self.passed, strict=True):
-            counters = tuple(
-                {**expected_steps(layer, made, program), **taken.counters}
-                for layer, taken in zip(program.layers, one.layers, strict=True)
-            )
-            cycles = tuple(layer.cycles for layer in one.layers)
-            counts.append(ProgramCounts(one.waited, cycles, counters))
-        return BatchResult(batch=self.batch, programs=tuple(counts))
-
-
 def model_batches(loaded: Loaded, batch: Batch, images: np.ndarray) -> Modelled:
     """Images, uint8 (N, C, H, W), in whole batches, by the models alone. batch: of `batch_of`."""
-    spikes = list(golden.first_layer_spikes(loaded.network, images))
-    expected = [golden.run(loaded.network, each) for each in spikes]
-    maps = [stored_maps(loaded, *pair) for pair in zip(spikes, expected, strict=True)]
+    spikes, expected, maps = golden_images(loaded, images)
+    programs = batch.programs * (len(images) // batch.size)
     passed = predict_batches(batch, maps)
-    return Modelled(batch, spikes, program_results(batch, expected), passed)
+    return Modelled(programs, batch.inputs(spikes), program_results(batch, expected), passed)
 
 
 def run_batches(rtl: Rtl, loaded: Loaded, batch: Batch, images: np.ndarray) -> BatchResult:
@@ -178,22 +125,5 @@ def run_batches(rtl: Rtl, loaded: Loaded, batch: Batch, images: np.ndarray) -> B
 
     batch: of `batch_of`. Raises RtlError if the RTL errs or hangs.
     """
-    model = model_batches(loaded, batch, images)
-    limit = MARGIN * sum(one.period for one in model.passed)
-    found = rtl.run_batches(batch, model.spikes, max_cycles=limit)
-    comparisons, counts = [], []
-    for program, one, wanted, predicted in zip(
-        model.programs, found, model.expected, model.passed, strict=True
-    ):
-        same = compare(program, wanted, one.run, predicted.layers, input_cycles=predicted.waited)
-        late = number("input to end", "cycles", one.latency, predicted.latency)
-        comparisons.append(replace(same, cycles=same.cycles or late))
-        layers = one.run.layers
-        counts.append(
-            ProgramCounts(
-                waited=one.run.input_cycles,
-                cycles=tuple(layer.cycles for layer in layers),
-                counters=tuple(layer.counters for layer in layers),
-            )
-        )
-    return BatchResult(batch=batch, programs=tuple(counts), comparisons=tuple(comparisons))
+    counts, comparisons = model_batches(loaded, batch, images).run(rtl)
+    return BatchResult(batch=batch, programs=counts, comparisons=comparisons)

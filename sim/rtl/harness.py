@@ -29,7 +29,6 @@ from sim.rtl.call import BYTES, WORDS, Run
 from sim.rtl.results import Passing, RtlRun, accounted_cycles, read_run
 from sim.rtl.verilator import build_shared_library
 from sw.compile import Program
-from sw.event.batch import Batch
 from sw.event.program import EventProgram, in_a_row
 
 QUICK = "UTICKET_QUICK_RTL"  # environment variable
@@ -136,45 +135,19 @@ class Rtl:
         found, _ = self._run([program], [program.beats(spikes)], max_cycles, stalls, trace)
         return found[0]
 
-    def run_row(
-        self,
-        program: EventProgram,
-        images: Sequence[np.ndarray],
-        *,
-        max_cycles: int,
-        stalls: Stalls | None = None,
-    ) -> list[Passing]:
-        """Images one after the other, the next one's input coming early, spikes uint8 (T, C, H, W) each.
-
-        program: of sw.event.overlap. max_cycles: of all together. Raises RtlError as `run` does.
-        """
-        return self._passing([program] * len(images), program.row(images), max_cycles, stalls)
-
-    def run_batches(
-        self,
-        batch: Batch,
-        images: Sequence[np.ndarray],
-        *,
-        max_cycles: int,
-        stalls: Stalls | None = None,
-    ) -> list[Passing]:
-        """Each program's run, of whole batches of images, one after the other, spikes uint8 (T, C, H, W) each.
-
-        max_cycles: of all together. Raises RtlError as `run` does.
-        """
-        programs = batch.programs * (len(images) // batch.size)
-        streams = in_a_row(programs, batch.inputs(images))
-        return self._passing(programs, streams, max_cycles, stalls)
-
-    def _passing(
+    def run_programs(
         self,
         programs: Sequence[EventProgram],
-        row: tuple[Sequence[np.ndarray], Sequence[int]],
+        inputs: Sequence[np.ndarray],
+        *,
         max_cycles: int,
-        stalls: Stalls | None,
+        stalls: Stalls | None = None,
     ) -> list[Passing]:
-        """row: of `in_a_row`."""
-        streams, arrivals = row
+        """Programs one after the other, each one's input coming in the one before where that takes it `early`.
+
+        inputs: spikes of each, uint8 (T, C, H, W). max_cycles: of all together. Raises RtlError as `run` does.
+        """
+        streams, arrivals = in_a_row(programs, inputs)
         runs, sent = self._run(programs, streams, max_cycles, stalls)
         ends = sent.captured_at[np.cumsum([len(program.layers) for program in programs])]
         latencies = (ends - sent.taken_at[arrivals] + 1).tolist()

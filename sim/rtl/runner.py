@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -21,16 +21,14 @@ from sim.models import cycles, golden
 from sim.models.cycles import LayerCycles
 from sim.models.event_cycles import EventModel
 from sim.processes import cores, processes
-from sim.rtl.checks import Comparison, compare, expected_steps, number
+from sim.rtl.checks import Comparison, compare, expected_steps
 from sim.rtl.harness import Rtl, RtlError
 from sim.rtl.results import RtlRun
 from sw.compile import Program
-from sw.event.overlap import overlapped
 from sw.event.program import EventProgram
 from sw.integers import IntegerNetwork
 
 MARGIN = 2  # a run that takes so many times the predicted cycles has hung
-MOST_IN_A_ROW = 100  # images whose maps and streams are in memory at once
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,52 +129,6 @@ def run_image(rtl: Rtl, loaded: Loaded, image: np.ndarray, dump: Path | None = N
         inputs=tuple(source.size for source in sources),
         rtl_s=rtl_s,
         model=tuple(predicted),
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class RowResult:
-    """Images one after the other, the next one's input coming while the one before runs (docs/event.md)."""
-
-    periods: tuple[int, ...]
-    """Cycles from the end of the image before to its own, as the RTL counted them; of the first image its input and layers."""
-    latencies: tuple[int, ...]
-    """Cycles from the first beat of its input to its end."""
-    comparisons: tuple[Comparison, ...]
-
-    @property
-    def mismatch(self) -> str | None:
-        """The first difference between RTL and models, in one line; None where all agreed."""
-        found = ((i, one.first) for i, one in enumerate(self.comparisons))
-        return next((f"in a row, image {i}: {text}" for i, text in found if text), None)
-
-
-def row_program(program: Program) -> EventProgram:
-    """What `run_row` runs. Raises DoesNotFit where the spike buffer has no room for two images."""
-    if not isinstance(program, EventProgram):
-        raise TypeError("a program of the other machine")
-    return overlapped(program)
-
-
-def run_row(rtl: Rtl, loaded: Loaded, program: EventProgram, images: np.ndarray) -> RowResult:
-    """Images, uint8 (N, C, H, W), in a row through the RTL, every spike, counter and cycle compared.
-
-    program: of `row_program`. Raises RtlError if the RTL errs or hangs.
-    """
-    spikes = list(golden.first_layer_spikes(loaded.network, images))
-    expected = [golden.run(loaded.network, each) for each in spikes]
-    maps = [stored_maps(loaded, *pair) for pair in zip(spikes, expected, strict=True)]
-    model = EventModel(program).predict_row(maps)
-    found = rtl.run_row(program, spikes, max_cycles=MARGIN * sum(one.period for one in model))
-    comparisons = []
-    for one, wanted, predicted in zip(found, expected, model, strict=True):
-        same = compare(program, wanted, one.run, predicted.layers, input_cycles=predicted.waited)
-        late = number("input to end", "cycles", one.latency, predicted.latency)
-        comparisons.append(replace(same, cycles=same.cycles or late))
-    return RowResult(
-        periods=tuple(one.run.cycles for one in found),
-        latencies=tuple(one.latency for one in found),
-        comparisons=tuple(comparisons),
     )
 
 

@@ -13,11 +13,10 @@ from hw.files import atomic_write
 from hw.results import beats_a_result
 from sim.models import golden
 from sim.models.cycles import LayerCycles, input_cycles
-from sim.rtl.batches import model_batches
 from sim.rtl.checks import expected_steps
+from sim.rtl.rows import Modelled
 from sim.rtl.runner import Loaded
 from sw.compile import CompiledLayer, Program
-from sw.event.batch import Batch
 from sw.event.program import in_a_row
 
 
@@ -31,19 +30,12 @@ def expected_results(loaded: Loaded, spikes: np.ndarray) -> np.ndarray:
     return _results(program, expected, input_cycles(program, spikes), predicted)
 
 
-def batch_streams(
-    loaded: Loaded, batch: Batch, images: np.ndarray
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    """The stream of each program of whole batches of images, uint8 (N, C, H, W), and its `expected_results`.
-
-    batch: of `sim.rtl.batches.batch_of`.
-    """
-    model = model_batches(loaded, batch, images)
-    programs = model.programs
-    streams, _ = in_a_row(programs, batch.inputs(model.spikes))
+def row_streams(model: Modelled) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The stream of each program, and its `expected_results`. model: of `rows.model_row` or `batches.model_batches`."""
+    streams, _ = in_a_row(model.programs, model.inputs)
     results = [
         _results(program, made, one.waited, one.layers)
-        for program, made, one in zip(programs, model.expected, model.passed, strict=True)
+        for program, made, one in zip(model.programs, model.expected, model.passed, strict=True)
     ]
     return list(zip(streams, results, strict=True))
 
