@@ -34,7 +34,7 @@ from sw.layers import IMAGE, Layer, Pool, conv, linear
 from sw.prune import Masks
 from sw.pruner import Pruner
 from sw.quantize import quantize
-from sw.schedule import Round, Schedule
+from sw.schedule import FULL_SIDE, Round, Schedule
 from sw.schedules import SCHEDULES
 from sw.ticket import Ticket
 from sw.train import Trainer
@@ -53,12 +53,12 @@ FIELDS = (
 )  # fmt: skip
 
 SCHEDULES[SCHEDULE] = Schedule(
-    dense=(Round(keep=1.0, images=55_040, ticks=1, learning_rate=0.1, side=16),),
+    dense=(Round(keep=1.0, images=55_040, ticks=1, learning_rate=0.1),),
     pruned=(
-        Round(keep=0.30, images=8_960, ticks=1, learning_rate=0.05, side=16),
-        Round(keep=0.10, images=8_960, ticks=1, learning_rate=0.05, side=16),
-        Round(keep=0.05, images=8_960, ticks=1, learning_rate=0.05, side=16),
-        Round(keep=0.025, images=25_600, ticks=TICKS, learning_rate=0.05, side=16),
+        Round(keep=0.30, images=8_960, ticks=1, learning_rate=0.05),
+        Round(keep=0.10, images=8_960, ticks=1, learning_rate=0.05),
+        Round(keep=0.05, images=8_960, ticks=1, learning_rate=0.05),
+        Round(keep=0.025, images=25_600, ticks=TICKS, learning_rate=0.05),
     ),
 )
 
@@ -147,7 +147,7 @@ class StudyPruner(Pruner):
         """Of the loss of 1,024 training images, for every weight, in its mask or not."""
         self.network.eval()
         self.network.zero_grad()
-        images = self.batches.normalized(self.batches.images[:1024].permute(0, 3, 1, 2), 16)
+        images = self.batches.normalized(self.batches.images[:1024].permute(0, 3, 1, 2), FULL_SIDE)
         outputs = self.network(images, TICKS)
         torch.nn.functional.cross_entropy(
             outputs.flatten(0, 1), self.batches.labels[:1024].repeat(TICKS)
@@ -175,9 +175,16 @@ class StudyPruner(Pruner):
 
 
 class StudyTrainer(Trainer):
-    """A trainer that does not augment: no image is seen often."""
+    """A trainer that does not augment: no image is seen often. What it leaves may go on with more rounds, or fewer bits."""
 
     pruner: StudyPruner
+
+    def _identity(self, *, pruned: bool = False) -> str:
+        balanced = (self.policy, self.n_pe) if pruned else None
+        return repr((SCHEDULES[SCHEDULE], self.seed, balanced))
+
+    def _tell_time(self, method: bool) -> None:
+        """Nobody reads it."""
 
     def _drawn(self, batch: int) -> list[torch.Tensor]:
         index, rows, columns = super()._drawn(batch)
@@ -341,7 +348,8 @@ def bits(dataset: Dataset, seeds: Sequence[int]) -> None:
 def more(weight_bits: int) -> Schedule:
     """The schedule with one more short round, which trains with weights of so many bits."""
     schedule = SCHEDULES[SCHEDULE]
-    last = replace(schedule.rounds[-1], images=8_960, learning_rate=0.02)
+    last = schedule.rounds[-1]
+    last = replace(last, images=min(last.images, 8_960), learning_rate=0.02)
     return replace(schedule, pruned=(*schedule.pruned, last), weight_bits=weight_bits)
 
 

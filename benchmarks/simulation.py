@@ -12,7 +12,7 @@ import sys
 import time
 from dataclasses import replace
 
-from hw.config import Config
+from hw.config import MACHINES, Config
 from sim.catalog import Model, load_model
 from sim.images import first_images
 from sim.models import golden
@@ -59,7 +59,7 @@ def measured(model: Model, config: Config, method: str, rtl: Rtl) -> str:
 def main(name: str) -> None:
     """Print the figures of each method of a model, on each machine."""
     model = load_model(name)
-    for machine in ("sweep", "event"):
+    for machine in MACHINES:
         config = replace(model.hardware, machine=machine)
         with Rtl(config) as rtl:
             print(f"{machine}, build (or cache): {rtl.build_s:.1f} s")

@@ -30,10 +30,8 @@ HARDWARE = {
 }
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
+def saved(folder):
     """A YAML with its tickets, on the small event machine."""
-    folder = tmp_path_factory.mktemp("tickets")
     for method, policy in (("uticket", "random"), ("lth", "none")):
         made = random_ticket(
             3, layers=NETWORK, policy=policy, method=method, n_pe=4, ticks=2, density=0.3
@@ -48,6 +46,11 @@ def model(tmp_path_factory):
         f"network: small\ndataset: cifar10\n{methods}hardware: {{{hardware}}}\n"
     )
     return folder / "small.yaml"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return saved(tmp_path_factory.mktemp("tickets"))
 
 
 MATCHES = ("spikes_match", "counters_match", "cycles_match")
