@@ -28,7 +28,7 @@ from hw.spike_buffer import SpikeBuffer
 from hw.sram import BlackBoxes
 from sim.errors import BadInput
 from tb.cocotb_runner import parameters, simulate
-from tb.lint import MEMORIES, SKY130, lint
+from tb.lint import MEMORIES, SKY130, lint, verilator, yosys_check
 from tb.streams import start
 from tb.test_pe import run_layers
 from tb.test_top import CONFIGS, two_programs
@@ -247,10 +247,25 @@ UNDRIVEN = "module bad(input a, output b);\n  wire c;\n  assign b = a & c;\nendm
 UNUSED = "module bad(input a, input c, output b);\n  assign b = a;\nendmodule\n"
 
 
-@pytest.mark.parametrize("text", [LOOP, LATCH, WIDTH, MISSING, UNDRIVEN, UNUSED])
-def test_lint_warns(tmp_path, text):
-    (tmp_path / "bad.v").write_text(text)
-    assert lint(tmp_path, tmp_path / "logs")
+@pytest.mark.parametrize(
+    ("text", "kind", "said"),
+    [
+        (LOOP, "UNOPTFLAT", "found logic loop"),
+        (LATCH, "LATCH", "dlatch"),
+        (WIDTH, "WIDTHTRUNC", None),
+        (MISSING, "MODMISSING", "nowhere"),
+        (UNDRIVEN, "UNDRIVEN", "has no driver"),
+        (UNUSED, "UNUSEDSIGNAL", None),
+    ],
+)
+def test_lint_warns(tmp_path, text, kind, said):
+    """Both tools: Verilator of each kind, Yosys of those with what it says."""
+    path = tmp_path / "bad.v"
+    path.write_text(text)
+    warned, found = verilator([path], "bad"), yosys_check([path], "bad", tmp_path / "logs")
+    assert f"-{kind}: " in warned[0]
+    assert said in found[0] if said else not found
+    assert lint(tmp_path, tmp_path / "logs") == [f"{path}: {line}" for line in (*warned, *found)]
 
 
 @pytest.mark.parametrize("text", [WIDTH, MISSING, UNDRIVEN, UNUSED])
