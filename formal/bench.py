@@ -16,11 +16,15 @@ from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Elaboratable
 
+ROWS_SHOWN = 8
+"""Of a memory with as many rows or fewer, a proof sees each."""
+
 
 class GhostPorts:
-    """A platform that gives every memory one more read port, without a clock, for a proof to look.
+    """A platform that gives every memory more read ports, without a clock, for a proof to look.
 
-    In the Verilog of memory NAME: NAME.ghost_address, driven by Bench.drive, and NAME.ghost_data.
+    In the Verilog of memory NAME: NAME.ghost_address, driven by Bench.drive, and NAME.ghost_data; and of a small one
+    NAME.row_0, NAME.row_1 and so on.
     """
 
     def get_memory(self, memory: Memory) -> Elaboratable:
@@ -30,20 +34,27 @@ class GhostPorts:
         m = Module()
         address = Signal(len(port.addr), name="ghost_address")
         data = Signal(len(Value.cast(port.data)), name="ghost_data")
+        shown = range(memory.depth if memory.depth <= ROWS_SHOWN else 0)
+        ports = [memory.read_port(domain="comb") for _ in shown]
+        rows = [Signal.like(data, name=f"row_{k}") for k in shown]
         m.submodules.content = memory.elaborate(None)
         m.submodules.driver = Instance("uticket_inside", ("o", "value", address))
         m.d.comb += [port.addr.eq(address), data.eq(Value.cast(port.data))]
+        for k in shown:
+            m.d.comb += [ports[k].addr.eq(k), rows[k].eq(Value.cast(ports[k].data))]
         return m
 
 
 class Bench:
     """m: the module, for ghost registers and logic. ports: of the component, by name in the Verilog.
 
-    clocked: the component has registers, and so a clock and a reset.
+    clocked: the component has registers, and so a clock and a reset. proven: lemmas are assumed, since another proof has them.
     """
 
-    def __init__(self, component: wiring.Component, *, clocked: bool = True) -> None:
-        self.component = component
+    def __init__(
+        self, component: wiring.Component, *, clocked: bool = True, proven: bool = False
+    ) -> None:
+        self.component, self.proven = component, proven
         self.m = Module()
         self.ports: dict[str, Any] = {}
         self.assume(~ResetSignal())
@@ -62,6 +73,7 @@ class Bench:
             connections.append((kind, name, port))
         self.m.submodules.dut = Instance("dut", *connections)
         self.connections: dict[str, str] = {}  # a wire, and the one that drives it
+        self.cuts: list[str] = []
         self.count = 0
 
     def __getattr__(self, name: str) -> Any:
@@ -85,6 +97,10 @@ class Bench:
         source = Signal(len(value), name=name)
         self.m.d.comb += source.eq(value)
         self.connections[f"dut.{path}"] = name
+
+    def cut(self, path: str) -> None:
+        """Let an instance inside give anything in every cycle, where that is enough: what is proven holds all the more."""
+        self.cuts.append(path)
 
     def any(self, shape: Any, name: str) -> Any:
         """A value that is anything in every cycle."""
@@ -123,6 +139,11 @@ class Bench:
         """What must hold, in every cycle in which `when` is true."""
         holds = ~Value.cast(when).bool() | Value.cast(condition).bool()
         self.m.d.comb += Assert(holds, src_loc_at=1)
+
+    def lemma(self, condition: Any, when: Any = 1) -> None:
+        """The same of what holds in every state that can be reached, and helps to prove the rest."""
+        holds = ~Value.cast(when).bool() | Value.cast(condition).bool()
+        self.m.d.comb += (Assume if self.proven else Assert)(holds, src_loc_at=1)
 
     def keeps_stream_rules(self, name: str, *, check: bool = True) -> None:
         """An offer stays, unchanged, until it is taken. check: prove it, or assume it of an input."""

@@ -5,13 +5,15 @@ surroundings promise is assumed, and said in each bench, with the bench that pro
 test_streams.py.
 """
 
+from dataclasses import replace
+
 import pytest
 from amaranth import Cat, Mux
 
+from formal import event
 from formal.bench import Bench
 from formal.prove import fault, prove, refute
 from hw.apu import Apu, active_layout
-from hw.config import Config
 from hw.event.caster import QUEUE, Caster, item_layout
 from hw.event.drain import Drain
 from hw.event.fifo import SliceFifo
@@ -22,16 +24,7 @@ from hw.event.ring import WordRing
 from hw.event.values import Values
 from hw.loader import Error
 
-CONFIG = Config(
-    machine="event",
-    n_pe=4,
-    tile_side=4,
-    ticks=1,
-    banks=4,
-    fifo_depth=2,
-    scratchpad_depth=128,
-    stream_bits=128,
-)
+CONFIG = replace(event.CONFIG, n_pe=4, stream_bits=128)
 RING_ROWS = 4
 SEGMENT, LIST, FILTER, LAYER_MORE, HEADERS, VALUES = 7, 4, 5, 8, 9, 10
 """Of the loader's states, in the order in which hw/event/loader.py names them first."""

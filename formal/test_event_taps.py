@@ -10,9 +10,10 @@ import pytest
 from amaranth import Array, Cat, Const, Mux, Signal, Value
 
 from formal.bench import Bench
+from formal.event import count, occupied
 from formal.prove import fault, prove, refute
 from hw.config import Config
-from hw.event.fifo import SliceFifo
+from hw.event.fifo import END, SliceFifo
 from hw.event.planes import place, slice_side
 from hw.event.taps import TAPS, TapLookup, TapMasks
 from hw.widths import KERNEL
@@ -104,6 +105,13 @@ def fifo_bench() -> Bench:
     b.check(b.room == ((slices != depth) & (order != places)))
     b.check(b.end_room == (order != places))
     b.check(b.next_valid == (order != 0))
+    # For the induction.
+    head, tail = b.inside("order_head", 2), b.inside("order_tail", 2)
+    rows = [b.inside(f"order.row_{k}", END) for k in range(places)]
+    held = [occupied(k, head, order, places) & ~row.is_end for k, row in enumerate(rows)]
+    b.check((b.inside("level", 2) == slices) & (b.inside("order_level", 3) == order))
+    b.check((head + order)[:2] == tail)
+    b.check((begun <= 1) & (slices == count(held) + begun))
     return b
 
 
@@ -131,7 +139,7 @@ def test_masks_fault(name):
 
 
 def test_the_fifo_never_over_or_underflows():
-    prove(fifo_bench(), "event_fifo", depth=8)
+    prove(fifo_bench(), "event_fifo", depth=8, induction=1)
 
 
 @pytest.mark.parametrize("name", FIFO_FAULTS)

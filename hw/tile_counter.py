@@ -37,8 +37,10 @@ class TileCounter(wiring.Component):
         if self.config.machine == "event":
             down = self.geometry.blocks_down
         mask = Signal(BLOCK_BITS)
-        more_x, more_y = Signal(), Signal()  # tiles of the word to come in this row, in this column
-        end_x, end_y = Signal(), Signal()  # of the map
+        more_x = Signal()
+        more_y = Signal()  # as `more_x`: tiles of the word to come in this row, in this column
+        end_x = Signal()
+        end_y = Signal()  # as `end_x`: of the map
         word_row, word_column = Signal(BLOCK_BITS), Signal(BLOCK_BITS)  # the word's first tile
         next_y, next_x = Signal(BLOCK_BITS), Signal(BLOCK_BITS)
         m.d.comb += [

@@ -70,7 +70,7 @@ class Issue(wiring.Component):
         source, step = self.source, self.step
         mask = Signal.like(masks.masks, name="mask")
         start = Signal.like(masks.start, name="start", reset_less=True)
-        rest = Signal.like(masks.rest, name="rest")
+        rest = Signal.like(masks.rest, name="taps_left")
         weight = Signal.like(step.weight, name="held_weight", reset_less=True)
         bias = Signal.like(step.bias, name="held_bias", reset_less=True)
         shortcut, last_tap = Signal(), Signal()

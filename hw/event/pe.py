@@ -229,7 +229,7 @@ class PE(wiring.Component):
 
     def _layer_end(self, m: Module, last_pass: Value, busy: Signal) -> Signal:
         """From the end of the layer's last pass until its last tile is out; then the PE is `done`."""
-        ending = Signal()
+        ending = Signal(name="layer_ending")
         with m.If(last_pass):
             m.d.sync += ending.eq(1)
         with m.FSM(init="DONE"):
