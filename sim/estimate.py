@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from hw.config import Config
-from sim.deployment import Deployment
+from sim.deployment import Deployment, Run
 from sim.errors import BadInput
 from sim.models.eq3 import Energies, energies
 from sim.reports import run_numbers
@@ -132,14 +132,14 @@ def estimate(
             **_renamed(total),
             **timed(total["model_cycles"], clock),
         },
-        overlap=None if row is None else _in_a_row(deployment, row, images),
+        overlap=None if row is None else _in_a_row(run, row, images),
         batch=None if programs is None else _in_batches(deployment, programs, images, spent),
     )
 
 
-def _in_a_row(deployment: Deployment, program: EventProgram, images: np.ndarray) -> Row:
-    model = rows.model_row(deployment.loaded, program, images)
-    return run_numbers.row_numbers(RowResult(program=program, images=model.counts))
+def _in_a_row(run: Run, program: EventProgram, images: np.ndarray) -> Row:
+    model = rows.model_row(run.deployment.loaded, program, images)
+    return run_numbers.row_numbers(RowResult(program=program, images=model.counts), run)
 
 
 def _in_batches(

@@ -112,6 +112,11 @@ def test_images_in_a_row_are_proven_and_reported(undrawn, model, tmp_path, monke
         assert row[f"{name}_min"] <= row[name] <= row[f"{name}_max"]
         assert f"{row[name]:,.0f}" in out
     assert row["period_cycles"] < row["latency_cycles"]
+    alone = Deployment.load(str(model))
+    one = alone.predict(alone.test_images(3)[0]).images[1]
+    assert row["alone_cycles"] == one.input_cycles + sum(one.cycles)
+    assert f"one by one {row['alone_cycles']:,}" in out
+    assert row["period_cycles"] < row["alone_cycles"] != total["rtl_cycles"]
     # its input takes a cycle; what it takes of the image before, these layers have room for
     assert row["period_cycles_max"] < total["rtl_cycles_max"]
     assert [layer["name"] for layer in row["layers"]] == ARRAY
@@ -291,6 +296,20 @@ def test_programs_one_behind_the_other_give_their_results(model, tmp_path, capsy
     (one,) = Deployment.load(str(model)).test_images(4)[0][3:]
     spikes = Deployment.load(str(model)).spikes(one[None])[0]
     assert int(results[0][0]) & 0xFFFFFFFF == spikes.sum()  # of image 3, the first
+
+
+@pytest.mark.parametrize(("option", "count"), [("--batch", 2), ("--overlap", 2)])
+def test_programs_are_not_written_among_those_of_a_longer_row(model, tmp_path, capsys, option, count):
+    arguments = ("program", model, option, count, "--out", tmp_path)
+    for _ in range(2):  # its own files it writes anew
+        assert called(capsys, *arguments)[0] == 0
+    other = tmp_path / "results_02.hex"
+    other.write_text("of a row of three")
+    before = (tmp_path / "program_00.hex").stat().st_mtime_ns
+    status, _, err = called(capsys, *arguments)
+    said = f"{other}: of a longer row or batch; allowed: a folder without it"
+    assert (status, err) == (2, f"uticket: error: {said}\n")
+    assert (tmp_path / "program_00.hex").stat().st_mtime_ns == before
 
 
 def test_a_batch_that_goes_wrong_is_a_mismatch(undrawn, model, tmp_path, monkeypatch, capsys):

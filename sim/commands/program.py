@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -86,12 +87,22 @@ def command(
         raise BadInput(f"{wanted}; allowed: 0 to {len(pixels) - 1}, as {images} has")
     pixels = pixels[image:end]
     files = _streams(deployed, pixels, overlap=overlap is not None, batch=batch)
+    _refuse_others(out, files)
     out.mkdir(parents=True, exist_ok=True)
     for part, pair in files.items():
         for name, beats in zip(("program", "results"), pair, strict=True):
             path = out / f"{name}{part}.hex"
             stream.write_beats(path, beats)
             click.echo(f"wrote {path}: {len(beats):,} beats")
+
+
+def _refuse_others(out: Path, files: Mapping[str, object]) -> None:
+    """Raises BadInput for files of a longer row or batch, which would stand behind this one's as if they belonged to it."""
+    ours = {f"{name}{part}.hex" for part in files for name in ("program", "results")}
+    found = (path for name in ("program", "results") for path in out.glob(f"{name}_[0-9][0-9].hex"))
+    for path in sorted(found):
+        if "" not in files and path.name not in ours:
+            raise BadInput(f"{path}: of a longer row or batch; allowed: a folder without it")
 
 
 def _streams(

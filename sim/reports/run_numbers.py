@@ -256,16 +256,18 @@ def categories(run: Run) -> dict[str, np.ndarray]:
     }
 
 
-def row_numbers(found: RowResult) -> dict[str, Any]:
+def row_numbers(found: RowResult, run: Run) -> dict[str, Any]:
     """`overlap` of report.json, but for its checks: all images but the first and the last.
 
-    Each of them follows one, and takes another's input in.
+    Each of them follows one, and takes another's input in. run: of the same images, one by one.
     """
     inner = found.images[1:-1]
+    alone = [image.input_cycles + sum(image.cycles) for image in run.images[1:-1]]
     periods, latencies = [one.period for one in inner], [one.latency for one in inner]
     each = zip(*(one.cycles for one in inner), strict=True)
     return {
         "images": len(inner),
+        "alone_cycles": mean(sum(alone), len(inner)),
         "period_cycles": mean(sum(periods), len(inner)),
         "period_cycles_min": min(periods),
         "period_cycles_max": max(periods),
@@ -281,8 +283,11 @@ def row_numbers(found: RowResult) -> dict[str, Any]:
 
 def told_row(numbers: dict[str, Any]) -> str:
     """Of `row_numbers`, one line."""
-    period, latency = (numbers[f"{name}_cycles"] for name in ("period", "latency"))
-    return f"in a row: an image each {period:,.0f} cycles, {latency:,.0f} from its input to its end"
+    period, alone, latency = (numbers[f"{name}_cycles"] for name in ("period", "alone", "latency"))
+    return (
+        f"in a row, all but the first and the last: an image each {period:,.0f} cycles, one by one {alone:,.0f}; "
+        f"{latency:,.0f} from its input to its end"
+    )
 
 
 def batch_numbers(found: BatchResult, table: ComponentTable) -> dict[str, Any]:

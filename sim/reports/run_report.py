@@ -189,7 +189,7 @@ def build(
     }
     if agreement := _agreement(metadata):
         content["reference"] = agreement
-    content |= {"overlap": _overlap(row)} if row else {}
+    content |= {"overlap": _overlap(row, run)} if row else {}
     content |= {"batch": _batch(batch, spent)} if batch else {}
     counted = [row for one in runs for image in one.images for row in image.counters]
     mismatches = [one.mismatch for one in runs]
@@ -229,8 +229,8 @@ def _agreement(metadata: dict[str, Any]) -> dict[str, Any] | None:
     return {name: found.get(name) for name in ("spikes_equal", "predictions_equal")}
 
 
-def _overlap(row: RowResult) -> dict[str, Any]:
-    return row_numbers(row) | _match(row.comparisons)
+def _overlap(row: RowResult, run: Run) -> dict[str, Any]:
+    return row_numbers(row, run) | _match(row.comparisons)
 
 
 def _batch(found: BatchResult, spent: Energies) -> dict[str, Any]:
