@@ -299,7 +299,9 @@ def test_programs_one_behind_the_other_give_their_results(model, tmp_path, capsy
 
 
 @pytest.mark.parametrize(("option", "count"), [("--batch", 2), ("--overlap", 2)])
-def test_programs_are_not_written_among_those_of_a_longer_row(model, tmp_path, capsys, option, count):
+def test_programs_are_not_written_among_those_of_a_longer_row(
+    model, tmp_path, capsys, option, count
+):
     arguments = ("program", model, option, count, "--out", tmp_path)
     for _ in range(2):  # its own files it writes anew
         assert called(capsys, *arguments)[0] == 0
