@@ -15,6 +15,7 @@ from hw.config import Config
 from sim.deployment import Deployment, Run
 from sim.errors import BadInput
 from sim.models.eq3 import Energies, energies
+from sim.options import check_rows
 from sim.reports import run_numbers
 from sim.reports.run_numbers import told_batch, told_row
 from sim.rtl import batches, rows
@@ -107,8 +108,10 @@ def estimate(
     labels: int (N,), of the images, if known. model: its name. technology: a name or a path to a YAML,
     see `sim.models.eq3.energies`. clock_mhz: by default the technology's. overlap: the images also in a row,
     batch: in batches of so many, both on the event machine (docs/event.md).
-    Raises ValueError for what cannot run, BadInput for an unknown technology, and images that are no row or no whole batches.
+    Raises ValueError for what cannot run, BadInput for an unknown technology, images that are no row or no whole batches,
+    and both at once.
     """
+    check_rows([deployment.config], overlap=overlap, batch=batch)
     spent = energies(technology)
     clock = checked_clock(clock_mhz, spent)
     programs = row = None

@@ -99,6 +99,26 @@ def test_compare_is_what_the_estimates_say(small):
     assert table.loc["cycles", "sorted: change, %"] == pytest.approx(change)
 
 
+def test_images_in_a_row_and_in_batches(small):
+    event = small.on(machine="event", tile_side=4, scratchpad_depth=128)
+    row = event.estimate(3, overlap=True)
+    numbers = row.content["overlap"]
+    assert numbers["images"] == 1
+    assert f"{numbers['period_cycles']:,} cycles" in row.verdict.splitlines()[1]
+    batches = event.estimate(4, batch=2)
+    assert (batches.content["batch"]["images"], "overlap" in batches.content) == (4, False)
+    with pytest.raises(uticket.BadInput, match=r"--overlap: images = 2, allowed: 3 to 100"):
+        event.estimate(2, overlap=True)
+    with pytest.raises(uticket.BadInput, match="--batch and --overlap; allowed: one of them"):
+        event.estimate(4, overlap=True, batch=2)
+    for options in ({"overlap": True}, {"batch": 2}):
+        (name,) = options
+        with pytest.raises(uticket.BadInput, match=f"--{name}: machine sweep cannot"):
+            small.estimate(4, **options)
+        with pytest.raises(uticket.BadInput, match=f"compare: {name}; allowed: with `estimate`"):
+            event.compare(event, images=4, **options)
+
+
 def test_images_of_one_s_own_and_bad_ones(small, tmp_path):
     images, labels = small.deployment.test_images(2)
     np.savez(tmp_path / "own.npz", images=images, labels=labels)

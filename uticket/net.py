@@ -109,8 +109,14 @@ class Net:
         labels: np.ndarray | None = None,
         technology: str | None = None,
         clock_mhz: float | None = None,
+        overlap: bool = False,
+        batch: int | None = None,
     ) -> Result:
-        """Exact cycles, energy and time by the models; nothing is built. See `sim.estimate`."""
+        """Exact cycles, energy and time by the models; nothing is built. See `sim.estimate`.
+
+        overlap: the images also in a row, batch: in batches of so many, on the event machine. `content` has them under
+        these names.
+        """
         pixels, labels = self._images(images, labels)
         found = estimate(
             self.deployment,
@@ -119,6 +125,8 @@ class Net:
             model=self.name,
             technology=technology,
             clock_mhz=clock_mhz,
+            overlap=overlap,
+            batch=batch,
         )
         return Result(self.name, found.content, found.verdict)
 
@@ -181,8 +189,11 @@ class Net:
     def compare(self, *others: Net, images: Images = 1, **options: Any) -> pd.DataFrame:
         """Estimates side by side: a column a net, and for each other net its change, in percent of this one.
 
-        images and options: as of `estimate`.
+        images and options: as of `estimate`, but for `overlap` and `batch`, of which no row is here.
         """
+        for option in ("overlap", "batch"):
+            if options.get(option):
+                raise BadInput(f"compare: {option}; allowed: with `estimate`, of each net")
         pd = _pandas()
         nets = (self, *others)
         columns: dict[str, Any] = {}
@@ -222,7 +233,7 @@ class Result:
     content: dict[str, Any]
     """As JSON."""
     verdict: str
-    """In one line."""
+    """In one line; another of a row or of batches."""
     report: run_report.Report | None = None
     """Of a simulation, for `uticket.write`."""
 
