@@ -115,12 +115,20 @@ def overlap_option(text: str) -> Callable:
     return click.option("--overlap", is_flag=True, help=text)
 
 
-def check_rows(configs: Sequence[Config], *, overlap: bool, batch: int | None) -> None:
+def check_rows(
+    configs: Sequence[Config],
+    *,
+    overlap: bool,
+    batch: int | None,
+    images: int | Path | None = None,
+) -> None:
     """Raises BadInput for images in a row or in batches that these machines do not run, or for both.
 
-    overlap: whether they are asked for in a row. batch: in batches of so many.
+    overlap: whether they are asked for in a row. batch: in batches of so many. images: as of `images_option`; a
+    number is checked before anything is read.
     """
-    from sim.rtl.batches import check_size
+    from sim.rtl.batches import check_counts, check_size
+    from sim.rtl.rows import check_images
 
     for option, given in (("--overlap", overlap), ("--batch", batch is not None)):
         if given and any(config.machine != "event" for config in configs):
@@ -129,6 +137,10 @@ def check_rows(configs: Sequence[Config], *, overlap: bool, batch: int | None) -
         raise BadInput("--batch and --overlap; allowed: one of them")
     if batch is not None:
         check_size(batch)
+    if isinstance(images, int) and overlap:
+        check_images(images)
+    if isinstance(images, int) and batch is not None:
+        check_counts(images, batch)
 
 
 def json_option(text: str = "Write the result here.") -> Callable:

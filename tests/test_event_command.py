@@ -180,6 +180,14 @@ SWEEP = "--overlap: machine sweep cannot; allowed: machine event"
             ["--overlap", "--images", 2],
             "--overlap: images = 2, allowed: 3 to 100, with --images",
         ),
+        (
+            ["--overlap", "--images", 101],
+            "--overlap: images = 101, allowed: 3 to 100, with --images",
+        ),
+        (
+            ["--batch", 2, "--images", 102],
+            "--batch 2: images = 102, allowed: a multiple of 2 up to 100, with --images",
+        ),
         (["--overlap", "--images", 2, "--machine", "sweep"], SWEEP),
         (["--overlap", "--images", 2, "--machine", "both"], SWEEP),
         (
@@ -188,7 +196,9 @@ SWEEP = "--overlap: machine sweep cannot; allowed: machine event"
         ),
     ],
 )
-def test_a_row_that_cannot_be_is_one_line(undrawn, model, capsys, arguments, said):
+def test_a_row_that_cannot_be_is_one_line(model, capsys, monkeypatch, arguments, said):
+    """And nothing was read: 101 images would need the whole data set."""
+    monkeypatch.setenv("UTICKET_DATA", "/nonexistent")
     for command in ("sim", "estimate"):
         status, _, err = called(capsys, command, model, *arguments)
         assert (status, err) == (2, f"uticket: error: {said}\n"), command

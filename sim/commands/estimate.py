@@ -110,7 +110,7 @@ def command(
             raise BadInput(f"--{option} with a ticket, which says it; allowed: with masks")
     chosen = load_model(model)
     configs = machines_of(chosen, hardware, n_pe, machine)
-    check_rows(configs, overlap=overlap, batch=batch)
+    check_rows(configs, overlap=overlap, batch=batch, images=images)
     estimates = {}
     for config in configs:
         (deployed,) = deployments(chosen, [chosen.method(method)], config)

@@ -79,7 +79,7 @@ def command(
 
     chosen = load_model(model)
     configs = machines_of(chosen, hardware, n_pe, machine)
-    check_rows(configs, overlap=overlap, batch=batch)
+    check_rows(configs, overlap=overlap, batch=batch, images=images)
     file_to_write(json_path)
     folder_to_write(dump)
     folder = BUILD / "sim" / chosen.name
