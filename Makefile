@@ -13,6 +13,7 @@ LIBERTY ?=
 NODE ?=
 BOARD ?=
 BATCH ?=
+OVERLAP ?=
 
 # The values reach the commands through the environment, as they are: neither make nor the shell reads
 # them. `$(value ...)` keeps a dollar sign what it is.
@@ -29,7 +30,8 @@ override LIBERTY := $(value LIBERTY)
 override NODE := $(value NODE)
 override BOARD := $(value BOARD)
 override BATCH := $(value BATCH)
-export MODEL METHOD IMAGES N_PE MACHINE SPEC OUT FORCE SCHEDULER LIBERTY NODE BOARD BATCH
+override OVERLAP := $(value OVERLAP)
+export MODEL METHOD IMAGES N_PE MACHINE SPEC OUT FORCE SCHEDULER LIBERTY NODE BOARD BATCH OVERLAP
 
 BIN := .venv/bin
 WORKERS ?= $(shell nproc)
@@ -46,9 +48,10 @@ help:  ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-16s%s\n", $$1, $$2}'
 	@printf '\nMODEL=%s, a name of tickets/ or a path; METHOD=, IMAGES=, N_PE= and MACHINE= are optional.\n' "$$MODEL"
 
-sim: .venv/sim  ## Run MODEL's ticket through the RTL, check it, write build/sim/MODEL (METHOD= IMAGES= N_PE= MACHINE= BATCH=)
+sim: .venv/sim  ## Run MODEL's ticket through the RTL, check it, write build/sim/MODEL (METHOD= IMAGES= N_PE= MACHINE= BATCH= OVERLAP=1)
 	@$(BIN)/uticket sim $${METHOD:+"--method=$$METHOD"} $${IMAGES:+"--images=$$IMAGES"} \
-	    $${N_PE:+"--n-pe=$$N_PE"} $${MACHINE:+"--machine=$$MACHINE"} $${BATCH:+"--batch=$$BATCH"} -- "$$MODEL"
+	    $${N_PE:+"--n-pe=$$N_PE"} $${MACHINE:+"--machine=$$MACHINE"} $${BATCH:+"--batch=$$BATCH"} \
+	    $${OVERLAP:+--overlap} -- "$$MODEL"
 
 test: .venv/frameworks .venv/synth lint  ## Run all checks and tests
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
