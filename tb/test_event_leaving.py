@@ -48,6 +48,7 @@ class Tile:
     sums: Sums
     size: tuple[int, int]
     payload: int | None
+    late: bool  # a spike behind the network's last tick is in its word, since another round comes
     positions: list[tuple[int, int]] = field(default_factory=list)  # where a cycle's neurons begin
 
     def __post_init__(self) -> None:
@@ -61,7 +62,7 @@ class Layer:
     def __init__(self, rng: random.Random):
         self.rng = rng
         self.average = int(rng.random() < 0.2)
-        most = CONFIG.tile_side if self.average else 3 * CONFIG.tile_side
+        most = CONFIG.tile_side if self.average else 2 * CONFIG.tile_side + 1
         self.height, self.width = rng.randint(1, most), rng.randint(1, most)
         self.pool = int(
             not self.average and min(self.height, self.width) > 1 and rng.random() < 0.5
@@ -73,7 +74,7 @@ class Layer:
         self.neuron = kind(
             rng.choice(kind.amounts), rng.choice(RESETS), rng.choice(STARTS), rng.random() < 0.5
         )
-        self.filters = rng.randint(1, 9)
+        self.filters = rng.randint(1, 6)  # one group or two, so that many layers are drawn
         self.geometry = maps.oblong(
             CONFIG, height=self.height, width=self.width, pool=bool(self.pool)
         )
@@ -121,7 +122,7 @@ class Layer:
             self.potentials = {}
         neurons = averaged(sums) if self.average else sums
         along, pooled = self.geometry["sub_mask"] + 1, side >> self.pool
-        self.word |= fire(
+        spikes = fire(
             CONFIG,
             neurons,
             self.potentials,
@@ -130,6 +131,12 @@ class Layer:
             last_tick=self.last_tick if last else CONFIG.ticks - 1,
             pool=self.pool,
             at=(y % along * pooled, x % along * pooled),
+        )
+        self.word |= spikes
+        behind = sum(
+            1 << place * CONFIG.ticks + tick
+            for place in range(side**2)
+            for tick in range(self.last_tick + 1, CONFIG.ticks)
         )
         base = rng.getrandbits(ADDRESS_BITS)
         tile = {"block_y": y, "block_x": x, "height": height, "width": width,
@@ -140,7 +147,7 @@ class Layer:
             "carried": int(not first),
             "last_round": int(last),
         }
-        result = Tile(facts, sums, (height, width), None)
+        result = Tile(facts, sums, (height, width), None, bool(spikes & behind))
         self.tiles.append(result)
         if not word_last:
             return
@@ -166,7 +173,7 @@ class Way:
         self.age = 0  # cycles since it closed
         self.gathered = False  # its word, if it completes one, is offered
         self.read: tuple[int, int] | None = None  # whose sums are due
-        self.seen = {"words": 0, "dropped": 0, "waits": 0, "gathered": 0}
+        self.seen = {"words": 0, "dropped": 0, "waits": 0, "gathered": 0, "late": 0}
 
     def inputs(self, rng: random.Random) -> dict[str, int]:
         if self.tile is None and (self.layer is None or not self.layer.tiles):
@@ -224,6 +231,7 @@ class Way:
         self.age += 1
         if self.gathered and i["output__ready"]:
             self.seen["words"] += 1
+            self.seen["late"] += self.tile.late
             self.tile = None
             return
         self.seen["waits"] += self.gathered
