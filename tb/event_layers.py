@@ -39,16 +39,18 @@ class Segment:
 class Layer:
     """A layer of random filters on random slices, and what must come of it."""
 
-    def __init__(self, config, rng, near):
-        """near: map sides are small."""
+    def __init__(self, config, rng, near, parts=False):
+        """near: map sides are small. parts, of what is not near: in rounds, with words of several tiles, each of which is handed over for itself."""
         self.config, self.rng = config, rng
         self.packed = near and rng.random() < 0.5
         most = config.small_side if self.packed else config.tile_side if near else 9
-        self.height, self.width = (rng.randint(1, most) for _ in range(2))
+        least = config.tile_side + 1 if parts else 1
+        self.height, self.width = (rng.randint(least, most) for _ in range(2))
         alone = near and rng.random() < 0.5  # one position, or their average
         self.average = int(alone)
-        self.pool = int(not alone and min(self.height, self.width) > 1 and rng.random() < 0.5)
-        self.rounds = rng.choice([1, 1, 2, 3])
+        pooled = parts or rng.random() < 0.5
+        self.pool = int(not alone and min(self.height, self.width) > 1 and pooled)
+        self.rounds = rng.choice([2, 3] if parts else [1, 1, 2, 3])
         self.anew = rng.getrandbits(1)  # a round is another image
         self.last_tick = rng.randrange(config.ticks)
         kind = rng.choice(kinds())

@@ -36,7 +36,9 @@ class Surroundings:
     def __init__(self, dut, config, rng):
         self.dut, self.config = dut, config
         self.layout = cast_layout(config)
-        self.layers = deque(Layer(config, rng, near=k % 2 > 0) for k in range(LAYERS))
+        self.layers = deque(
+            Layer(config, rng, near=k % 2 > 0, parts=k % 10 == 0) for k in range(LAYERS)
+        )
         segments = [segment for layer in self.layers for segment in layer.segments]
         self.beats = deque(beat for one in segments for beat in (*one.beats, ("loaded", 0)))
         self.offer: tuple[str, int] | None = None
@@ -49,7 +51,7 @@ class Surroundings:
         self.state, self.cycle, self.cycles = "next", 0, 0
         self.chain: list[int] = []
         self.held = None
-        self.checked = self.waited = 0
+        self.checked = self.waited = self.parts = 0
 
     def inputs(self, rng):
         start = self.state == "next" and bool(self.layers)
@@ -146,6 +148,7 @@ class Surroundings:
         if due["sums"]:
             assert output["sums"] == due["sums"], due["wanted"]
         self.checked += 1
+        self.parts += output["part"]
 
     def _account(self):
         assert self.chain.pop() == CHAIN
@@ -177,6 +180,7 @@ async def layers(dut):
         await FallingEdge(dut.clk)
     assert model.checked > 30
     assert model.waited > 100
+    assert model.parts > 5
 
 
 @pytest.mark.parametrize("config", CONFIGS)
