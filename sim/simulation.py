@@ -56,7 +56,7 @@ def simulate(
         layers = [layer.name for layer in deployed[0].ticket.network.array]
         if trace is not None and trace not in layers:
             raise BadInput(f"--trace {trace}: no layer of the array; allowed: {', '.join(layers)}")
-        _check_counts(len(pixels), overlap, batch)
+        check_counts(len(pixels), overlap, batch)
         deployment.lower(deployed, steps.step)
         row_program = rows.row_program(deployed[0].program) if overlap else None
         programs = None if batch is None else batches.batch_of(deployed[0].loaded, batch)
@@ -98,7 +98,7 @@ def simulate(
         )
 
 
-def _check_counts(images: int, overlap: bool, size: int | None) -> None:
+def check_counts(images: int, overlap: bool, size: int | None) -> None:
     """Raises BadInput unless so many images are a row, and whole batches of `size`, where these are asked for."""
     if overlap:
         rows.check_images(images)

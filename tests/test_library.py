@@ -19,6 +19,7 @@ import uticket
 from sw import ticket
 from sw.trained_neuron import TrainedNeuron
 from tests.random_networks import random_ticket
+from tests.test_event_command import HARDWARE
 from tests.test_sim_command import NETWORK
 
 ROOT = Path(__file__).parent.parent
@@ -117,6 +118,28 @@ def test_images_in_a_row_and_in_batches(small):
             small.estimate(4, **options)
         with pytest.raises(uticket.BadInput, match=f"compare: {name}; allowed: with `estimate`"):
             event.compare(event, images=4, **options)
+
+
+def test_rows_and_batches_through_the_rtl_take_what_the_models_said(small):
+    event = small.on(**HARDWARE)
+    said, proven = event.estimate(3, overlap=True), event.simulate(3, overlap=True)
+    checks = ("spikes_match", "counters_match", "cycles_match")
+    row = proven.content["overlap"]
+    assert [row[name] for name in checks] == [True] * 3
+    assert {name: row[name] for name in said.content["overlap"]} == said.content["overlap"]
+    assert proven.verdict.startswith("proven: ")
+    found = event.simulate(4, batch=2).content["batch"]
+    assert [found[name] for name in checks] == [True] * 3
+    assert found["images"] == 4
+    for options, why in (
+        ({"overlap": True}, "images = 1, allowed: 3 to 100"),
+        ({"batch": 2}, "images = 1, allowed: a multiple of 2"),
+        ({"batch": 2, "overlap": True}, "allowed: one of them"),
+    ):
+        with pytest.raises(uticket.BadInput, match=why):
+            event.simulate(1, **options)
+    with pytest.raises(uticket.BadInput, match="--batch: machine sweep cannot"):
+        small.simulate(2, batch=2)
 
 
 def test_images_of_one_s_own_and_bad_ones(small, tmp_path):

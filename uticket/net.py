@@ -17,7 +17,11 @@ from sim.errors import BadInput
 from sim.estimate import checked_clock, estimate, timed
 from sim.images import checked_images
 from sim.models.eq3 import energies
+from sim.options import check_rows
 from sim.reports import run_report
+from sim.rtl import batches, rows
+from sim.rtl.harness import Rtl
+from sim.simulation import check_counts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -138,16 +142,32 @@ class Net:
         technology: str | None = None,
         clock_mhz: float | None = None,
         jobs: int = 1,
+        overlap: bool = False,
+        batch: int | None = None,
     ) -> Result:
         """Through the RTL, every spike and counter compared. The first time builds it: minutes.
 
-        jobs: processes; more than one needs a script with `if __name__ == "__main__"`. Raises RtlError if
-        the RTL errs or hangs; a mismatch is the result's verdict.
+        jobs: processes; more than one needs a script with `if __name__ == "__main__"`. overlap, batch: as of
+        `estimate`; the images run once more. Raises RtlError if the RTL errs or hangs; a mismatch is the
+        result's verdict.
         """
         clock = checked_clock(clock_mhz, energies(technology))
+        check_rows([self.config], overlap=overlap, batch=batch)
         pixels, labels = self._images(images, labels)
-        run: Run = self.deployment.run(pixels, jobs=jobs)
-        report = run_report.build(self.name, run, None, labels, technology=technology)
+        check_counts(len(pixels), overlap, batch)
+        one = self.deployment
+        in_a_row = rows.row_program(one.program) if overlap else None
+        in_batches = None if batch is None else batches.batch_of(one.loaded, batch)
+        row = found = None
+        with Rtl(self.config) as rtl:
+            run: Run = one.run(pixels, rtl=rtl, jobs=jobs)
+            if in_a_row is not None:
+                row = rows.run_row(rtl, one.loaded, in_a_row, pixels)
+            if in_batches is not None:
+                found = batches.run_batches(rtl, one.loaded, in_batches, pixels)
+        report = run_report.build(
+            self.name, run, None, labels, technology=technology, row=row, batch=found
+        )
         components = report.content["components"]["methods"][self.deployment.method]
         totals = report.content["totals"] | timed(report.content["totals"]["rtl_cycles"], clock)
         totals |= {
