@@ -19,14 +19,23 @@ class Strict(BaseModel):
 
 def read(path: Path, kind: Any) -> Any:
     """The content of a file as `kind`, a type. Raises BadInput, naming file and field."""
+    return checked(path, fields(path), kind)
+
+
+def fields(path: Path) -> dict[Any, Any]:
+    """What a file holds, unchecked. Raises BadInput unless it is fields with values."""
     content = yaml_file.read(path)
+    if not isinstance(content, dict):
+        raise BadInput(f"{path}: holds {content!r}; allowed: fields, a `name: value` each")
+    return content
+
+
+def checked(path: Path, content: dict[Any, Any], kind: Any) -> Any:
+    """The fields of a file as `kind`, a type. Raises BadInput, naming file and field."""
     try:
         return TypeAdapter(kind).validate_python(content)
     except ValidationError as error:
         first = error.errors()[0]
-        place = first["loc"]
-        if isinstance(content, dict) and place[:1] == (content.get("kind"),):
-            place = place[1:]  # which of several kinds it is
-        where = ".".join(map(str, place)) or "the file"
+        where = ".".join(map(str, first["loc"])) or "the file"
         given = "" if isinstance(first["input"], dict) else f" = {first['input']!r}"
         raise BadInput(f"{path}: {where}{given}: {first['msg']}") from None

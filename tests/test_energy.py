@@ -192,8 +192,10 @@ def test_a_technology_is_a_file(tmp_path, monkeypatch):
             "paper",
             "kind: constants",
             "kind: ratio",
-            "expected tags: 'components', 'variant', 'constants'",
+            "kind = 'ratio'; allowed: components, variant, constants",
         ),
+        ("paper", "kind: constants", "", "kind is missing; allowed: components, "),
+        ("paper", "energy: 1.0", "energy: 2", "accumulate.energy = 2; allowed: 1, the unit"),
         ("paper", "kind: constants", "kind: [", "not YAML"),
     ],
 )
@@ -206,6 +208,17 @@ def test_a_technology_that_is_not_whole_is_one_line(tmp_path, name, old, new, to
         read(path)
     assert str(error.value).startswith(f"{path}: ")
     assert "\n" not in str(error.value)
+
+
+def test_a_file_without_fields_and_a_base_that_is_no_table(tmp_path):
+    path = tmp_path / "mine.yaml"
+    for text, held in (("", "None"), ("[a]", "['a']")):
+        path.write_text(text)
+        with pytest.raises(BadInput, match=re.escape(f"{path}: holds {held}; allowed: fields")):
+            read(path)
+    path.write_text("kind: variant\nbase: 32nm-lop\n")
+    with pytest.raises(BadInput, match=r"base = '32nm-lop'; allowed: 32nm$"):
+        load_table(str(path))
 
 
 @pytest.mark.parametrize("accounting", ACCOUNTINGS)

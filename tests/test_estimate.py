@@ -233,7 +233,7 @@ def test_constants_of_one_s_own_are_eq_3_s_alone(tmp_path):
         ("kind: constants\nactions: {}\n", "mine.yaml: actions.accumulate"),
         ("kind: atoms\n", "mine.yaml: "),
         ("a: [", "mine.yaml: not YAML"),
-        ("kind: variant\nbase: paper\n", "base = 'paper' is no table of components"),
+        ("kind: variant\nbase: paper\n", "base = 'paper'; allowed: 32nm"),
     ],
 )
 @pytest.mark.parametrize("command", ["estimate", "sim"])

@@ -154,6 +154,9 @@ class Constants(Strict):
     sensitivity: dict[str, Case] = Field(default_factory=dict)
 
 
+KINDS = {"components": Components, "variant": Variant, "constants": Constants}
+
+
 @dataclass(frozen=True, kw_only=True)
 class ComponentTable:
     """Components of one technology."""
@@ -178,8 +181,12 @@ def known() -> dict[str, Components | Variant | Constants]:
 
 def read(path: Path) -> Components | Variant | Constants:
     """One file. Raises BadInput, naming file and field."""
-    kinds = Annotated[Components | Variant | Constants, Field(discriminator="kind")]
-    found: Components | Variant | Constants = schema.read(path, kinds)
+    content = schema.fields(path)
+    kind = content.get("kind")
+    if not isinstance(kind, str) or kind not in KINDS:
+        given = f" = {kind!r}" if "kind" in content else " is missing"
+        raise BadInput(f"{path}: kind{given}; allowed: {', '.join(KINDS)}")
+    found: Components | Variant | Constants = schema.checked(path, content, KINDS[kind])
     if isinstance(found, Components):
         for name in COMPONENTS:
             if name not in found.components:
@@ -190,6 +197,8 @@ def read(path: Path) -> Components | Variant | Constants:
                     f"{path}: components.{name}: source = {row.source!r}; "
                     f"allowed: {', '.join(found.sources)}"
                 )
+    if isinstance(found, Constants) and (unit := found.actions.accumulate.energy) != 1:
+        raise BadInput(f"{path}: actions.accumulate.energy = {unit:g}; allowed: 1, the unit")
     return found
 
 
@@ -228,7 +237,8 @@ def load_table(name: str = BASE) -> ComponentTable:
 
 def _varied(name: str, variant: Variant) -> ComponentTable:
     if not isinstance(known().get(variant.base), Components):
-        raise BadInput(f"{name}: base = {variant.base!r} is no table of components")
+        whole = [one for one, found in known().items() if isinstance(found, Components)]
+        raise BadInput(f"{name}: base = {variant.base!r}; allowed: {', '.join(whole)}")
     base = load_table(variant.base)
     rows = dict(base.components)
     if device := variant.scratchpad:
