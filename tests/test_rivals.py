@@ -1,11 +1,13 @@
 """`sim/rivals`: hand-made masks with known answers, a plain FIFO, and the golden model's counts."""
 
 from collections import deque
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from hw.config import Config
 from sim.errors import BadInput
@@ -13,6 +15,7 @@ from sim.models import golden
 from sim.models.event_cycles import EventModel
 from sim.models.technology import load_table
 from sim.rivals import _rival, base, rivals
+from sim.rivals.as_it_is import AsItIs
 from sim.rivals.base import Operand, Task
 from sim.rivals.event import Event
 from sim.rivals.gospa import GoSPA
@@ -194,7 +197,7 @@ def test_the_event_machine_is_its_cycle_model_without_waiting(banks):
 
 def test_rivals_that_see_data_need_it():
     seeing = [rival for rival in rivals().values() if rival.needs_spikes]
-    assert [rival.name for rival in seeing] == ["event machine", "GoSPA", "LoAS"]
+    assert {"event machine", "GoSPA", "LoAS"} <= {rival.name for rival in seeing}
     for rival in seeing:
         with pytest.raises(ValueError, match="needs the input's spikes"):
             rival.load(task([1, 2]), 2)
@@ -227,6 +230,31 @@ def test_a_rival_is_a_file(tmp_path):
             _rival(module)
     exec(mine + style + load, vars(module))  # noqa: S102 - our own lines
     assert _rival(module).name == "mine"
+
+
+def test_two_rivals_of_one_name(monkeypatch):
+    find = import_module
+
+    def imported(name):
+        module = find(name)
+        if name.endswith(".sort"):
+            module = ModuleType(name)
+            module.__file__ = "sort.py"
+            kind = type("Twin", (AsItIs,), {"__module__": name})
+            kind.name, kind.style = "as it is", ("red", "-")
+            module.Twin = kind
+        return module
+
+    monkeypatch.setattr("importlib.import_module", imported)
+    with pytest.raises(BadInput, match=r"sort.py: name = 'as it is'; allowed: one that no other"):
+        rivals.__wrapped__()
+
+
+def test_curves_can_be_drawn_and_told_apart():
+    axes = Figure().subplots()
+    for rival in rivals().values():
+        axes.plot([0], [0], rival.style[1], color=rival.style[0])
+    assert len({rival.style for rival in rivals().values()}) == len(rivals())
 
 
 def test_synthetic_masks_have_the_recorded_weights():

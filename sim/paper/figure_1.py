@@ -21,18 +21,7 @@ from sim.study import LayerStudy
 OWN = LABELS["uticket"]
 BASE = "as it is"
 NOTES = [
-    "Sorting filters by their weights (SparTen's GB-S without pairs) costs neither hardware nor "
-    "accuracy; the paper does not compare with it.",
-    "LoAS and GoSPA skip silent neurons, so they do less work: compare their latency, not only "
-    "their utilization. GoSPA's front end sends one neuron a cycle to all PEs; at these "
-    "sparsities hardly any PE has a weight for it.",
-    "The event machine skips silent positions. With one bank it adds to one position a cycle, as all others; with "
-    "more, to as many as its banks have. It needs no barrier, but has one here, and its loading is left out; "
-    "docs/event.md has the cycles of its RTL.",
-    "N:M masks are balanced by construction, but keep other weights than training chose: what "
-    "that costs in accuracy was not trained.",
-    "Area: FIFOs of 16 bits and accumulators from the 32 nm rows of the component table; GB-S "
-    "and GB-H need a second set of accumulators, GB-H a permuting network. Not modelled for LoAS and the event machine.",
+    "Area: FIFOs of 16 bits and accumulators from the 32 nm rows of the component table.",
     "Before the last round only the number of weights of each filter is recorded; where they "
     "lie is drawn, and the spikes are the final ticket's.",
 ]
@@ -101,7 +90,7 @@ def section(pairs: Sequence[Pair]) -> Section:
         ),
         tables=tables,
         plots=plots,
-        notes=NOTES,
+        notes=[*(f"{name}: {one.note}" for name, one in rivals().items() if one.note), *NOTES],
     )
 
 

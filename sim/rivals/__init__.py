@@ -14,10 +14,18 @@ from sim.rivals.base import Rival
 
 @cache
 def rivals() -> dict[str, Rival]:
-    """Every rival of this folder, by name. Raises BadInput for a file that holds none."""
+    """Every rival of this folder, by name. Raises BadInput for a file that holds none, or one with another's name."""
     files = [module.name for module in pkgutil.iter_modules(__path__) if module.name != "base"]
-    found = [_rival(importlib.import_module(f"{__name__}.{name}")) for name in files]
-    return {one.name: one for one in found}
+    found: dict[str, Rival] = {}
+    for name in files:
+        module = importlib.import_module(f"{__name__}.{name}")
+        one = _rival(module)
+        if one.name in found:
+            raise BadInput(
+                f"{module.__file__}: name = {one.name!r}; allowed: one that no other has"
+            )
+        found[one.name] = one
+    return found
 
 
 def _rival(module: ModuleType) -> Rival:

@@ -114,6 +114,8 @@ class Rival(ABC):
     """Whether it sees data; `Task.spikes` is there then."""
     on_uticket: bool = False
     """Whether it is tried on the u-Ticket, too."""
+    note: str = ""
+    """What a reader of Fig. 1 must know of it; stands below."""
 
     @abstractmethod
     def load(self, task: Task, n_pe: int) -> Load:

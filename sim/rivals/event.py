@@ -25,6 +25,11 @@ class Event(Rival):
     style = ("#1b7837", "X-")
     needs_spikes = True
     on_uticket = True
+    note = (
+        "It skips silent positions. With one bank it adds to one position a cycle, as all others; with more, to as many "
+        "as its banks have. It needs no barrier, but has one here, and its loading is left out; docs/event.md has the "
+        "cycles of its RTL. Its area is not modelled here."
+    )
 
     def __init__(self, banks: int = 1) -> None:
         self.banks = banks

@@ -24,6 +24,7 @@ class GbH(Rival):
 
     name = "GB-H"
     style = ("#e08214", "v-")
+    note = "It needs a second set of accumulators and a permuting network."
 
     def load(self, task: Task, n_pe: int) -> Load:
         """What `n_pe` PEs do in a layer."""

@@ -16,6 +16,7 @@ class GbS(Rival):
 
     name = "GB-S"
     style = ("#5ab4ac", "^-")
+    note = "It needs a second set of accumulators."
 
     def load(self, task: Task, n_pe: int) -> Load:
         """What `n_pe` PEs do in a layer."""

@@ -24,6 +24,10 @@ class GoSPA(Rival):
     name = "GoSPA"
     style = ("#c51b7d", "P:")
     needs_spikes = True
+    note = (
+        "It skips silent neurons, so it does less work: compare its latency, not only its utilization. Its front end "
+        "sends one neuron a cycle to all PEs; at these sparsities hardly any PE has a weight for it."
+    )
 
     def __init__(self, depth: int = 8) -> None:
         self.depth = depth

@@ -18,6 +18,10 @@ class LoAS(Rival):
     style = ("#7b3294", "D:")
     needs_spikes = True
     on_uticket = True
+    note = (
+        "It skips silent neurons, so it does less work: compare its latency, not only its utilization. "
+        "Its area is not modelled."
+    )
 
     def load(self, task: Task, n_pe: int) -> Load:
         """What `n_pe` PEs do in a layer."""

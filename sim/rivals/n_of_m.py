@@ -15,6 +15,10 @@ class NOfM(Rival):
 
     name = "N:M"
     style = ("#9ecae1", "x--")
+    note = (
+        "Balanced by construction, but it keeps other weights than training chose: what that costs in accuracy was "
+        "not trained."
+    )
 
     def load(self, task: Task, n_pe: int) -> Load:
         """What `n_pe` PEs do in a layer."""

@@ -11,6 +11,7 @@ class Sort(Rival):
 
     name = "sort"
     style = ("#35978f", "s-")
+    note = "SparTen's GB-S without pairs costs neither hardware nor accuracy; the paper does not compare with it."
 
     def load(self, task: Task, n_pe: int) -> Load:
         """What `n_pe` PEs do in a layer."""
