@@ -26,6 +26,7 @@ from amaranth.lib.wiring import In, Out, connect
 from hw.config import STREAM_BITS, Config
 from hw.loader import Error, beat_layout
 from hw.machines import machine
+from synth.boards import CLOCKS
 from synth.uart import Receiver, Transmitter
 
 CREDIT = 32
@@ -139,12 +140,13 @@ class Core(wiring.Component):
         return m
 
 
+ECP5_IN, ECP5_INSIDE = CLOCKS["ecp5"]
+XILINX_IN, XILINX_INSIDE = CLOCKS["xilinx"]
 PLLS = {
-    # 25 MHz in; a VCO at 600 MHz, which `divider` divides
     "ecp5": lambda clk, out, feedback, locked, divider: Instance(
         "EHXPLLL",
         p_CLKI_DIV=1,
-        p_CLKFB_DIV=600 // divider // 25,
+        p_CLKFB_DIV=ECP5_INSIDE // divider // ECP5_IN,
         p_CLKOP_DIV=divider,
         p_CLKOP_CPHASE=divider // 2 - 1,
         p_CLKOP_ENABLE="ENABLED",
@@ -165,11 +167,10 @@ PLLS = {
         o_CLKOP=out,
         o_LOCK=locked,
     ),
-    # 100 MHz in; a VCO at 1000 MHz
     "xilinx": lambda clk, out, feedback, locked, divider: Instance(
         "PLLE2_BASE",
-        p_CLKIN1_PERIOD=10.0,
-        p_CLKFBOUT_MULT=10,
+        p_CLKIN1_PERIOD=1000 / XILINX_IN,
+        p_CLKFBOUT_MULT=XILINX_INSIDE // XILINX_IN,
         p_CLKOUT0_DIVIDE=divider,
         p_DIVCLK_DIVIDE=1,
         i_CLKIN1=clk,

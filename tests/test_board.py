@@ -165,7 +165,7 @@ def test_constraints_name_every_port():
                 for line in text.splitlines()
                 if "PACKAGE_PIN" in line
             }
-        assert named == ports
+        assert named == ports, f"board {name}: {target.constraints}"
         board = Board(PRESETS["tiny"], vendor=target.vendor, divider=target.pll_divider, divisor=25)
         Fragment.get(board, None)
         assert set(board.signature.members) == {port.partition("[")[0] for port in ports}
@@ -186,6 +186,16 @@ def test_a_board_is_a_file(tmp_path, monkeypatch):
         ("vendor: ecp5", "vendor: gowin", "vendor = 'gowin': Input should be 'ecp5' or 'xilinx'"),
         ("baud: 1000000", "", "baud: Field required"),
         ("ulx3s.lpf", "mine.lpf", "constraints = 'mine.lpf': no such file in"),
+        (
+            "clock_mhz: 25",
+            "clock_mhz: 30",
+            "clock_mhz = 30, pll_divider = 24; allowed: clock_mhz = 600 / pll",
+        ),
+        (
+            "clock_mhz: 25\npll_divider: 24",
+            "clock_mhz: 60\npll_divider: 10",
+            "clock_mhz = 60, pll_divider = 10; allowed: clock_mhz = 600 / pll_divider, a multiple of 25",
+        ),
         ("pll_divider", "divider", "pll_divider: Field required"),
     ):
         path.write_text(text.replace(old, new))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -17,6 +18,10 @@ CONSTRAINTS = FOLDER.parent.parent / "constraints"
 Positive = Annotated[int, Field(gt=0)]
 
 
+CLOCKS = {"ecp5": (25, 600), "xilinx": (100, 1000)}
+"""By vendor, in MHz: the board's oscillator, and the clock inside the PLL, synth.board.PLLS."""
+
+
 class Target(Strict):
     """A board, and the array that goes on it."""
 
@@ -25,7 +30,7 @@ class Target(Strict):
     clock_mhz: Annotated[float, Field(gt=0)]
     """Of the array."""
     pll_divider: Positive
-    """See synth.board.PLLS."""
+    """The PLL's own clock over `clock_mhz`: see CLOCKS."""
     baud: Positive
     """Of its serial line."""
     constraints: str
@@ -49,8 +54,19 @@ def board(name: str) -> Target:
     target: Target = schema.read(path, Target)
     if target.preset not in PRESETS:
         raise BadInput(f"{path}: preset = {target.preset!r}; allowed: {', '.join(PRESETS)}")
+    _check_clock(path, target)
     if not (CONSTRAINTS / target.constraints).is_file():
         raise BadInput(
             f"{path}: constraints = {target.constraints!r}: no such file in {CONSTRAINTS}"
         )
     return target
+
+
+def _check_clock(path: Path, target: Target) -> None:
+    oscillator, inside = CLOCKS[target.vendor]
+    made = inside / target.pll_divider
+    step = oscillator if target.vendor == "ecp5" else 0  # its feedback is the clock that it makes
+    if not math.isclose(target.clock_mhz, made) or (step and made % step):
+        given = f"clock_mhz = {target.clock_mhz:g}, pll_divider = {target.pll_divider}"
+        multiple = f", a multiple of {step}" if step else ""
+        raise BadInput(f"{path}: {given}; allowed: clock_mhz = {inside} / pll_divider{multiple}")
