@@ -34,7 +34,8 @@ class Config:
     """Of accumulators and membrane potentials, 16 to 24."""
     leak_mode: str = "shift"
     """The neuron of machine `sweep`, by its name in hw/neuron.py. A tick leaves of a potential u: "shift" u >>> leak_shift,
-    "complement" u - (u >>> leak_shift), "none" u. Machine `event` is told each layer's by the program."""
+    "complement" u - (u >>> leak_shift), "none" u. Machine `event` is told each layer's by the program: of several whose
+    leaks are equal this one."""
     leak_shift: int = 2
     """Bits; 1 to 8."""
     buffer_depth: int = 512

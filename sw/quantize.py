@@ -28,6 +28,7 @@ only above its threshold has floor(s) + 1.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -178,12 +179,18 @@ def quantize_layer(
 
 
 def _hardware(layer: Layer, config: Config) -> Neuron:
-    """The neuron that runs a layer: the sweep machine has one for all."""
+    """The neuron that runs a layer: the sweep machine has one for all.
+
+    The event machine has each layer's: of several whose leaks are equal, and differ in how they round, the configuration's.
+    """
     if config.machine == "sweep" or layer.neuron is None:
         return config.neuron
     if layer.neuron.hardware is None:
         raise ValueError(f"layer {layer.name}: no hardware has its neuron, {layer.neuron}")
-    return layer.neuron.hardware
+    found, own = layer.neuron.hardware, config.neuron
+    if found.factor != own.factor:
+        return found
+    return replace(own, reset_to=found.reset_to, start=found.start, above=found.above)
 
 
 GRID = 1e-6  # how far from an integer a multiple of the grid may be: rounding of float64 alone

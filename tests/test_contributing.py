@@ -2,6 +2,7 @@
 
 import re
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -70,6 +71,9 @@ def test_a_neuron(monkeypatch):
     assert config.neuron.step(7, 7, 10) == (False, 9)
     code = config.neuron.code
     assert [code["share"] * u + code["carry"] >> 8 for u in (7, -2, -3)] == [2, 0, -1]
+    event = quantize(random_ticket(3), replace(config, machine="event"))
+    assert event.array[0].neuron == kind(2)
+    assert quantize(random_ticket(3), Config(machine="event")).array[0].neuron == neuron.Shift(2)
     network = quantize(random_ticket(3), config)
     assert network.array[0].neuron == kind(2)
     spikes = golden.first_layer_spikes(network, np.full((1, 3, 32, 32), 90, np.uint8))

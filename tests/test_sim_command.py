@@ -24,6 +24,7 @@ from sim.models.eq3 import load_technology
 from sim.rtl import checks, runner
 from sim.rtl.harness import RtlError
 from sw import ticket
+from sw.floats import FLOAT_PASSES
 from sw.layers import IMAGE, Pool, Reduce, conv, identity, linear
 from sw.quantize import quantize
 from tests.random_networks import POOLED, random_ticket, shortcut
@@ -97,11 +98,8 @@ def test_a_run_proves_reports_and_dumps(uticket_drawing, tmp_path, tickets):
     assert [line.split()[1] for line in lines[:steps]] == [
         f"{k}/{steps}" for k in range(1, steps + 1)
     ]
-    assert [line.split(" ", 2)[2] for line in lines[1:4]] == [
-        "fold norm",
-        "fuse shortcut",
-        "spread groups",
-    ]
+    passes = [one.__name__.replace("_", " ") for one in FLOAT_PASSES]
+    assert [line.split(" ", 2)[2] for line in lines[1 : 1 + len(passes)]] == passes
     assert len(lines) == steps + 2 + 2 * len(ARRAY) + 2 + 1  # title and header, layers, totals
     content = report(tmp_path)
     assert json.loads((tmp_path / "copy.json").read_text()) == content

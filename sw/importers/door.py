@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from sw.layers import Encoding, Input
 from sw.ticket import Ticket
 
 WEIGHT_BITS = 16
+FORMATS: dict[str, Callable[[Path, Options], Graph]] = {".nir": nir.read}
+"""By how a file's name ends; any other is taken for NIR."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,4 +113,4 @@ def read(
         return door.read(Path(path), attribute, options, weights=weights, trust=trust)
     if weights is not None:
         raise Refused(f"--weights with {source}; allowed: with FILE.py:FUNCTION")
-    return nir.read(Path(source), options)
+    return FORMATS.get(Path(source).suffix, nir.read)(Path(source), options)
