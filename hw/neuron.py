@@ -11,7 +11,7 @@ the level is taken away behind the leak, as snnTorch's neurons do, and exactly.
 `kept` uses operators alone. So it serves Python's and NumPy's integers (golden model,
 quantizer), Amaranth's values (hw/lif.py), PyTorch's floats (training), and Numba compiles it.
 A new leak is a class here, listed in `NEURONS`, and a row in docs/formats.md ("Neurons").
-Resets and initial potentials go with every leak.
+Resets and initial potentials go with every leak. A new reset is an entry of `_RESETS`; the event machine has a bit for it.
 
 The sweep machine has one neuron of `NEURONS` for all layers. The event machine takes each layer's from the program,
 as the numbers of `Neuron.code`: there every leak is (share u + carry) >> 8, exactly.
@@ -22,13 +22,29 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 SHIFTS = range(1, 9)  # bits; the leaks that the sweep machine has
 UNIT = 256
 """Shares of a potential are 256ths."""
-RESETS = ("zero", "subtract", "late")
 STARTS = ("zero", "half")
+
+
+class Reset(NamedTuple):
+    """What firing leaves of a potential."""
+
+    after: Callable[[Any, Any], Any]
+    """Of u and the level, by operators alone, in the type of u."""
+    slope: int
+    """D after / d u, for training."""
+
+
+_RESETS = {
+    "zero": Reset(lambda u, level: u - u, 0),
+    "subtract": Reset(lambda u, level: u - level, 1),
+    "late": Reset(lambda u, level: u, 1),  # what is owed stands in `Neuron.owed`
+}
+RESETS = tuple(_RESETS)
 
 
 def _choose(condition: Any, yes: Any, no: Any) -> Any:
@@ -80,7 +96,7 @@ class Neuron(ABC):
     @property
     def reset_slope(self) -> int:
         """D reset / d u, for training."""
-        return int(self.reset_to != "zero")
+        return _RESETS[self.reset_to].slope
 
     @property
     def code(self) -> dict[str, int]:
@@ -91,7 +107,7 @@ class Neuron(ABC):
             "subtract": int(self.reset_to == "subtract"),
             "start": int(self.start == "half"),
             "above": int(self.above),
-            "late": int(self.reset_to == "late"),
+            **{name: int(self.reset_to == name) for name in RESETS[2:]},
         }
 
     @property
@@ -105,9 +121,7 @@ class Neuron(ABC):
 
     def reset(self, u: Any, level: Any) -> Any:
         """The potential after firing. level: the threshold, or one less where `above`."""
-        if self.reset_to == "zero":
-            return 0
-        return u - level if self.reset_to == "subtract" else u
+        return 0 if self.reset_to == "zero" else after(self.reset_to)(u, level)
 
     def owed(self, u: Any, threshold: Any, level: Any) -> Any:
         """What a tick takes away, behind its leak, of the potential that the one before left. level: as of `reset`."""
@@ -133,13 +147,12 @@ class Neuron(ABC):
         """Whether no input whatever leaves `bits` signed bits within `ticks` ticks.
 
         drive: the most that a tick adds or takes, at least 0; an integer or an array of them. threshold: the largest that it
-        may be, which matters to where it starts, and to a late reset. A reset moves a potential of at least 0 towards 0, so
-        that the extremes are those that never fire. But a late one can end below 0: farthest where the largest threshold is
-        just met. Whether it can be met is not asked. So a larger threshold never mends what a smaller one breaks.
+        may be, which matters to where it starts, and to a reset that can end below 0, as a late one. A reset moves a potential of at least 0 towards 0, so
+        that the extremes are those that never fire. Such a one ends farthest below 0 where the largest threshold is just met. Whether it can be met is not asked. So a larger threshold never mends what a smaller one breaks.
         """
         bound = 1 << (bits - 1)
-        owed = self.owed(threshold, threshold, threshold - int(self.above))
-        fired = self.leak(threshold) - owed
+        level = threshold - int(self.above)
+        fired = self.leak(self.reset(threshold, level)) - self.owed(threshold, threshold, level)
         low = 0 * drive
         high = low + self.leak(self.initial(threshold))
         inside: Any = True
@@ -217,6 +230,11 @@ NEURONS: dict[str, type[Neuron]] = {kind.name: kind for kind in (Shift, Compleme
 """By the name that `leak_mode` of a hardware configuration has."""
 PAPER = Shift(2)
 """A quarter of the potential is left, a reset to zero."""
+
+
+def after(reset_to: str) -> Callable[[Any, Any], Any]:
+    """The potential after firing, of it and the level."""
+    return _RESETS[reset_to].after
 
 
 def kinds() -> tuple[type[Neuron], ...]:

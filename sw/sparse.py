@@ -14,7 +14,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from hw.neuron import Neuron
+from hw.neuron import Neuron, after
 
 BORDER = 1  # positions around a map
 Leak = Callable[
@@ -50,11 +50,7 @@ def float_leak(factor: float, reset_to: str, dtype: type[np.floating]) -> Leak:
 @functools.cache
 def reset(reset_to: str) -> Reset:
     """The potential after firing, of it and the level that a subtraction takes away."""
-    if reset_to == "zero":
-        return compiled(lambda u, level: u - u)
-    if reset_to == "late":
-        return compiled(lambda u, level: u)
-    return compiled(lambda u, level: u - level)
+    return compiled(after(reset_to))
 
 
 @compiled

@@ -42,9 +42,7 @@ class TrainedNeuron:
 
     def after(self, v: Any) -> Any:
         """V after firing."""
-        if self.reset == "zero":
-            return 0 * v
-        return v - self.threshold if self.reset == "subtract" else v
+        return hardware.after(self.reset)(v, self.threshold)
 
     def found(self, v: Any) -> Any:
         """What the next tick finds of the v that this one left."""
