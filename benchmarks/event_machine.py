@@ -20,7 +20,7 @@ import numpy as np
 from hw.config import Config
 from sim.catalog import load_model
 from sim.deployment import Deployment, deployments
-from sim.models import cycles, golden
+from sim.models import cycles
 from sim.models.components import add_counts, breakdown, total_pj
 from sim.models.eq3 import energies
 from sim.models.event_costs import costs
@@ -29,6 +29,7 @@ from sim.models.event_layout import own_beats
 from sim.models.memory import rtl_counts
 from sim.models.workload import of_program, totals
 from sim.rtl.runner import Loaded
+from sw import golden
 from sw.event.compile import layer_weights
 from sw.event.encode import SHORTCUT, Weights
 from sw.event.program import EventLayer, EventProgram

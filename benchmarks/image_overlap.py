@@ -16,11 +16,11 @@ import numpy as np
 from hw.config import Config
 from sim.catalog import load_model
 from sim.deployment import Deployment, deployments
-from sim.models import golden
 from sim.models.cycles import input_cycles
 from sim.models.event_cycles import EventModel
 from sim.rtl.rows import row_program
 from sim.rtl.runner import stored_maps
+from sw import golden
 
 MODELS = ("vgg16_cifar10", "resnet19_cifar10", "vgg16_fashion_mnist")
 COLUMNS = ("alone", "of it input", "a period", "less", "input to end")

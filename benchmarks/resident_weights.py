@@ -18,12 +18,12 @@ import numpy as np
 from hw.config import Config
 from sim.catalog import load_model
 from sim.deployment import Deployment, deployments
-from sim.models import golden
 from sim.models.cycles import input_cycles
 from sim.models.event_cycles import EventModel
 from sim.rtl.batches import batch_cycles, batch_of, predict_batches
 from sim.rtl.rows import event_program, row_program
 from sim.rtl.runner import stored_maps
+from sw import golden
 from sw.event.batch import Batch, batch_from
 from sw.limits import DoesNotFit
 

@@ -15,9 +15,9 @@ from dataclasses import replace
 from hw.config import MACHINES, Config
 from sim.catalog import Model, load_model
 from sim.images import first_images
-from sim.models import golden
 from sim.models.workload import rtl_bound_cycles
 from sim.rtl.harness import Rtl
+from sw import golden
 from sw.compile import Program
 from sw.machines import compile_network
 from sw.quantize import quantize

@@ -11,7 +11,7 @@ import click
 import numpy as np
 
 from sim.errors import BadInput
-from sim.models import golden
+from sw import golden
 from sw.datasets import scaled
 from sw.importers import reference
 from sw.importers.door import Imported

@@ -15,14 +15,14 @@ import numpy as np
 
 from hw.config import Config
 from sim.deployment import Deployment
-from sim.models import cycles, golden, memory
+from sim.models import cycles, memory
 from sim.models.components import Counts, add_counts, breakdown, step_counts, total_pj
 from sim.models.cycles import LayerCycles
 from sim.models.eq3 import eq3, load_technology
 from sim.models.memory import Accesses
 from sim.models.technology import ComponentTable
 from sim.models.workload import Workload, totals
-from sw import wsp
+from sw import golden, wsp
 from sw.compile import CompiledLayer
 from sw.integers import IntegerSource
 from sw.ticket import Ticket

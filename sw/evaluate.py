@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from sim.models import golden
-from sw import sparse
+from sw import golden, sparse
 from sw.integers import IntegerLayer, IntegerNetwork, IntegerSource
 from sw.layers import Layer, Pool, Source
 from sw.sparse import BORDER, Leak, Reset

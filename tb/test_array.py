@@ -9,10 +9,11 @@ from hw.config import PRESETS, Config
 from hw.counters import CYCLES
 from hw.loader import Error
 from hw.program import MAGIC
-from sim.models import cycles, golden
+from sim.models import cycles
 from sim.rtl.harness import Rtl, RtlError, Stalls
 from sim.rtl.runner import Loaded
 from sim.rtl.stream import expected_results
+from sw import golden
 from tb.broken_streams import flip_bits, resets
 from tb.random_programs import Shape, build, random_case
 from tests.soak import times

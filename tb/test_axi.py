@@ -27,7 +27,7 @@ from hw.machines import machine
 from hw.program import MAGIC, VERSION
 from hw.registers import ADDRESS, REGISTERS, c_header, markdown
 from hw.results import beats_a_result
-from sim.models import golden
+from sw import golden
 from tb.cocotb_runner import BUILD, parameters, simulate
 from tb.random_programs import build
 from tb.streams import stalls, start

@@ -8,7 +8,6 @@ import pytest
 from hw.config import Config
 from hw.counters import EVENT_CYCLES
 from hw.loader import Error
-from sim.models import golden
 from sim.models.cycles import input_cycles
 from sim.models.event_cycles import EventModel
 from sim.rtl.batches import model_batches, predict_batches, program_results
@@ -16,6 +15,7 @@ from sim.rtl.checks import compare
 from sim.rtl.harness import Rtl, RtlError, Stalls
 from sim.rtl.runner import Loaded
 from sim.rtl.stream import expected_results, row_streams
+from sw import golden
 from sw.event.program import in_a_row
 from sw.limits import KERNELS, paddings
 from tb.broken_streams import flip_bits, resets

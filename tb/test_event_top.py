@@ -15,8 +15,8 @@ from hw.loader import Error
 from hw.results import RESULT_BITS, beats_a_result
 from hw.spike_buffer import granules
 from hw.word_out import output_layout
-from sim.models import golden
 from sim.rtl.results import read_map
+from sw import golden
 from tb import maps
 from tb.event_outside import Outside
 from tb.helpers import bits, fields, lockstep, parameters, run

@@ -9,8 +9,9 @@ from click.testing import CliRunner
 from sim.catalog import known_models, load_model
 from sim.commands.sim import command
 from sim.images import first_images
-from sim.models import cycles, golden
+from sim.models import cycles
 from sim.rtl.harness import Rtl, Stalls
+from sw import golden
 from sw.balance import filter_nnz
 from sw.integers import part
 from sw.layers import Shape

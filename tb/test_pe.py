@@ -14,7 +14,7 @@ from hw.pe import PE
 from hw.program import FILTER_HEADER, LAYER
 from hw.window import LATENCY
 from hw.word_out import output_layout
-from sim.models import golden
+from sw import golden
 from tb import maps
 from tb.helpers import bits, fields, lockstep, parameters, run
 from tb.random_programs import Shape, build

@@ -12,7 +12,7 @@ from hw.config import PRESETS, STREAM_BITS, Config
 from hw.counters import BEATS, COUNTERS
 from hw.machines import machine
 from hw.results import beats_a_result
-from sim.models import golden
+from sw import golden
 from tb.cocotb_runner import parameters
 from tb.helpers import run
 from tb.random_programs import Case, Row, Shape, build, row_of

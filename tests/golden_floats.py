@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from sim.models.golden import max_pool, patches
 from sw.floats import FloatLayer, FloatNetwork, FloatSource
+from sw.golden import max_pool, patches
 from sw.layers import Encoding, Pool, Reduce
 
 

@@ -9,8 +9,7 @@ from hw.config import PRESETS
 from sim import catalog
 from sim.deployment import Deployment
 from sim.images import first_images
-from sim.models import golden
-from sw import ticket
+from sw import golden, ticket
 from sw.balance import filter_nnz
 from tests.random_networks import random_ticket
 from tests.test_estimate import BLOCKS

@@ -13,9 +13,9 @@ from hw import neuron
 from hw.config import Config
 from hw.lif import Lif
 from sim import rivals
-from sim.models import golden, technology
+from sim.models import technology
 from sim.rivals.base import Operand, Task
-from sw import evaluate
+from sw import evaluate, golden
 from sw.layers import conv
 from sw.quantize import quantize
 from synth import boards

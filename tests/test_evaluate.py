@@ -7,8 +7,7 @@ import torch
 from hw.config import Config
 from hw.neuron import NEURONS
 from sim.commands.evaluate import command
-from sim.models import golden
-from sw import datasets, evaluate, ticket
+from sw import datasets, evaluate, golden, ticket
 from sw.layers import IMAGE, Pool, conv, linear
 from sw.model import SpikingNetwork
 from sw.quantize import quantize

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from hw.config import Config
 from hw.event.program import LIST_WORDS, ring_rows
-from sim.models import golden
+from sw import golden
 from sw.event.encode import LAST, SHORTCUT, SKIP, SUB, Weights, encode_group
 from sw.event.order import balanced_order
 from tb.random_programs import Shape, build, random_case

@@ -7,10 +7,10 @@ import pytest
 
 from hw.config import Config
 from hw.counters import EVENT_CYCLES
-from sim.models import golden
 from sim.models.cycles import LayerCycles, input_cycles
 from sim.models.event_cycles import EventModel, Passed
 from sim.rtl.batches import predict_batches, program_maps
+from sw import golden
 from sw.event.program import in_a_row
 from sw.limits import KERNELS, paddings
 from tb.random_batches import Batches, random_batches

@@ -11,8 +11,7 @@ from torch.nn import functional as F
 
 from hw.config import Config
 from hw.neuron import NEURONS
-from sim.models import golden
-from sw import datasets
+from sw import datasets, golden
 from sw.layers import IMAGE, LIF, Layer, Pool, conv, linear
 from sw.quantize import quantize
 from tests.random_networks import (

@@ -291,7 +291,7 @@ def test_above_the_threshold_is_not_at_it(spikes):
     image = np.full((1, 2, 2, 1, 1) if spikes else (1, 2, 1, 1), 1 if spikes else 255, np.uint8)
     found = compare(network, network.ticket(), image)
     assert found["spikes_equal"] == 1
-    from sim.models import golden
+    from sw import golden
     from sw.quantize import quantize, ticket_config
 
     ticket = network.ticket()

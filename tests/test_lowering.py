@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from hw.config import PRESETS, Config
-from sim.models import golden
-from sw import wsp
+from sw import golden, wsp
 from sw.compile import encode
 from sw.floats import FLOAT_PASSES, fold_norm, fuse_shortcut, read, spread_groups
 from sw.layers import IMAGE, Encoding, Input, Network, Pool, Reduce, conv, linear

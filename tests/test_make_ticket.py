@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from hw.config import Config
-from sim.models import golden
-from sw import history, make_ticket, networks, ticket, train
+from sw import golden, history, make_ticket, networks, ticket, train
 from sw.balance import filter_nnz
 from sw.datasets import STATISTICS, Dataset
 from sw.model import SpikingNetwork, input_sparsity

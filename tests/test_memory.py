@@ -7,14 +7,14 @@ import pytest
 
 from hw.config import PRESETS, Config
 from hw.counters import CYCLES, counter_names
-from sim.models import golden, memory
+from sim.models import memory
 from sim.models.components import breakdown, total_pj
 from sim.models.cycles import bound, predict
 from sim.models.memory import KINDS
 from sim.models.technology import load_table
 from sim.rtl.checks import expected_steps
 from sim.rtl.harness import Rtl
-from sw import csr, wsp
+from sw import csr, golden, wsp
 from sw.event.batch import batch_from
 from tb.random_programs import Shape, build, random_case
 from tests.random_networks import random_spikes

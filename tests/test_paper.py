@@ -13,7 +13,7 @@ from sim.catalog import load_model
 from sim.cli import main
 from sim.deployment import Deployment
 from sim.images import first_images
-from sim.models import golden, memory
+from sim.models import memory
 from sim.models.components import total_pj
 from sim.models.technology import load_table
 from sim.paper import FIGURES, figure_1, figure_7a, figure_7b, figure_8, table_3
@@ -23,7 +23,7 @@ from sim.paper.pairs import load_pairs
 from sim.paper.published import published
 from sim.paper.rounds import pruned_rounds, rounds
 from sim.study import study
-from sw import ticket, wsp
+from sw import golden, ticket, wsp
 from sw.balance import filter_nnz
 from sw.quantize import quantize
 from tests.random_networks import RESIDUAL, random_ticket

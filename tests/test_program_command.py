@@ -10,8 +10,8 @@ from hw.counters import BEATS
 from hw.results import beats_a_result
 from sim.cli import main
 from sim.deployment import Deployment
-from sim.models import golden
 from sim.rtl.stream import write_beats
+from sw import golden
 
 MODEL = "vgg16_fashion_mnist"
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from hw.config import Config
 from hw.neuron import NEURONS
-from sim.models import golden
+from sw import golden
 from sw.floats import FloatLayer, FloatSource
 from sw.integers import IntegerLayer
 from sw.layers import IMAGE, LIF, conv, linear

@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 
 from hw.config import Config
 from sim.errors import BadInput
-from sim.models import golden
 from sim.models.event_cycles import EventModel
 from sim.models.technology import load_table
 from sim.rivals import _rival, base, rivals
@@ -20,6 +19,7 @@ from sim.rivals.base import Operand, Task
 from sim.rivals.event import Event
 from sim.rivals.gospa import GoSPA
 from sim.rivals.n_of_m import n_of_m_mask
+from sw import golden
 from sw.balance import filter_nnz
 from sw.layers import Source, conv
 from tb.random_programs import random_case

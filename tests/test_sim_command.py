@@ -19,11 +19,11 @@ from sim import deployment, files
 from sim.deployment import LOWERING, Deployment
 from sim.errors import BadInput
 from sim.images import first_images
-from sim.models import cycles, golden
+from sim.models import cycles
 from sim.models.eq3 import load_technology
 from sim.rtl import checks, runner
 from sim.rtl.harness import RtlError
-from sw import ticket
+from sw import golden, ticket
 from sw.floats import FLOAT_PASSES
 from sw.layers import IMAGE, Pool, Reduce, conv, identity, linear
 from sw.quantize import quantize

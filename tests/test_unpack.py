@@ -10,8 +10,7 @@ from torch.nn import functional as F
 
 from hw.config import Config
 from sim.cli import main, uticket
-from sim.models import golden
-from sw import datasets, ticket
+from sw import datasets, golden, ticket
 from sw.networks import vgg16
 from sw.quantize import quantize
 from tests.random_networks import RESIDUAL, SMALL, random_ticket, random_vgg16_ticket, with_neurons

@@ -9,13 +9,13 @@ import numpy as np
 
 from sim.errors import BadInput
 from sim.models.event_cycles import EventModel, Passed
-from sim.models.golden import LayerResult
 from sim.rtl.checks import Comparison
 from sim.rtl.harness import Rtl
 from sim.rtl.rows import MOST as MOST_IMAGES
 from sim.rtl.rows import Modelled, ProgramCounts, event_program, golden_images
 from sim.rtl.runner import Loaded
 from sw.event.batch import MOST, Batch, batched
+from sw.golden import LayerResult
 
 
 def check_size(size: int) -> None:

@@ -9,9 +9,9 @@ import numpy as np
 
 from hw.counters import cycle_names
 from sim.models.cycles import LayerCycles
-from sim.models.golden import LayerResult
 from sim.rtl.results import RtlRun
 from sw.compile import CompiledLayer, Program
+from sw.golden import LayerResult
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,16 +10,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sim.errors import BadInput
-from sim.models import golden
 from sim.models.event_cycles import EventModel, Passed
-from sim.models.golden import LayerResult
 from sim.rtl.checks import Comparison, compare, expected_steps, number
 from sim.rtl.harness import Rtl
 from sim.rtl.results import Passing
 from sim.rtl.runner import MARGIN, Loaded, stored_maps
+from sw import golden
 from sw.compile import Program
 from sw.event.overlap import overlapped
 from sw.event.program import EventProgram
+from sw.golden import LayerResult
 
 MOST = 100
 """Images whose maps and streams are in memory at once."""

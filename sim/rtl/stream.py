@@ -11,11 +11,11 @@ from hw.config import Config
 from hw.counters import counter_names
 from hw.files import atomic_write
 from hw.results import beats_a_result
-from sim.models import golden
 from sim.models.cycles import LayerCycles, input_cycles
 from sim.rtl.checks import expected_steps
 from sim.rtl.rows import Modelled
 from sim.rtl.runner import Loaded
+from sw import golden
 from sw.compile import CompiledLayer, Program
 from sw.event.program import in_a_row
 
