@@ -19,8 +19,8 @@ from amaranth.hdl import Fragment
 from formal.bench import Bench, GhostPorts
 from hw.export import export
 from hw.home import ensure_home
-from sim.errors import BadInput
 from sim.rtl.verilator import filtered_copy
+from support.errors import BadInput
 from synth import yosys
 from tb.mutate import Fault
 

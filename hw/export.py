@@ -24,12 +24,12 @@ from hw.axi import TopAxi
 from hw.config import PRESETS, Config
 from hw.datasheet import datasheet
 from hw.event import pe as event_pe
-from hw.files import write_text
 from hw.home import ensure_home
 from hw.machines import machine
 from hw.pe import PE
 from hw.registers import c_header
 from hw.sram import BlackBoxes, memories
+from support.files import write_text
 
 PES = (PE, event_pe.PE)
 

@@ -13,8 +13,8 @@ from typing import Any
 
 from hw.config import LANES, PRESETS, Config
 from hw.widths import ROUND_BITS
-from sim import yaml_file
-from sim.errors import BadInput
+from support import yaml_file
+from support.errors import BadInput
 from sw import archive, rows, schedules
 from sw.datasets import STATISTICS
 from sw.layers import LIF

@@ -20,7 +20,7 @@ from typing import NoReturn
 import click
 
 from sim import commands
-from sim.errors import ToldWhole
+from support.errors import ToldWhole
 
 LONGEST = 280  # characters of a message; the tail of a long one says what is allowed
 

@@ -11,8 +11,6 @@ import numpy as np
 
 from hw.config import LANES, Config
 from sim.catalog import Method, Model, load_model
-from sim.errors import BadInput, ToldWhole
-from sim.files import checksum_of_file
 from sim.images import first_images, own_images, read_images
 from sim.models import cycles, workload
 from sim.models.cycles import LayerCycles
@@ -20,6 +18,8 @@ from sim.models.workload import Totals, Workload
 from sim.rtl import runner
 from sim.rtl.harness import Rtl
 from sim.rtl.runner import ImageResult, Loaded
+from support.errors import BadInput, ToldWhole
+from support.files import checksum_of_file
 from sw import golden
 from sw.compile import Program
 from sw.datasets import STATISTICS

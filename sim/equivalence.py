@@ -10,7 +10,7 @@ from typing import Any
 import click
 import numpy as np
 
-from sim.errors import BadInput
+from support.errors import BadInput
 from sw import golden
 from sw.datasets import scaled
 from sw.importers import reference

@@ -13,7 +13,6 @@ import numpy as np
 
 from hw.config import Config
 from sim.deployment import Deployment, Run
-from sim.errors import BadInput
 from sim.models.eq3 import Energies, energies
 from sim.options import check_rows
 from sim.reports import run_numbers
@@ -21,6 +20,7 @@ from sim.reports.run_numbers import told_batch, told_row
 from sim.rtl import batches, rows
 from sim.rtl.batches import BatchResult
 from sim.rtl.rows import RowResult
+from support.errors import BadInput
 from sw.event.batch import Batch
 from sw.event.program import EventProgram
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from sim.catalog import TICKETS
-from sim.errors import BadInput
+from support.errors import BadInput
 from sw import archive, datasets, own_data
 from sw.layers import Encoding, Network
 

@@ -12,13 +12,13 @@ from dataclasses import asdict
 import numpy as np
 
 from hw.config import Config
-from sim.errors import BadInput
 from sim.estimate import Estimate, Row, checked_clock, timed
 from sim.models import cycles, memory
 from sim.models.components import breakdown, total_pj
 from sim.models.eq3 import energies, eq3
 from sim.models.masks import MaskLayer
 from sim.models.workload import of_program, rtl_bound_cycles, totals
+from support.errors import BadInput
 from sw.compile import Program
 from sw.integers import IntegerLayer, IntegerNetwork, IntegerSource
 from sw.layers import IMAGE, LIF, Encoding, Input, Layer, Pool, conv, linear

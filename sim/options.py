@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
-from sim.errors import BadInput
+from support.errors import BadInput
 
 if TYPE_CHECKING:
     from hw.config import Config

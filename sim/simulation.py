@@ -9,13 +9,13 @@ from hw.config import Config
 from sim import deployment
 from sim.catalog import Model
 from sim.deployment import LOWERING
-from sim.errors import BadInput
 from sim.models.eq3 import energies
 from sim.reports import run_report
 from sim.reports.progress import Steps
 from sim.reports.run_report import Report
 from sim.rtl import batches, rows, runner
 from sim.rtl.harness import Rtl
+from support.errors import BadInput
 
 
 def simulate(

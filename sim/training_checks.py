@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sim.errors import BadInput
+from support.errors import BadInput
 from sw import networks, rows
 from sw.importers import fit
 from sw.layers import Network

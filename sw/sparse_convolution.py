@@ -14,8 +14,8 @@ from typing import Any
 
 import torch
 
-from sim.errors import BadInput
-from sim.native import library
+from support.errors import BadInput
+from support.native import library
 
 SOURCE = Path(__file__).with_name("sparse_products.cpp")
 OPTIONS = ("-O3", "-march=native")

@@ -12,9 +12,9 @@ from hw.config import PRESETS, Config
 from hw.export import export
 from hw.machines import machine
 from hw.sram import BlackBoxes
-from sim.errors import BadInput
-from sim.files import BUILD
 from sim.options import LIBERTY, replaced
+from support.errors import BadInput
+from support.files import BUILD
 from synth import asic, clocks, interface, memories, netlist, sta
 from synth.liberty import Library
 from synth.recording import ports_of

@@ -13,12 +13,11 @@ import click
 
 from hw.config import PRESETS, Config
 from hw.export import export
-from hw.files import write_text
 from hw.home import ensure_home
-from sim import processes
-from sim.errors import BadInput
-from sim.files import BUILD, write_json
 from sim.options import replaced
+from support import processes
+from support.errors import BadInput
+from support.files import BUILD, write_json, write_text
 from synth import boards, yosys
 from synth.board import Board
 from synth.boards import Target

@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 import numpy as np
 
-from sim.errors import BadInput
+from support.errors import BadInput
 from synth import clocks
 from synth.functions import truth_table
 from synth.liberty import Cell, Library

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sim.errors import BadInput
-from sim.native import library as native
+from support.errors import BadInput
+from support.native import library as native
 from synth.gate_arrays import GateArrays, port_bits
 from synth.liberty import Library
 from synth.netlist import Instance, Module

@@ -9,8 +9,8 @@ import numpy as np
 
 from hw.counters import COUNTERS, Counter, counter_names
 from sim.deployment import Deployment
-from sim.errors import BadInput
 from sim.models.cycles import LayerCycles, input_cycles
+from support.errors import BadInput
 from sw import golden
 from sw.compile import Program
 from sw.integers import IntegerNetwork, part

@@ -10,7 +10,7 @@ from amaranth import ClockSignal, Instance, Module, ResetSignal, Value
 from amaranth.hdl import ValueCastable
 from amaranth.lib import wiring
 
-from sim.errors import BadInput
+from support.errors import BadInput
 from synth import liberty_text
 from synth.sta import NUMBER, constraint_period, run
 

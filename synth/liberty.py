@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from statistics import fmean
 
-from sim.errors import BadInput
+from support.errors import BadInput
 from synth.functions import check, possible
 from synth.liberty_syntax import Group, parse
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sim.errors import BadInput
+from support.errors import BadInput
 
 CONTINUED = r"\\[ \t]*\r?\n"
 COMMENT = re.compile(rf'("[^"]*")|/\*.*?(?:\*/|\Z)|//[^\n]*|{CONTINUED}', re.DOTALL)

@@ -11,7 +11,7 @@ from hw.config import STREAM_BITS, WORD_BITS, Config
 from hw.event.drain import kept_bits
 from hw.event.program import LIST_WORDS, ring_rows
 from hw.spike_buffer import granules
-from sim.errors import BadInput
+from support.errors import BadInput
 from synth import liberty_text
 from synth.liberty import Library
 

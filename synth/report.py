@@ -7,8 +7,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from hw.files import write_text
-from sim.files import write_json
+from support.files import write_json, write_text
 from synth.asic import Area
 from synth.clocks import Gating, describe
 from synth.liberty import Library

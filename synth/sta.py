@@ -7,8 +7,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from sim.errors import BadInput
-from sim.processes import run_tool
+from support.errors import BadInput
+from support.processes import run_tool
 
 NUMBER = r"-?\d+(?:\.\d+)?(?:e[-+]?\d+)?"
 

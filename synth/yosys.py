@@ -10,8 +10,8 @@ import os
 import sys
 from pathlib import Path
 
-from sim.errors import BadInput
-from sim.processes import run_tool
+from support.errors import BadInput
+from support.processes import run_tool
 
 
 def run(script: list[str], folder: Path, name: str) -> None:

@@ -16,8 +16,8 @@ import cocotb
 from cocotb_tools.check_results import get_results
 from cocotb_tools.runner import Icarus, Verilator
 
-from sim.errors import BadInput
 from sim.rtl.verilator import build_once, environment
+from support.errors import BadInput
 from tb import verilated
 
 ROOT = Path(__file__).resolve().parent.parent

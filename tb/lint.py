@@ -16,8 +16,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from sim.errors import BadInput
 from sim.rtl.verilator import environment
+from support.errors import BadInput
 from synth import yosys
 
 MEMORIES = "memories.v"

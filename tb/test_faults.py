@@ -96,7 +96,7 @@ REPORTS = {  # what follows pytest's `E`, and what it means
     "E       Failed: DID NOT RAISE RtlError": "mismatch",
     "E       Failed: DID NOT RAISE <class 'sim.rtl.harness.RtlError'>": "mismatch",
     "E       Failed: DID NOT RAISE BadInput": "broken",
-    "E   sim.errors.BadInput: verilator failed": "broken",
+    "E   support.errors.BadInput: verilator failed": "broken",
     "E   KeyError: 'key'": "broken",
     "": "broken",
 }

@@ -26,7 +26,7 @@ from hw.machines import machine
 from hw.scratchpad import Scratchpad
 from hw.spike_buffer import SpikeBuffer
 from hw.sram import BlackBoxes
-from sim.errors import BadInput
+from support.errors import BadInput
 from tb.cocotb_runner import parameters, simulate
 from tb.lint import MEMORIES, SKY130, lint, verilator, yosys_check
 from tb.streams import start

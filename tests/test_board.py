@@ -10,7 +10,7 @@ from amaranth.sim import Simulator
 
 from hw.config import PRESETS
 from hw.loader import Error
-from sim.errors import BadInput
+from support.errors import BadInput
 from synth import boards, fpga
 from synth.board import (
     CREDIT,

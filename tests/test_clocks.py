@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hw.counters import CYCLES, Counter
-from sim.errors import BadInput
+from support.errors import BadInput
 from synth import asic, clocks, fit, gates, measure, netlist, power
 from synth.functions import possible
 from synth.liberty import Library

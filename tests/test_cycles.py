@@ -7,9 +7,9 @@ import pytest
 
 from hw.config import PRESETS, Config
 from hw.counters import CYCLES
-from sim import native
-from sim.errors import BadInput
 from sim.models.cycles import input_cycles, predict
+from support import native
+from support.errors import BadInput
 from tb.random_programs import Shape, build, random_case
 from tests import plain_cycles
 from tests.soak import times

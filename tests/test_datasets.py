@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from sim.errors import BadInput
 from sim.images import first_images
+from support.errors import BadInput
 from sw import datasets
 
 COUNTS = {"train": 12, "test": 5}

@@ -7,12 +7,12 @@ import pytest
 import yaml
 
 from sim.cli import main
-from sim.errors import BadInput
 from sim.models import technology
 from sim.models.components import ACCOUNTINGS, Counts, breakdown, constants, merge, total_pj
 from sim.models.eq3 import Activity, answer, eq3, layer_energies, load_technology
 from sim.models.technology import FOLDER, find, load_table, read, tables
 from sim.paper.published import published
+from support.errors import BadInput
 
 PAPER = load_technology()
 

@@ -8,12 +8,12 @@ import yaml
 
 from hw.config import MACHINES, PRESETS
 from sim.deployment import Deployment
-from sim.errors import BadInput
 from sim.estimate import estimate
 from sim.images import first_images, read_images
 from sim.models.eq3 import energies
 from sim.models.technology import FOLDER, known
 from sim.reports import run_report
+from support.errors import BadInput
 from sw import ticket
 from sw.layers import IMAGE, Encoding, Input, Network, Pool, Reduce, conv, identity, linear
 from tests.random_networks import random_ticket, shortcut

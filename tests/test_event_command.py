@@ -9,11 +9,11 @@ import pytest
 
 from hw.config import MACHINES, Config
 from hw.counters import EVENT_COUNTERS, EVENT_CYCLES
-from sim import files
 from sim.deployment import Deployment
 from sim.models.event_cycles import EventModel
 from sim.rtl import batches
 from sim.rtl.harness import Rtl
+from support import files
 from sw import ticket
 from sw.layers import linear
 from tb.test_event_machine import SMALL

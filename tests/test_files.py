@@ -9,14 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from hw.files import atomic_write
-from sim.files import made_once
+from support.files import atomic_write, made_once
 
 # Makes a folder, slowly: a line in the log for each time it is begun, then the content.
 MAKER = """
 import sys, time
 from pathlib import Path
-from sim.files import made_once
+from support.files import made_once
 
 def make(partial):
     with open(sys.argv[2], "a") as log:
@@ -119,8 +118,8 @@ import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background jobs ignore
 from sim.cli import main
 import sim.cli
-from sim.files import work_folder
-from sim.processes import run_tool
+from support.files import work_folder
+from support.processes import run_tool
 from pathlib import Path
 from synth import fpga, sta
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sim.errors import BadInput
+from support.errors import BadInput
 from synth import asic, interface, netlist
 from synth.interface import PortTiming
 from synth.liberty import Library

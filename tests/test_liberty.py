@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sim.errors import BadInput
+from support.errors import BadInput
 from synth import asic
 from synth.liberty import Library
 from tests.tolerance import near

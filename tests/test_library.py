@@ -24,7 +24,7 @@ from tests.test_sim_command import NETWORK
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "library.md"
-PACKAGES = ("hw", "sw", "sim", "synth", "uticket", "constraints")
+PACKAGES = ("support", "hw", "sw", "sim", "synth", "uticket", "constraints")
 
 
 def test_the_page(tmp_path, monkeypatch):
@@ -207,10 +207,10 @@ def test_the_wheel_runs_without_the_checkout(wheel, tmp_path):
     wheel.extractall(tmp_path / "site")
     code = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
-        "import sim.files, uticket, synth.boards\n"
-        "assert sim.files.__file__.startswith(sys.argv[1])\n"
+        "import support.files, uticket, synth.boards\n"
+        "assert support.files.__file__.startswith(sys.argv[1])\n"
         "uticket.load_table('32nm-hp'); synth.boards.board('arty_a7')\n"
-        "print(sim.files.BUILD)\n"
+        "print(support.files.BUILD)\n"
     )
     done = subprocess.run(
         [sys.executable, "-I", "-c", code, str(tmp_path / "site")],

@@ -7,8 +7,8 @@ import pytest
 
 from hw.config import PRESETS, Config
 from sim.catalog import known_models, load_hardware, load_model
-from sim.errors import BadInput
 from sim.images import first_images
+from support.errors import BadInput
 from sw import datasets, ticket
 from tests.random_networks import random_ticket
 

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from sim.catalog import load_model
-from sim.errors import BadInput
+from support.errors import BadInput
 from sw import own_data, rows, ticket
 from sw.layers import Input, Pool, Reduce
 from tests.command import status as run

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sim.errors import BadInput
+from support.errors import BadInput
 from synth import fit, gates, netlist, power
 from synth.functions import truth_table
 from synth.liberty import Library

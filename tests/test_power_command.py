@@ -15,9 +15,9 @@ from hw.machines import machine as components
 from hw.sram import BlackBoxes
 from sim.cli import main
 from sim.deployment import Deployment
-from sim.errors import BadInput
 from sim.models.cycles import input_cycles
 from sim.options import replaced
+from support.errors import BadInput
 from sw import ticket
 from sw.layers import IMAGE, Pool, Reduce, conv, linear
 from synth import flow, memories

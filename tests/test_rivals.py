@@ -10,7 +10,6 @@ import pytest
 from matplotlib.figure import Figure
 
 from hw.config import Config
-from sim.errors import BadInput
 from sim.models.event_cycles import EventModel
 from sim.models.technology import load_table
 from sim.rivals import _rival, base, rivals
@@ -19,6 +18,7 @@ from sim.rivals.base import Operand, Task
 from sim.rivals.event import Event
 from sim.rivals.gospa import GoSPA
 from sim.rivals.n_of_m import n_of_m_mask
+from support.errors import BadInput
 from sw import golden
 from sw.balance import filter_nnz
 from sw.layers import Source, conv

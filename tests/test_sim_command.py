@@ -15,14 +15,15 @@ import pytest
 import sim.rtl.harness
 from hw.config import PRESETS
 from hw.counters import COUNTERS, CYCLES
-from sim import deployment, files
+from sim import deployment
 from sim.deployment import LOWERING, Deployment
-from sim.errors import BadInput
 from sim.images import first_images
 from sim.models import cycles
 from sim.models.eq3 import load_technology
 from sim.rtl import checks, runner
 from sim.rtl.harness import RtlError
+from support import files
+from support.errors import BadInput
 from sw import golden, ticket
 from sw.floats import FLOAT_PASSES
 from sw.layers import IMAGE, Pool, Reduce, conv, identity, linear
@@ -485,8 +486,8 @@ def test_a_fault_in_the_verilog_is_caught(tickets, tmp_path):
 
 def run_command(tickets: Path, tmp_path: Path, filter_: str) -> subprocess.CompletedProcess:
     code = (
-        "import pathlib, sys, sim.files\n"
-        "sim.files.BUILD = pathlib.Path(sys.argv.pop(1))\n"
+        "import pathlib, sys, support.files\n"
+        "support.files.BUILD = pathlib.Path(sys.argv.pop(1))\n"
         "from sim.cli import main\n"
         "main(sys.argv[1:])\n"
     )
@@ -539,7 +540,7 @@ def test_processes_end_with_a_killed_parent():
     code = """
 import multiprocessing, os, signal
 from concurrent.futures import ProcessPoolExecutor
-from sim.processes import end_with_parent
+from support.processes import end_with_parent
 spawn = multiprocessing.get_context("spawn")
 pool = ProcessPoolExecutor(2, mp_context=spawn, initializer=end_with_parent)
 print(pool.submit(os.getpid).result(), flush=True)

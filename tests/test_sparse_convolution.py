@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from sim.errors import BadInput
+from support.errors import BadInput
 from sw import convolution, sparse_convolution
 from sw.convolution import Convolution
 from sw.masked import MaskedWeights

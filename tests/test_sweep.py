@@ -14,8 +14,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sim import files
-from sim.errors import BadInput
 from sim.explore import drawn_networks as synthetic
 from sim.explore import evaluate as evaluation
 from sim.explore import journal as journals
@@ -25,6 +23,8 @@ from sim.explore.evaluate import COLUMNS, Draws, batches, evaluate, pareto
 from sim.explore.spec import BASE, Point, Spec, load_spec
 from sim.models.cycles import predict
 from sim.options import replaced
+from support import files
+from support.errors import BadInput
 from sw.balance import filter_nnz
 from sw.layers import IMAGE, conv, linear
 from sw.machines import compile_network

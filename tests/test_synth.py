@@ -18,7 +18,7 @@ from hw.export import export, modules
 from hw.scratchpad import Scratchpad
 from hw.sram import BlackBoxes
 from hw.sweep import Sweep
-from sim.errors import BadInput
+from support.errors import BadInput
 from synth import asic, memories, sta, yosys
 from synth.boards import boards
 from synth.liberty import Library

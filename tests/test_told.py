@@ -9,7 +9,7 @@ import pytest
 import uticket
 from hw.config import PRESETS
 from sim.catalog import load_hardware
-from sim.errors import BadInput
+from support.errors import BadInput
 from sw import ticket
 from tests.random_networks import POOLED, random_ticket
 

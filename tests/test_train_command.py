@@ -14,8 +14,8 @@ import yaml
 from sim.cli import main
 from sim.commands import train
 from sim.commands.train import _start_pytorch, command
-from sim.errors import BadInput
 from sim.reports.progress import TrainingBar
+from support.errors import BadInput
 from sw import datasets, history, networks, ticket
 from sw.datasets import STATISTICS, Dataset
 from sw.layers import IMAGE, Pool, conv, linear

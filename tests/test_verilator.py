@@ -10,10 +10,10 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
 
-from sim.errors import BadInput
-from sim.files import BUILD
 from sim.rtl import one_file
 from sim.rtl.verilator import FILTER, build_shared_library, environment
+from support.errors import BadInput
+from support.files import BUILD
 
 DRIVER = """
 #include "Vtop.h"

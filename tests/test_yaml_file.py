@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from sim.cli import main
-from sim.errors import BadInput
 from sim.explore.spec import load_spec
-from sim.yaml_file import MAX_BYTES, read
+from support.errors import BadInput
+from support.yaml_file import MAX_BYTES, read
 
 ROOT = Path(__file__).resolve().parent.parent
 LTH = ROOT / "tickets" / "vgg16_cifar10" / "lth.npz"

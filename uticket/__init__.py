@@ -13,11 +13,11 @@ from uticket import _packages
 if TYPE_CHECKING:
     from hw.config import PRESETS, Config
     from sim.deployment import Deployment, Run
-    from sim.errors import BadInput
     from sim.models.technology import load_table
     from sim.reports.run_report import Report, build, write
     from sim.rtl.harness import RtlError
     from sim.study import Study, study
+    from support.errors import BadInput
     from sw.state_dict import apply_masks
     from sw.ticket import Ticket
     from uticket.net import Net, Result, from_nir, from_torch, load
@@ -26,7 +26,7 @@ _packages.settle()
 
 _HOMES = {
     "PRESETS": "hw.config",
-    "BadInput": "sim.errors",
+    "BadInput": "support.errors",
     "Config": "hw.config",
     "Deployment": "sim.deployment",
     "Net": "uticket.net",

@@ -1,4 +1,4 @@
-"""hw, sw and sim are common names: a `sim.py` beside a notebook would be found before our package."""
+"""support, hw, sw and sim are common names: a `sim.py` beside a notebook would be found before our package."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import sys
 import warnings
 from pathlib import Path
 
-NAMES = ("hw", "sw", "sim")
+NAMES = ("support", "hw", "sw", "sim")
 ROOT = Path(__file__).resolve().parent.parent
 
 
 def settle() -> None:
-    """Make hw, sw and sim ours. A file that they hide is named in a warning.
+    """Make them ours. A file that they hide is named in a warning.
 
     Raises ImportError where a module of such a name is loaded already.
     """

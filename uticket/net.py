@@ -13,7 +13,6 @@ import numpy as np
 from hw.config import MACHINES, Config
 from sim.catalog import FIELDS, load_hardware, load_model
 from sim.deployment import Deployment, Run
-from sim.errors import BadInput
 from sim.estimate import checked_clock, estimate, timed
 from sim.images import checked_images
 from sim.models.eq3 import energies
@@ -22,6 +21,7 @@ from sim.reports import run_report
 from sim.rtl import batches, rows
 from sim.rtl.harness import Rtl
 from sim.simulation import check_counts
+from support.errors import BadInput
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sim.errors import BadInput
 from sim.options import json_option
+from support.errors import BadInput
 
 if TYPE_CHECKING:
     from sim.models.masks import MaskLayer
@@ -57,9 +57,9 @@ def command(
     steps: a (weight, position, tick).
     """
     from sim.catalog import names_masks
-    from sim.files import write_json
     from sim.models.workload import totals
     from sim.reports.table import print_table
+    from support.files import write_json
 
     if names_masks(model):
         if method is not None:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sim.errors import BadInput
 from sim.options import refuse_given
+from support.errors import BadInput
 from sw.balance import POLICIES, TARGETS
 
 if TYPE_CHECKING:
@@ -88,8 +88,8 @@ def _balance_ticket(
     import numpy as np
 
     from sim.catalog import load_model
-    from sim.files import file_to_write
     from sim.models.workload import of_network
+    from support.files import file_to_write
     from sw.balance import BALANCING, filter_nnz
     from sw.rebalance import rebalanced
     from sw.ticket import save
@@ -154,8 +154,8 @@ def _balance_masks(
     import numpy as np
 
     from sim.commands.analyze import mask_workload
-    from sim.files import write_npz
     from sim.models.masks import load_masks, pruned
+    from support.files import write_npz
     from sw.balance import BALANCING
     from sw.rebalance import emptied
 

@@ -20,8 +20,8 @@ def command(json_path: Path | None, **given: Any) -> int:
     NETWORK is a NIR file, or FILE.py:FUNCTION, where FUNCTION() returns a torch module. Exit status: 0 it runs
     exactly, 1 it runs with the approximation that is printed, 2 it cannot run.
     """
-    from sim.errors import BadInput
-    from sim.files import file_to_write, write_json
+    from support.errors import BadInput
+    from support.files import file_to_write, write_json
     from sw.importers.fit import refusal
     from sw.importers.graph import Refused
 

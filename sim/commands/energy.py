@@ -47,9 +47,9 @@ def command(
     With a ratio (or technology `paper`, whose ratio is 0.21) Eq. 3 in two constants; with a table of
     components line by line. `energy` is in units of E_dyn, the energy of an accumulate.
     """
-    from sim.files import write_json
     from sim.models.eq3 import answer
     from sim.reports.table import print_table
+    from support.files import write_json
 
     result = answer(
         work=work,

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import click
 
 from hw.config import Config
-from sim.errors import BadInput
 from sim.options import (
     BOTH,
     batch_option,
@@ -23,6 +22,7 @@ from sim.options import (
     replaced,
     technology_option,
 )
+from support.errors import BadInput
 
 if TYPE_CHECKING:
     from sim.estimate import Estimate
@@ -86,8 +86,8 @@ def command(
     from sim.catalog import load_model, names_masks
     from sim.deployment import deployments
     from sim.estimate import estimate
-    from sim.files import file_to_write, write_json
     from sim.side_by_side import content
+    from support.files import file_to_write, write_json
 
     file_to_write(json_path)
     if names_masks(model):

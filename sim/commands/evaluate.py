@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sim.errors import BadInput
 from sim.options import Images
+from support.errors import BadInput
 
 if TYPE_CHECKING:
     import numpy as np

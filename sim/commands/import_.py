@@ -39,9 +39,9 @@ def command(
     its own framework, a NIR file in floats.
     """
     from sim.equivalence import compare, framework_spikes, print_agreement
-    from sim.errors import BadInput, ToldWhole
-    from sim.files import file_to_write, write_json
     from sim.images import read_arrays, read_images
+    from support.errors import BadInput, ToldWhole
+    from support.files import file_to_write, write_json
     from sw.ticket import save
 
     file_to_write(out)

@@ -35,8 +35,6 @@ def command(
     from dataclasses import replace
 
     from sim.catalog import known_models, load_model
-    from sim.errors import BadInput
-    from sim.files import BUILD, folder_to_write
     from sim.options import replaced
     from sim.paper import FIGURES
     from sim.paper.claims import claims
@@ -44,6 +42,8 @@ def command(
     from sim.paper.pairs import load_pairs
     from sim.reports.progress import Steps
     from sim.reports.provenance import provenance
+    from support.errors import BadInput
+    from support.files import BUILD, folder_to_write
 
     folder_to_write(out)
     folder = out or BUILD / "paper"

@@ -47,10 +47,9 @@ def command(
     With --machine both of the two, in the same layers, and their ratio (docs/silicon.md).
     """
     from hw.config import MACHINES
-    from hw.files import write_text
     from sim.deployment import Deployment
-    from sim.errors import BadInput
-    from sim.files import write_json
+    from support.errors import BadInput
+    from support.files import write_json, write_text
     from synth import measure, power_report
     from synth.flow import flow_on
     from synth.image import Image, early_to_late

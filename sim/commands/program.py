@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sim.errors import BadInput
 from sim.options import batch_option, check_rows, hardware_of, machine_option, model_options
+from support.errors import BadInput
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sim.errors import BadInput
 from sim.options import json_option
+from support.errors import BadInput
 
 if TYPE_CHECKING:
     from sim.reports.history import RoundStory
@@ -45,10 +45,9 @@ def command(
     Utilization (Eq. 2) and occupancy are those of 32x32 images, filters in the network's own order.
     One plot holds all tickets: the paper's Fig. 4 of a lottery ticket and a u-Ticket, and their accuracy.
     """
-    from hw.files import atomic_write
     from sim.catalog import ticket_path
-    from sim.files import write_json
     from sim.reports.history import rounds
+    from support.files import atomic_write, write_json
     from sw.ticket import load, public_metadata
 
     if json_path and len(models) > 1:

@@ -73,9 +73,9 @@ def command(
     status: 0 if all agreed, 1 if not, 2 for bad input.
     """
     from sim.catalog import load_model
-    from sim.files import BUILD, file_to_write, folder_to_write
     from sim.rtl.harness import RtlError
     from sim.simulation import simulate
+    from support.files import BUILD, file_to_write, folder_to_write
 
     chosen = load_model(model)
     configs = machines_of(chosen, hardware, n_pe, machine)
@@ -119,9 +119,9 @@ def command(
 
 def _write(reports: dict[str, Report], folder: Path, json_path: Path | None) -> None:
     """Each report in its part of the folder; both machines' together in machines.json."""
-    from sim.files import write_json
     from sim.reports.run_report import write
     from sim.side_by_side import content
+    from support.files import write_json
 
     for part, report in reports.items():
         write(report, folder / part, json_path if len(reports) == 1 else None)

@@ -46,15 +46,15 @@ def command(
     A sweep that was killed goes on where it stopped. Exit status: 1 where the RTL of a spot check
     says something else than the cycle model.
     """
-    from sim.errors import BadInput
     from sim.explore import page, run, spot_check
     from sim.explore.spec import BASE, load_spec
-    from sim.files import BUILD, file_to_write
     from sim.models.eq3 import energies
     from sim.options import refuse_given, replaced
-    from sim.processes import cores
     from sim.reports.progress import Steps
     from sim.rtl.harness import RtlError
+    from support.errors import BadInput
+    from support.files import BUILD, file_to_write
+    from support.processes import cores
 
     if scheduler is not None:
         refuse_given(("jobs",), "with --scheduler, whose workers it does not start")

@@ -28,7 +28,7 @@ def command(
     With --hardware FILE other PEs, or as many as it says, to build/synth/LIBRARY-FILE. With --machine event
     that machine's, to build/synth/LIBRARY-event.
     """
-    from sim.files import write_json
+    from support.files import write_json
     from synth import report
     from synth.flow import flow_on
     from synth.rival_areas import MODULES

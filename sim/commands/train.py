@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sim.errors import BadInput
+from support.errors import BadInput
 from sw.compile_cache import drop_damaged
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ def command(model: str, out: Path, method: str | None) -> None:
     MODEL is a name of tickets/, a YAML or a ticket. docs/formats.md lists the arrays. They are in the network's own channel order.
     """
     from sim.catalog import ticket_path
-    from sim.files import write_npz
+    from support.files import write_npz
     from sw.quantize import quantize, ticket_config
     from sw.ticket import load
 

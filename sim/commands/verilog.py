@@ -26,8 +26,8 @@ def command(folder: Path, preset: str, hardware: Path | None, machine: str | Non
     """
     from hw.config import PRESETS
     from hw.export import export_all
-    from sim.errors import BadInput
     from sim.options import replaced
+    from support.errors import BadInput
 
     if preset not in PRESETS:
         raise BadInput(f"--preset {preset}; allowed: {', '.join(PRESETS)}")

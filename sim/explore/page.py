@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hw.files import atomic_write
 from sim.explore.evaluate import COLUMNS, Row, pareto
 from sim.explore.spot_check import SpotCheck
 from sim.reports.drawing import INK, legend, plot
 from sim.reports.headlines import Headline
 from sim.reports.provenance import provenance
+from support.files import atomic_write
 
 PLOTS = {  # title: x, y with the factors that give their units
     "Cycles against area of the PEs": ("pe_area_mm2", "cycles", "area of the PEs (mm²)", "cycles"),

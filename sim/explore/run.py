@@ -8,12 +8,12 @@ import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from hw.files import atomic_write
-from sim.errors import BadInput
 from sim.explore.evaluate import COLUMNS, Draws, Row, batches
 from sim.explore.journal import open_journal, read_journal
 from sim.explore.spec import Spec
 from sim.explore.workers import workers
+from support.errors import BadInput
+from support.files import atomic_write
 
 
 def run(

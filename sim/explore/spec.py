@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from hw.config import Config
-from sim import yaml_file
-from sim.errors import BadInput
+from support import yaml_file
+from support.errors import BadInput
 from sw.balance import POLICIES
 from sw.networks import NETWORKS
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from hw.config import Config
-from sim.errors import BadInput
 from sim.explore.drawn_networks import synthetic_network
 from sim.explore.spec import Point, Spec
 from sim.models.cycles import bound, input_cycles, predict
 from sim.rtl.checks import compare
 from sim.rtl.harness import Rtl
+from support.errors import BadInput
 from sw import golden
 from sw.compile import Program
 from sw.integers import IntegerNetwork, part

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, as_completed
 from contextlib import contextmanager
 
-from sim.errors import BadInput
 from sim.explore.evaluate import Draws, Row, evaluate_batch
 from sim.explore.spec import Point
-from sim.processes import processes
+from support.errors import BadInput
+from support.processes import processes
 
 Found = Iterator[tuple[list[Point], list[Row]]]
 Submit = Callable[[Sequence[list[Point]], Draws], Found]

@@ -25,7 +25,7 @@ from hw.tiling import Storage
 from hw.widths import KERNEL
 from hw.window import LATENCY
 from sim import c_text
-from sim.native import library
+from support.native import library
 from sw.compile import Program
 
 SOURCE = Path(__file__).with_suffix(".cpp")

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
-from sim.errors import BadInput
 from sim.models.components import breakdown, constants, step_counts, total_pj
 from sim.models.technology import (
     BASE,
@@ -26,6 +25,7 @@ from sim.models.technology import (
     load_table,
     tables,
 )
+from support.errors import BadInput
 
 VIEWS = ("spikes", "input_sparsity", "network_average")
 

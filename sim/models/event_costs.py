@@ -16,7 +16,7 @@ from hw.event.program import SUBS
 from hw.event.slice import PADS
 from hw.tiling import Tile as TilePlace
 from sim import c_text
-from sim.native import library
+from support.native import library
 from sw.event.program import EventLayer
 
 CPP = Path(__file__).with_suffix(".cpp")

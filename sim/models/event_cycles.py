@@ -24,7 +24,7 @@ from sim import c_text
 from sim.models.cycles import LayerCycles, input_cycles, row_beats
 from sim.models.event_costs import costs
 from sim.models.event_layout import KINDS, LaidOut, own_beats
-from sim.native import library
+from support.native import library
 from sw.event.program import EventLayer, EventProgram
 
 SOURCE = Path(__file__).with_suffix(".cpp")

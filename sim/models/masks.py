@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sim.errors import BadInput
+from support.errors import BadInput
 from sw import archive, prune, state_dict
 
 

@@ -16,9 +16,9 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from sim import schema
-from sim.errors import BadInput
-from sim.schema import Strict
+from support import schema
+from support.errors import BadInput
+from support.schema import Strict
 
 FOLDER = Path(__file__).parent / "technologies"
 PAPER, BASE = "paper", "32nm"

@@ -9,9 +9,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from hw.files import atomic_write
-from sim.files import write_json
 from sim.reports.drawing import Plot
+from support.files import atomic_write, write_json
 
 SCHEMA = "uticket-paper-1"
 

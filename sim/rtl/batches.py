@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sim.errors import BadInput
 from sim.models.event_cycles import EventModel, Passed
 from sim.rtl.checks import Comparison
 from sim.rtl.harness import Rtl
 from sim.rtl.rows import MOST as MOST_IMAGES
 from sim.rtl.rows import Modelled, ProgramCounts, event_program, golden_images
 from sim.rtl.runner import Loaded
+from support.errors import BadInput
 from sw.event.batch import MOST, Batch, batched
 from sw.golden import LayerResult
 

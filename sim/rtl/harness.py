@@ -23,11 +23,11 @@ from hw.loader import Error
 from hw.results import beats_a_result
 from hw.spike_buffer import granules
 from sim import c_text
-from sim.files import BUILD, made_once
 from sim.rtl import one_file
 from sim.rtl.call import BYTES, WORDS, Run
 from sim.rtl.results import Passing, RtlRun, accounted_cycles, read_run
 from sim.rtl.verilator import build_shared_library
+from support.files import BUILD, made_once
 from sw.compile import Program
 from sw.event.program import EventProgram, in_a_row
 

@@ -15,9 +15,9 @@ from functools import cache
 from importlib import metadata, util
 from pathlib import Path
 
-from sim.errors import BadInput
-from sim.files import made_once
 from sim.rtl.verilator import FLAGS, build_once, run
+from support.errors import BadInput
+from support.files import made_once
 
 RUNTIME = ("verilated.cpp", "verilated_threads.cpp")
 DEFINED = ("-DVM_COVERAGE=0", "-DVM_SC=0", "-DVM_TIMING=0", "-DVM_TRACE=0")

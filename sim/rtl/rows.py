@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sim.errors import BadInput
 from sim.models.event_cycles import EventModel, Passed
 from sim.rtl.checks import Comparison, compare, expected_steps, number
 from sim.rtl.harness import Rtl
 from sim.rtl.results import Passing
 from sim.rtl.runner import MARGIN, Loaded, stored_maps
+from support.errors import BadInput
 from sw import golden
 from sw.compile import Program
 from sw.event.overlap import overlapped

@@ -15,15 +15,15 @@ from pathlib import Path
 import numpy as np
 
 from hw.config import Config
-from sim.errors import BadInput
-from sim.files import write_npz
 from sim.models import cycles
 from sim.models.cycles import LayerCycles
 from sim.models.event_cycles import EventModel
-from sim.processes import cores, processes
 from sim.rtl.checks import Comparison, compare, expected_steps
 from sim.rtl.harness import Rtl, RtlError
 from sim.rtl.results import RtlRun
+from support.errors import BadInput
+from support.files import write_npz
+from support.processes import cores, processes
 from sw import golden
 from sw.compile import Program
 from sw.event.program import EventProgram

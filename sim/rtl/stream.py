@@ -9,12 +9,12 @@ import numpy as np
 
 from hw.config import Config
 from hw.counters import counter_names
-from hw.files import atomic_write
 from hw.results import beats_a_result
 from sim.models.cycles import LayerCycles, input_cycles
 from sim.rtl.checks import expected_steps
 from sim.rtl.rows import Modelled
 from sim.rtl.runner import Loaded
+from support.files import atomic_write
 from sw import golden
 from sw.compile import CompiledLayer, Program
 from sw.event.program import in_a_row

@@ -18,9 +18,9 @@ from importlib import metadata, util
 from pathlib import Path
 
 from hw.home import ensure_home
-from sim.errors import BadInput
-from sim.files import made_once, work_folder
-from sim.processes import run_tool
+from support.errors import BadInput
+from support.files import made_once, work_folder
+from support.processes import run_tool
 
 FILTER = "UTICKET_VERILOG_FILTER"
 TOOLS = {"g++": "g++", "make": "make", "perl": "perl"}  # command: the Debian package that brings it

@@ -9,9 +9,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from hw.config import PRESETS
-from sim import schema
-from sim.errors import BadInput
-from sim.schema import Strict
+from support import schema
+from support.errors import BadInput
+from support.schema import Strict
 
 FOLDER = Path(__file__).resolve().parent
 CONSTRAINTS = FOLDER.parent.parent / "constraints"

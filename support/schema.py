@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from sim import yaml_file
-from sim.errors import BadInput
+from support import yaml_file
+from support.errors import BadInput
 
 
 class Strict(BaseModel):

@@ -11,13 +11,12 @@ import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from filelock import FileLock, Timeout
 
-from hw.files import atomic_write, write_text
-from sim.errors import BadInput
+from support.errors import BadInput
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = (ROOT if (ROOT / "pyproject.toml").is_file() else Path.cwd()) / "build"
@@ -43,6 +42,36 @@ def _in_a_folder(path: Path | None) -> None:
         raise BadInput(f"{path}: there is no folder {path.absolute().parent}")
     if path is not None and not os.access(path.absolute().parent, os.W_OK):
         raise BadInput(f"{path}: folder {path.absolute().parent} cannot be written to")
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[IO[bytes]]:
+    """A binary file that appears under `path` only if the block succeeds.
+
+    Raises OSError naming `path`, never the temporary file beside it, and never nothing: a full disk does.
+    """
+    device = path.exists() and not path.is_file()  # or a pipe; a folder fails in open
+    target = path if device else path.resolve()  # a link stays a link
+    partial = target if device else target.with_name(f".{target.name}.{os.getpid()}.partial")
+    try:
+        try:
+            with partial.open("wb") as file:
+                yield file
+            if not device:
+                partial.replace(target)
+        finally:
+            if not device:
+                partial.unlink(missing_ok=True)
+    except OSError as error:
+        if error.filename not in (None, str(partial)):
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from None
+
+
+def write_text(path: Path, text: str) -> None:
+    """A file of UTF-8, whole or not at all."""
+    with atomic_write(path) as file:
+        file.write(text.encode())
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from sim.errors import BadInput
+from support.errors import BadInput
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 20

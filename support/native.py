@@ -10,9 +10,9 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
-from sim.errors import BadInput
-from sim.files import made_once
-from sim.processes import run_tool
+from support.errors import BadInput
+from support.files import made_once
+from support.processes import run_tool
 
 FLAGS = ("-std=c++20", "-O2", "-Wall", "-Wextra", "-shared", "-fPIC")
 FOLDER = Path(__file__).resolve().parent.parent / "build" / "native"
