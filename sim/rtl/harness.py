@@ -86,12 +86,10 @@ class Rtl:
             f"-GWORD={config.word_bits}",
             f"-GGRANULES={granules(config)}",
             f"-GBITS={STREAM_BITS * self._lanes}",
+            # One function for all PEs: these passes name temporaries and tables by PE.
+            *("-fno-dfg", "-fno-table"),
         ]
-        sources = [*HARNESS, *([beside(verilog)] if beside else [])]
-        if config.machine == "event":
-            # One function for all PEs: this pass names temporaries by PE. The sweep gains a tenth by it.
-            flags.append("-fno-dfg")
-            sources.append(PE_PORTS)
+        sources = [*HARNESS, PE_PORTS, *([beside(verilog)] if beside else [])]
         if quick is None:
             quick = os.environ.get(QUICK) == "1"
         make = one_file.build_shared_library if quick and not trace else build_shared_library
