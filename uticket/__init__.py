@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from support.errors import BadInput
     from sw.state_dict import apply_masks
     from sw.ticket import Ticket
-    from uticket.net import Net, Result, from_nir, from_torch, load
+    from uticket.loading import from_nir, from_torch, load
+    from uticket.net import Net, Result
 
 _packages.settle()
 
@@ -38,9 +39,9 @@ _HOMES = {
     "Ticket": "sw.ticket",
     "apply_masks": "sw.state_dict",
     "build": "sim.reports.run_report",
-    "from_nir": "uticket.net",
-    "from_torch": "uticket.net",
-    "load": "uticket.net",
+    "from_nir": "uticket.loading",
+    "from_torch": "uticket.loading",
+    "load": "uticket.loading",
     "load_table": "sim.models.technology",
     "study": "sim.study",
     "write": "sim.reports.run_report",
