@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import time
 from dataclasses import asdict, dataclass, replace
@@ -174,8 +175,9 @@ def place_and_route(target: Target, folder: Path) -> tuple[dict[str, tuple[int, 
     The static placer's wires are a fifth shorter than the default one's, and only router2 comes to an end
     on large arrays (docs/silicon.md).
     """
-    lpf = str(boards.CONSTRAINTS / target.constraints)
-    nextpnr = ["--json", "board.netlist.json", "--lpf", lpf, "--placer", "static", "--router"]
+    pins = f"board{Path(target.constraints).suffix}"  # beside the netlist: YoWASP's /tmp is not the machine's
+    shutil.copyfile(boards.CONSTRAINTS / target.constraints, folder / pins)
+    nextpnr = ["--json", "board.netlist.json", "--lpf", pins, "--placer", "static", "--router"]
     nextpnr += ["router2", "--textcfg", "board.config", "--report", "nextpnr.json"]
     run_tool("nextpnr-ecp5", [*target.nextpnr, *nextpnr, "--timing-allow-fail"], folder)
     run_tool("ecppack", ["--compress", "board.config", "board.bit.partial"], folder)

@@ -267,6 +267,24 @@ def test_an_fpga_tool_that_fails(tmp_path, monkeypatch, script, reason):
         fpga.run_tool("fpga-tool", [], tmp_path)
 
 
+def test_tools_are_given_files_beside_the_netlist(tmp_path, monkeypatch):
+    """YoWASP has a /tmp of its own, so that no path of a checkout there is one to it."""
+    given = []
+
+    def run_tool(name, arguments, folder):
+        assert folder == tmp_path
+        given.extend(arguments)
+        for file in ("board.bit.partial", "nextpnr.json"):
+            (tmp_path / file).write_text('{"fmax": {}, "utilization": {}}')
+
+    monkeypatch.setattr(fpga, "run_tool", run_tool)
+    monkeypatch.setattr(fpga, "read_report", lambda text: ({}, 1.0))
+    target = boards.board("ulx3s_25f")
+    fpga.place_and_route(target, tmp_path)
+    assert not any(one.startswith("/") for one in given)
+    assert (tmp_path / "board.lpf").read_text() == (boards.CONSTRAINTS / "ulx3s.lpf").read_text()
+
+
 def test_an_fpga_tool_that_is_missing(tmp_path):
     with pytest.raises(BadInput, match=r"^yowasp-fpga-tool is missing; `make fpga` sets it up$"):
         fpga.run_tool("fpga-tool", [], tmp_path)
