@@ -85,6 +85,11 @@ def test_resident_weights(model, ran):
     assert ran(script("resident_weights"), model, *arguments).count("| batches of 2 |") == 1
 
 
+def test_rounding(model, ran):
+    out = ran(script("rounding"), model, "--images", 2)
+    assert len(re.findall(r"^\| .*, (?:uticket|lth) \|.* \d \| \d \|$", out, re.MULTILINE)) == 4
+
+
 def test_import_network(monkeypatch, ran):
     """In this process; its commands' own start is not of interest here."""
     module = script("import_network")
