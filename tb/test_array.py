@@ -1,6 +1,7 @@
 """The whole array through the fast harness, on random layers of every shape."""
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -150,16 +151,17 @@ def check(rtl, case, stalls=None):
                 assert np.array_equal(layer.counters[name], model.counters[name]), (case.name, name)
 
 
+@cache
 def shaped(preset):
-    for seed, (side, channels, shapes, classes) in enumerate(CASES[preset]):
-        yield build(
-            PRESETS[preset], shapes, side=side, channels=channels, classes=classes, seed=seed
-        )
+    return [
+        build(PRESETS[preset], shapes, side=side, channels=channels, classes=classes, seed=seed)
+        for seed, (side, channels, shapes, classes) in enumerate(CASES[preset])
+    ]
 
 
+@cache
 def randoms(preset):
-    for seed in range(times(RANDOM[preset])):
-        yield random_case(PRESETS[preset], seed)
+    return [random_case(PRESETS[preset], seed) for seed in range(times(RANDOM[preset]))]
 
 
 def good(preset, seed=0):

@@ -1,6 +1,7 @@
 """The event machine through the fast harness: every shape, stalls, several configurations, broken programs."""
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -168,9 +169,12 @@ def check_batches(rtl, batches, stalls=None):
             assert one.latency == predicted.latency, where
 
 
+@cache
 def shaped():
-    for seed, (side, channels, shapes, classes) in enumerate(CASES["tiny"]):
-        yield build(SMALL, shapes, side=side, channels=channels, classes=classes, seed=seed)
+    return [
+        build(SMALL, shapes, side=side, channels=channels, classes=classes, seed=seed)
+        for seed, (side, channels, shapes, classes) in enumerate(CASES["tiny"])
+    ]
 
 
 def good(seed=0):
