@@ -18,7 +18,7 @@ from sim.explore import drawn_networks as synthetic
 from sim.explore import evaluate as evaluation
 from sim.explore import journal as journals
 from sim.explore import run as sweep
-from sim.explore import spot_check
+from sim.explore import spot_check, workers
 from sim.explore.evaluate import COLUMNS, Draws, batches, evaluate, pareto
 from sim.explore.spec import BASE, Point, Spec, load_spec
 from sim.models.cycles import predict
@@ -310,7 +310,7 @@ scratchpad_depth: [64]
 """
 
 
-def test_the_rtl_of_drawn_configurations_says_the_same(tmp_path, capsys):
+def test_the_rtl_of_drawn_configurations_says_the_same(undrawn, tmp_path, capsys):
     assert command(spec(tmp_path, TINY), "--jobs", 1, "--out", tmp_path / "t.csv") == 0
     told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("RTL: ")]
     assert len(told) == 2  # there are no more configurations
@@ -318,7 +318,7 @@ def test_the_rtl_of_drawn_configurations_says_the_same(tmp_path, capsys):
     assert "equal" in (tmp_path / "t.html").read_text()
 
 
-def test_a_spot_check_that_differs_fails_the_sweep(tmp_path, monkeypatch, capsys):
+def test_a_spot_check_that_differs_fails_the_sweep(undrawn, tmp_path, monkeypatch, capsys):
     right = spot_check.predict
 
     def wrong(program):
@@ -348,6 +348,7 @@ def test_spot_checks_draw_different_configurations(tmp_path):
 def test_bad_arguments_are_told(tmp_path, monkeypatch, capsys, arguments, told):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(files, "BUILD", tmp_path)
+    monkeypatch.setattr(workers, "CONNECT_S", 0.5)
     small = spec(tmp_path, "{sparsity: 0.99, policy: none}")
     assert command(small, *arguments, "--spot-checks", 0) == 2
     error = capsys.readouterr().err

@@ -14,6 +14,8 @@ from support.processes import processes
 Found = Iterator[tuple[list[Point], list[Row]]]
 Submit = Callable[[Sequence[list[Point]], Draws], Found]
 
+CONNECT_S = 10  # to wait for a scheduler
+
 
 @contextmanager
 def workers(jobs: int, scheduler: str | None) -> Iterator[Submit]:
@@ -40,7 +42,7 @@ def _dask(address: str) -> Iterator[Executor]:
             "--scheduler needs Dask: `.venv/bin/pip install -e '.[sweep]'`, as `make sweep` does"
         ) from None
     try:
-        client = distributed.Client(address, timeout=10, set_as_default=False)
+        client = distributed.Client(address, timeout=CONNECT_S, set_as_default=False)
     except (OSError, ValueError) as error:
         raise BadInput(f"--scheduler {address}: {' '.join(str(error).split())}") from None
     with client, client.as_current():
