@@ -19,6 +19,7 @@ from cocotb_tools.runner import Icarus, Verilator
 from sim.rtl.verilator import build_once, environment
 from support.errors import BadInput
 from tb import verilated
+from tb.mutate import check_edits
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build" / "tb"
@@ -50,6 +51,8 @@ def simulate(
 ) -> None:
     """Run the cocotb tests of a module on a component. Raises SimulationError unless all passed.
 
+    Raises ValueError where a fault of tb/faults.toml that the running test must notice fits the Verilog no more.
+
     component_verilog: the exported file. more_verilog: what it leaves out. top: its top module. test_module: such as "tb.test_lif".
     parameters: whatever the tests read with `parameters()`, as JSON can write it. case: names the
     folder of results, one a case. test: the only cocotb test to run; all of the module if None.
@@ -57,6 +60,7 @@ def simulate(
     if simulator == "icarus" and shutil.which("iverilog") is None:
         raise BadInput("iverilog is missing; on Debian: apt-get install iverilog")
     sources = [component_verilog, *more_verilog]
+    check_edits(os.environ.get("PYTEST_CURRENT_TEST", "").partition(" ")[0], sources)
 
     def build(work: Path, result: Path, files: list[str]) -> None:
         log = result / "build.log"

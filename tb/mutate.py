@@ -11,7 +11,9 @@ from __future__ import annotations
 import re
 import sys
 import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 FAULTS = Path(__file__).with_name("faults.toml")
@@ -55,6 +57,26 @@ class Fault:
         if result == text:
             raise ValueError(f"{self.name}: the edit changes nothing")
         return result
+
+
+@cache
+def _of_tests() -> dict[str, list[Fault]]:
+    found: dict[str, list[Fault]] = {}
+    for fault in load():
+        found.setdefault(fault.test, []).append(fault)
+    return found
+
+
+def check_edits(test: str, files: Iterable[Path]) -> None:
+    """Raises ValueError where a fault's edit does not match a file that its test builds: `make faults` would break.
+
+    test: the pytest node.
+    """
+    faults = _of_tests().get(test, [])
+    for path in files:
+        for fault in faults:
+            if fault.file == path.name:
+                fault.apply(path.read_text())
 
 
 def load() -> list[Fault]:

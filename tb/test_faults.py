@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tb import faults
-from tb.mutate import Fault, load, main
+from tb.mutate import Fault, check_edits, load, main
 
 FAULT = Fault(
     component="sweep",
@@ -53,6 +53,15 @@ def test_every_test_is_there():
     for fault in load():
         path, _, name = fault.test.partition("::")
         assert f"def {name.partition('[')[0]}(" in Path(path).read_text(), fault.test
+
+
+def test_a_test_says_which_of_its_faults_fits_no_more(tmp_path):
+    fault = next(one for one in load() if one.file == "scratchpad.v")
+    path = tmp_path / fault.file
+    path.write_text("module scratchpad; endmodule\n")
+    check_edits("tb/test_pool.py::test_pool", [path])
+    with pytest.raises(ValueError, match=r"scratchpad: .*: the edit matches 0 times, not 1"):
+        check_edits(fault.test, [path])
 
 
 def test_an_edit():
