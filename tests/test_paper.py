@@ -250,7 +250,9 @@ def test_a_model_without_tickets_is_told(folder, tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
-def test_other_hardware_is_the_models_own_with_other_fields(folder, written, tmp_path, capsys):
+def test_other_hardware_is_the_models_own_with_other_fields(
+    undrawn, folder, written, tmp_path, capsys
+):
     """Work is that of the masks, cycles those of eight PEs."""
     (tmp_path / "h.yaml").write_text("n_pe: 8\n")
     given = [
