@@ -28,6 +28,7 @@ from synth.recording import ports_of, record
 from tests.random_networks import random_ticket, shortcut
 
 CELLS = Path(__file__).with_name("cells.lib")
+N_PE = PRESETS["tiny"].n_pe
 LAYERS = (
     conv("conv1", (3, 8), IMAGE, pool=Pool.MAX2),
     conv("conv2", (8, 12), "conv1", pool=Pool.MAX2),
@@ -43,10 +44,11 @@ LAYERS = (
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     folder = tmp_path_factory.mktemp("power")
-    made = random_ticket(5, layers=LAYERS, policy="random", n_pe=2, ticks=2, density=0.3)
+    made = random_ticket(5, layers=LAYERS, policy="random", n_pe=N_PE, ticks=2, density=0.5)
     ticket.save(made, folder / "small.npz")
-    hardware = {"preset": "tiny", "n_pe": 2, "scratchpad_depth": 128, "buffer_depth": 256}
-    hardware |= {"banks": 4, "fifo_depth": 3, "stream_bits": 128}  # fewer gates to map
+    # Few gates to map, and arrays that other tests build, too.
+    hardware = {"preset": "tiny", "scratchpad_depth": 128, "queue_depth": 8}
+    hardware |= {"banks": 4, "fifo_depth": 3, "stream_bits": 64}
     (folder / "h.yaml").write_text(yaml.safe_dump(hardware))
     return folder
 
@@ -79,7 +81,7 @@ def test_what_an_image_counts_is_what_the_rtl_counts(model, machine):
     (result,) = run.images
     names = {"sweep": ["work_cycles"], "event": ["work_cycles", "stall_bank"]}[machine]
     counted = {
-        "cycles": 2 * (result.input_cycles + sum(result.cycles)),
+        "cycles": N_PE * (result.input_cycles + sum(result.cycles)),
         "work": sum(int(c[n].sum()) for c in result.counters for n in [*names, "stall_shortcut"]),
         "drain": sum(int(c["stall_lif"].sum()) for c in result.counters),
         "accumulates": sum(
