@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from functools import cache
 
 MAX_PINS = 16  # of a function: its table has 2**16 bits
 MAX_NESTING = 60
@@ -27,12 +29,17 @@ def check(function: str) -> list[str]:
     return words
 
 
-def truth_table(function: str, inputs: list[str]) -> int:
+def truth_table(function: str, inputs: Sequence[str]) -> int:
     """Bit k is the function's value where bit i of k is the value of inputs[i].
 
     Liberty's operators: ! before, ' after, & * or nothing between for AND, | + for OR, ^.
     Raises ValueError for what is none.
     """
+    return _table(function, tuple(inputs))
+
+
+@cache  # a netlist has few kinds of cells, and many of each
+def _table(function: str, inputs: tuple[str, ...]) -> int:
     words = check(function)[::-1]
     if len(inputs) > MAX_PINS:
         raise ValueError(f"function {function[:60]!r}: {len(inputs)} pins, allowed: {MAX_PINS}")
