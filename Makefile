@@ -72,16 +72,15 @@ build/rtl-event/README.md: .venv/sim $(wildcard hw/*.py hw/event/*.py)
 	@$(BIN)/uticket verilog build/rtl-event --machine event
 
 lint: .venv/test .venv/synth  ## Check style, format, types, and the exported Verilog
-	@$(MAKE) --no-print-directory -j2 --output-sync=target style build/lint/clean
+	@$(MAKE) --no-print-directory -j2 --output-sync=target build/lint/rtl-event/clean style build/lint/rtl/clean
 
 style: .venv/test
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-build/lint/clean: build/rtl/README.md build/rtl-event/README.md .venv/test .venv/synth tb/lint.py $(wildcard constraints/sram/*)
-	@$(BIN)/python -m tb.lint build/rtl
-	@$(BIN)/python -m tb.lint build/rtl-event
+build/lint/%/clean: build/%/README.md .venv/test .venv/synth tb/lint.py $(wildcard constraints/sram/*)
+	@$(BIN)/python -m tb.lint build/$*
 	@touch $@
 
 formal: .venv/formal  ## Prove what tests cannot exhaust, and that each proof fails for a fault

@@ -89,7 +89,7 @@ def main(arguments: list[str]) -> int:
         return 2
     folder = Path(arguments[0])
     try:
-        warnings = lint(folder, folder.parent / "lint")
+        warnings = lint(folder, folder.parent / "lint" / folder.name)
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
