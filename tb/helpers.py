@@ -36,6 +36,9 @@ class Model(Protocol):
     def edge(self, i: dict[str, int]) -> None: ...
 
 
+_exported: dict[tuple[wiring.Component, str, object], Path] = {}
+
+
 def run(
     component: wiring.Component,
     name: str,
@@ -46,16 +49,21 @@ def run(
     platform: object | None = None,
     **values: Any,
 ) -> None:
-    """Export a component, for a platform, and run one cocotb test of tb.test_FILE on it.
+    """Export a component, for a platform, once, and run one cocotb test of tb.test_FILE on it.
 
     name: the Verilog module's, and the test file's if that is left out. case: names the folder of
     results; each test of a component has its own. values: for `parameters()`, a seed beside them.
     """
-    folder = BUILD / "verilog" / f"{name}-{test}-{case}"
-    path: Path = export(component, name, folder, platform)
+    key = component, name, platform
+    if key not in _exported:
+        _exported[key] = export(
+            component, name, BUILD / "verilog" / f"{name}-{test}-{case}", platform
+        )
     module = f"tb.test_{file or name}"
     for seed in range(1, 1 + times(1)):
-        simulate(path, name, module, {"seed": seed, **values}, f"{test}-{case}", test=test)
+        simulate(
+            _exported[key], name, module, {"seed": seed, **values}, f"{test}-{case}", test=test
+        )
 
 
 def config_of(preset: str) -> Config:

@@ -241,6 +241,11 @@ async def layers(dut):
     await run_layers(dut)
 
 
+@pytest.fixture(scope="module")
+def pe():
+    return PE(CONFIG)
+
+
 @pytest.mark.parametrize("network", NETWORKS)
-def test_pe(network):
-    run(PE(CONFIG), "pe", "layers", network, network=network, stalls=(0, 0.4))
+def test_pe(network, pe):
+    run(pe, "pe", "layers", network, network=network, stalls=(0, 0.4))

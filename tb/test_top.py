@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 import cocotb
 import numpy as np
@@ -110,12 +111,16 @@ async def runs(dut):
     await two_programs(dut)
 
 
+@cache
+def top(name):
+    return machine(CONFIGS[name]).top(CONFIGS[name])
+
+
 @pytest.mark.parametrize("name", CONFIGS)
 def test_top(name):
-    run(machine(CONFIGS[name]).top(CONFIGS[name]), "top", "runs", name, machine=name)
+    run(top(name), "top", "runs", name, machine=name)
 
 
 @pytest.mark.parametrize("stall", [0, 0.3])
 def test_images_in_a_row(stall):
-    top = machine(CONFIGS["event"]).top(CONFIGS["event"])
-    run(top, "top", "images_in_a_row", f"row-{stall}", stall=stall)
+    run(top("event"), "top", "images_in_a_row", f"row-{stall}", stall=stall)
