@@ -160,7 +160,7 @@ FAULTS = {
     "tile: a narrow one has no last row": fault(
         "assign last = {w} & {w} ;", "assign last = {1} & {2} & x[1];"
     ),
-    "tile: one without a word stays": fault("assign left = {w} | {w} ;", "assign left = {1};"),
+    "tile: one without a word stays": fault("assign left = taken | {w} ;", "assign left = taken;"),
     "tiles: the first round comes again": fault("= number + 1'h1;", "= number;"),
     "tiles: a row goes on behind the map": fault("= ~ end_x;", "= 1'h1;"),
 }

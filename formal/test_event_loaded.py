@@ -113,7 +113,7 @@ def test_a_segment_is_loaded_when_all_of_it_is():
 
 FAULTS = {
     "a PE gets a row behind its own": fault("rows_1[7:0] > row;", "rows_1[7:0] >= row;", count=4),
-    "rows that no ring holds are taken": fault("{w} [15:8] > 5'h10;", "1'h0;"),
+    "rows that no ring holds are taken": fault("most[15:8] > 5'h10;", "1'h0;"),
     "a descriptor that was taken stays": fault(
         "if (layer__ready) begin", "if (!layer__ready) begin"
     ),

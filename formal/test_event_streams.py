@@ -232,10 +232,10 @@ FAULTS = {
         "= level == pop;", "= level != 2'h2;"
     ),
     "leaving: the next tile does not wait for the word": fault(
-        "assign left = {w} | {w} ;", "assign left = {1} | gathered;"
+        "assign left = taken | {w} ;", "assign left = taken | gathered;"
     ),
     "leaving: a word that waits is cleared": fault(
-        "assign clear = {w} |", "assign clear = output__valid |"
+        "assign clear = taken |", "assign clear = output__valid |"
     ),
     "apu: a row does not wait": fault("= row_valid & row_ready;", "= row_valid;"),
     "apu: the next row takes its place": fault("= ~ row_valid;", "= 1'h1;"),

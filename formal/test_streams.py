@@ -129,7 +129,7 @@ FAULTS = {
     "loader: a descriptor is dropped": fault("if (layer__ready) begin", "if (!layer__ready) begin"),
     "loader: words are offered to the wrong PE": fault("weights_valid[1] =", "weights_valid[2] ="),
     "loader: a header is withdrawn": fault(
-        "header_valid[2] = {w} ;", "header_valid[2] = {1} & header_ready[0];"
+        "header_valid[2] = valid;", "header_valid[2] = valid & header_ready[0];"
     ),
     "results: the chain moves on though a beat waits": fault("shift = o__ready;", "shift = 1'h1;"),
     "results: the next program's input overtakes": fault(

@@ -30,7 +30,9 @@ FAULTS = {
         "assign tail = {w} ? reading : start;", "assign tail = start;"
     ),
     "reads a row that is not there yet": fault("assign {w} = row != head;", "assign {1} = 1'h1;"),
-    "overwrites a weight that waits": fault("assign {w} = {w} | o__ready;", "assign {1} = 1'h1;"),
+    "overwrites a weight that waits": fault(
+        "assign can_emit = {w} | o__ready;", "assign can_emit = 1'h1;"
+    ),
     "does not read the row that it comes to": fault("read = 1'h1;", "read = 1'h0;", count=3),
     "loses a filter's last weight": fault(
         "segment[10:0] - 1'h1;", "segment[10:0] - (segment[10:0] == 11'd3 ? 2'h2 : 2'h1);"

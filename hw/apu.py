@@ -47,17 +47,19 @@ class Apu(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         header = Signal(INPUT_HEADER)
-        channel, row, beat = (
-            Signal(CHANNEL_BITS),
-            Signal(SIDE_BITS),
-            Signal(5),
-        )  # beat: of the pointers
+        # beat: of the pointers
+        channel = Signal(CHANNEL_BITS)
+        row = Signal(SIDE_BITS)
+        beat = Signal(5)
         pointers = Memory(shape=STREAM_BITS, depth=MAX_SIDE // 4 + 1, init=[])
         m.submodules.pointers = pointers
         write, read = pointers.write_port(), pointers.read_port(domain="comb")
-        taken, total = Signal(COUNT_BITS), Signal(COUNT_BITS)  # activations: so far, of the channel
+        # activations: so far, of the channel
+        taken = Signal(COUNT_BITS)
+        total = Signal(COUNT_BITS)
         end = Signal(COUNT_BITS)  # of the row, where it has activations
-        after, later = Signal(SIDE_BITS), Signal(SIDE_BITS)
+        after = Signal(SIDE_BITS)
+        later = Signal(SIDE_BITS)
         m.d.comb += [
             after.eq(row + 1),
             later.eq(row + 2),
@@ -126,11 +128,11 @@ class Apu(wiring.Component):
         """
         channel, row = where
         taking = Signal()  # something goes to the next stage
-        empty, covered = Signal(), Signal()
-        beats, next_taken = (
-            Signal(COUNT_BITS - 2),
-            Signal(COUNT_BITS),
-        )  # of activations, with this one
+        empty = Signal()
+        covered = Signal()
+        # of activations, with this one
+        beats = Signal(COUNT_BITS - 2)
+        next_taken = Signal(COUNT_BITS)
         in_row = Signal(ACTIVATIONS)
         all_four = (1 << ACTIVATIONS) - 1
         spare = -end  # less than four: activations of the row's last beat that are the next row's
@@ -170,8 +172,11 @@ class Apu(wiring.Component):
         gathered_now = Signal(MAX_SIDE * ticks)
         gathered = Signal(MAX_SIDE * ticks, reset_less=True)
         writing = Signal(MAX_SIDE * ticks, reset_less=True)
-        written, pairs = Signal(3), Signal(3)
-        write, write_end, free = Signal(), Signal(), Signal()
+        written = Signal(3)
+        pairs = Signal(3)
+        write = Signal()
+        write_end = Signal()
+        free = Signal()
         spikes = Signal(range(ACTIVATIONS * ticks + 1))
         pair_bits = 2 * config.tile_side * ticks
         log_pair = config.tile_side.bit_length()

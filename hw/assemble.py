@@ -63,7 +63,8 @@ class AssembleTile(wiring.Component):
         side, ticks = self.config.tile_side, self.config.ticks
         width = side * ticks
         banks = [split_rows(self.words[b], side) for b in range(BANKS)]
-        odd, inside = Signal(width), Signal(width)
+        odd = Signal(width)
+        inside = Signal(width)
         m.d.comb += [
             odd.eq(Cat(self.x.odd[k].replicate(ticks) for k in range(side))),
             inside.eq(Cat(self.x.inside[k].replicate(ticks) for k in range(side))),

@@ -56,7 +56,8 @@ class TopAxi(wiring.Component):
                 ours, theirs = getattr(self, f"s_axil_{name}"), getattr(registers, name)
                 m.d.comb += theirs.eq(ours) if member.flow == In else ours.eq(theirs)
 
-        reset, drain = Signal(), Signal()
+        reset = Signal()
+        drain = Signal()
         control = ADDRESS["CONTROL"] // 4
         m.d.comb += reset.eq(self._written("CONTROL"))
         with m.If(registers.write[control] & registers.mask[1]):
@@ -93,7 +94,8 @@ class TopAxi(wiring.Component):
         m.d.sync += running.eq(running + begun - done)
         m.d.sync += failed.eq(top.error != 0)
         events = {"done": done, "error": (top.error != 0) & ~failed}
-        pending, enabled = Signal(len(EVENTS)), Signal(len(EVENTS))
+        pending = Signal(len(EVENTS))
+        enabled = Signal(len(EVENTS))
         self._interrupt(m, events, pending, enabled)
         steps = {
             "PROGRAMS": done,

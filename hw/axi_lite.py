@@ -55,7 +55,8 @@ class AxiLite(wiring.Component):
         m = Module()
         count = len(REGISTERS)
         writable = Const(sum(r.writable << k for k, r in enumerate(REGISTERS)), count)
-        taking, taken = Signal(), Signal()
+        taking = Signal()
+        taken = Signal()
         m.d.sync += taking.eq(self.awvalid & self.wvalid & ~self.bvalid & ~taking)
         m.d.comb += [
             taken.eq(taking & self.awvalid & self.wvalid),

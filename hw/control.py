@@ -79,7 +79,8 @@ class Control(wiring.Component):
         leaving = data_register(m, self.leaving, "leaving_tile")
         opened = Signal()  # `tile` holds sums that are not yet drained
         leaving_busy = Signal()  # until `leaving` is gathered, and written if complete
-        take, flush = Signal(), Signal()
+        take = Signal()
+        flush = Signal()
         next_height, next_width = Signal.like(self.height), Signal.like(self.width)
         m.d.comb += [
             next_height.eq(extent(self.side, geometry, following.block_y)),

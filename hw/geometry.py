@@ -51,7 +51,9 @@ class Geometry(wiring.Component):
         log_tile = tile.bit_length() - 1
         half = layer.half if self.config.machine == "sweep" else Const(0, 1)
         block_side = Mux(half, tile // 2, tile)
-        pooled_shift, stored_shift = Signal(2), Signal(2)  # log2 of a tile after pooling, of a word
+        # log2 of a tile after pooling, of a word
+        pooled_shift = Signal(2)
+        stored_shift = Signal(2)
         sub_shift = Signal(2)
         m.d.comb += [
             pooled_shift.eq(log_tile - half - layer.pool),

@@ -201,15 +201,18 @@ class Loader(ProgramReader):
         m = Module()
         config = self.config
         beat = self.i.payload.data
-        valid, ready = Signal(), Signal()  # nothing is taken after an error
-        accepted, final = Signal(), Signal()  # final: this beat ends the program
-        pe, rows_left = Signal(range(max(config.n_pe, 2))), Signal(10)
-        layers_left, segment_end = Signal(8), Signal()
+        valid, ready = Signal(name="valid"), Signal(name="ready")  # nothing is taken after an error
+        accepted = Signal()
+        final = Signal()  # this beat ends the program
+        pe = Signal(range(max(config.n_pe, 2)))
+        rows_left = Signal(10)
+        layers_left = Signal(8)
         low = Signal(STREAM_BITS)  # first half of a layer descriptor
         descriptor = Signal(LAYER)
-        program, header = Signal(PROGRAM_HEADER), Signal(FILTER_HEADER)
+        program = Signal(PROGRAM_HEADER)
+        header = Signal(FILTER_HEADER)
         rows = Signal(10)
-        layer_end = Signal()
+        layer_end, segment_end = Signal(name="layer_end"), Signal(name="segment_end")
         part = Signal(4)  # of the layer, in the header that the stream shows
         ending = Signal()  # the segment being loaded is the layer's last
         m.d.comb += [

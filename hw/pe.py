@@ -119,7 +119,8 @@ class PE(wiring.Component):
         """The current weight to the lanes, at the position that the sweep visits; the accounts of that."""
         m.submodules.accounts = accounts = Accounts(self.config)
         layer, current, tile, step = self.layer, control.current, control.tile, lanes.step
-        in_tile, active = Signal(), Signal()
+        in_tile = Signal()
+        active = Signal()
         identity = Signal()  # the weight is an identity shortcut's: no work
         biased = Signal()  # of an averaged map, one position has the bias
         spikes = control.window.word_select(Cat(sweep.x, sweep.y), self.config.ticks)

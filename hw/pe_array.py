@@ -102,7 +102,8 @@ class PeArray(wiring.Component):
         last_of_group: Signal,
     ) -> None:
         """The word of the PE whose turn it is, into the spike buffer or out as a result."""
-        output_valid, filter_ = Signal(), Signal(CHANNEL_BITS)
+        output_valid = Signal()
+        filter_ = Signal(CHANNEL_BITS)
         with m.Switch(writer_pe):
             for i, pe in enumerate(pes):
                 with m.Case(i):

@@ -34,7 +34,8 @@ class Resolve(wiring.Component):
         m = Module()
         i, layer = self.i, self.layer
         second = i.channel >= layer.channels
-        row, column = Signal(2), Signal(2)
+        row = Signal(2)
+        column = Signal(2)
         with m.Switch(i.position):
             for position in range(KERNEL):
                 with m.Case(position):

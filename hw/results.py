@@ -54,8 +54,10 @@ class Results(wiring.Component):
         m = Module()
         config = self.config
         o = self.o.payload
-        input_waiting, input_beat = Signal(name="input_waiting"), Signal(STREAM_BITS)
-        chain_left, ends = Signal(range(BEATS * config.n_pe + 1)), Signal()
+        input_waiting = Signal(name="input_waiting")
+        input_beat = Signal(STREAM_BITS)
+        chain_left = Signal(range(BEATS * config.n_pe + 1))
+        ends = Signal()
         width = self.result.shape().size
         m.submodules.queue = queue = SyncFIFOBuffered(width=width, depth=config.n_pe + 2)
         part = Signal(range(max(beats_a_result(config), 2)))

@@ -50,7 +50,8 @@ class TileAddress(wiring.Component):
             ("y", self.i.block_y, self.i.move.y, self.y),
             ("x", self.i.block_x, self.i.move.x, self.x),
         ):
-            tile, neighbour = Signal(BLOCK_BITS, name=f"tile_{name}"), Signal(BLOCK_BITS + 1)
+            tile = Signal(BLOCK_BITS, name=f"tile_{name}")
+            neighbour = Signal(BLOCK_BITS + 1)
             rest = Signal(
                 signed(SIDE_BITS + 2), name=f"rest_{name}"
             )  # positions of the map from the tile on

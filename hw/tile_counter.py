@@ -41,8 +41,11 @@ class TileCounter(wiring.Component):
         more_y = Signal()  # as `more_x`: tiles of the word to come in this row, in this column
         end_x = Signal()
         end_y = Signal()  # as `end_x`: of the map
-        word_row, word_column = Signal(BLOCK_BITS), Signal(BLOCK_BITS)  # the word's first tile
-        next_y, next_x = Signal(BLOCK_BITS), Signal(BLOCK_BITS)
+        # the word's first tile
+        word_row = Signal(BLOCK_BITS)
+        word_column = Signal(BLOCK_BITS)
+        next_y = Signal(BLOCK_BITS)
+        next_x = Signal(BLOCK_BITS)
         m.d.comb += [
             mask.eq(self.geometry.sub_mask),
             word_row.eq(self.y & ~mask),

@@ -65,7 +65,8 @@ class WordOut(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         leaving, geometry, output = self.leaving, self.geometry, self.output.payload
-        taken, stored = Signal(), Signal()
+        taken = Signal()
+        stored = Signal()
         down = geometry.words_down if self.config.machine == "event" else geometry.words
         dropped = Signal()  # of a missing filter, or outside after pooling
         m.d.comb += [

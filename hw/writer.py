@@ -85,7 +85,8 @@ class Writer(wiring.Component):
         side = config.tile_side
         log_side = side.bit_length() - 1
         m.submodules.place = place = Place(config)
-        valid, is_row = Signal(), Signal()
+        valid = Signal()
+        is_row = Signal()
         at = Signal(AT, reset_less=True)
         line = Signal(log_side, reset_less=True)  # which of its tile the row is
         spikes = Signal.like(self.row.spikes, reset_less=True)

@@ -4,7 +4,7 @@ Usage: python -m tb.lint FOLDER, what `make verilog` wrote
 
 Each FOLDER/*.v alone, each FOLDER/blackbox/*.v with the memories beside it, and a PE and the chip with those of
 constraints/sram too, if it has all of them. What stands in the chip on AXI, too, is elaborated alone, not scheduled:
-loops and latches are looked for in the whole. Exit status 1 if there is a warning, 2 if a tool is missing.
+loops and latches are looked for in the whole. Every signal must have a name of hw/. Exit status 1 if there is a warning, 2 if a tool is missing.
 """
 
 from __future__ import annotations
@@ -59,6 +59,13 @@ def yosys_check(files: list[Path], top: str, logs: Path) -> list[str]:
     return WARNING.findall((logs / f"{name}.log").read_text())
 
 
+def nameless(path: Path) -> list[str]:
+    """Signals of `a, b = Signal(), Signal()`: Amaranth finds the last one's name alone."""
+    names = sorted(set(re.findall(r"\\\$signal\S*", path.read_text())))
+    told = f"{len(names)} signals have no name in hw/ ({', '.join(names[:3])}): give each a line"
+    return [told] if names else []
+
+
 def lint(folder: Path, logs: Path) -> list[str]:
     """All warnings, each with its file."""
     warnings = []
@@ -70,6 +77,7 @@ def lint(folder: Path, logs: Path) -> list[str]:
             found += verilator([path, *SKY130], path.stem)
         if path.stem not in PARTS:
             found += yosys_check(files, path.stem, logs)
+        found += nameless(path)
         warnings += [f"{path}: {line}" for line in found]
         print(f"{path}: {len(found) or 'no'} warnings", flush=True)
     return warnings

@@ -50,7 +50,8 @@ class Accounts(wiring.Component):
         work, identity = one[Counter.WORK_CYCLES], one[Counter.STALL_SHORTCUT]
         conflict, neuron = one[Counter.STALL_WINDOW], one[Counter.STALL_LIF]
         load, output = one[Counter.STALL_LOAD], one[Counter.STALL_OUTPUT]
-        pausing, added_shortcut = Signal(), Signal()
+        pausing = Signal()
+        added_shortcut = Signal()
         m.d.sync += [pausing.eq(self.pauses), added_shortcut.eq(self.shortcut)]
         with m.If(self.working):
             full = self.first | self.valid.all()

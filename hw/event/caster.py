@@ -77,7 +77,8 @@ class Caster(wiring.Component):
             visits.more_rounds.eq(self.layer.more_rounds),
         ]
 
-        open_segment, end_segment = Signal(), Signal()
+        open_segment = Signal()
+        end_segment = Signal()
         segment, waiting = self._segments(m, queue, open_segment, end_segment)
 
         # --- places of the list, one a cycle ---
@@ -224,7 +225,9 @@ class Caster(wiring.Component):
         second = Signal(2)
         twice = Signal(2)
         ahead = Signal(range(QUEUE + 1))  # items begun and not handed out
-        begins, reads, last_read = Signal(), Signal(), Signal()
+        begins = Signal()
+        reads = Signal()
+        last_read = Signal()
         m.d.comb += [
             reader.layer.eq(self.layer),
             reader.entry.eq(item.entry),
@@ -260,7 +263,8 @@ class Caster(wiring.Component):
         read, read_last = Signal(name="was_read"), Signal(name="read_last")
         what = Signal(END, reset_less=True)
         held = Signal(item_layout(), reset_less=True)
-        partial, whole = Signal(slice_bits(self.config)), Signal(slice_bits(self.config))
+        partial = Signal(slice_bits(self.config))
+        whole = Signal(slice_bits(self.config))
         m.d.sync += [read.eq(reads), read_last.eq(item_done), held.eq(item)]
         m.d.sync += [what[name].eq(value) for name, value in ends.items()]
         m.d.comb += whole.eq(partial | Mux(held.is_end, 0, reader.slice))
@@ -268,7 +272,8 @@ class Caster(wiring.Component):
             m.d.sync += partial.eq(Mux(read_last, 0, whole))
 
         level = Signal(range(QUEUE + 1))
-        first, after = self.o.payload, Signal(cast_layout(self.config))
+        first = self.o.payload
+        after = Signal(cast_layout(self.config))
         fresh = Signal(cast_layout(self.config))
         push = read & read_last
         m.d.comb += [

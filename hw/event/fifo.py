@@ -62,7 +62,8 @@ class SliceFifo(wiring.Component):
         m = Module()
         depth, places = self.config.fifo_depth, self.places(self.config)
         # The first slice has registers of its own: its spikes are looked up in every cycle. Those behind it are found one-hot.
-        work, begun = Signal.like(self.work, name="first", reset_less=True), Signal()
+        work = Signal.like(self.work, name="first", reset_less=True)
+        begun = Signal()
         behind = [
             Signal.like(self.work, name=f"behind_{k}", reset_less=True) for k in range(depth - 1)
         ]
@@ -74,7 +75,8 @@ class SliceFifo(wiring.Component):
         order_read = order.read_port(domain="comb")
         level = Signal(range(depth + 1), name="level")  # of slices, the first included
         order_level = Signal(range(places + 1))
-        is_slice, direct = Signal(), Signal()
+        is_slice = Signal()
+        direct = Signal()
 
         def pointer(name: str, size: int, moves: Value) -> Signal:
             at = Signal(range(size), name=name)

@@ -52,10 +52,13 @@ class HeaderUnit(wiring.Component):
         m = Module()
         have = Signal()  # the segment's number of rows is known
         rows = Signal(ROW_BITS)
-        start, end = Signal(self.pointer), Signal(self.pointer)
-        cursor, here = Signal(POSITION_BITS), Signal(POSITION_BITS)
+        start = Signal(self.pointer)
+        end = Signal(self.pointer)
+        cursor = Signal(POSITION_BITS)
+        here = Signal(POSITION_BITS)
         ended = Signal()
-        opens, ends_segment = Signal(), Signal()
+        opens = Signal()
+        ends_segment = Signal()
         last = Signal()  # the beat's last header was read
         over = Signal()  # and the pass's
         header = Signal(SLICE_HEADER)

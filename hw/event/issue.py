@@ -73,8 +73,11 @@ class Issue(wiring.Component):
         rest = Signal.like(masks.rest, name="taps_left")
         weight = Signal.like(step.weight, name="held_weight", reset_less=True)
         bias = Signal.like(step.bias, name="held_bias", reset_less=True)
-        shortcut, last_tap = Signal(), Signal()
-        tap_done, free, next_is_end = Signal(), Signal(), Signal()
+        shortcut = Signal()
+        last_tap = Signal()
+        tap_done = Signal()
+        free = Signal()
+        next_is_end = Signal()
         m.d.comb += [
             tap_done.eq(self.working & (lookup.rest.as_value() == 0)),
             free.eq(Mux(self.working, tap_done, self.free)),

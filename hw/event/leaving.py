@@ -57,7 +57,8 @@ class Leaving(wiring.Component):
         connect(m, out.output, flipped(self.output))
         tile = Signal.like(self.tile, name="leaving", reset_less=True)
         base = Signal(ADDRESS_BITS, reset_less=True)
-        carried, last_round = Signal(reset_less=True), Signal(reset_less=True)
+        carried = Signal(reset_less=True)
+        last_round = Signal(reset_less=True)
         m.d.comb += [
             drain.start.eq(self.close),
             drain.height.eq(tile.height),

@@ -75,14 +75,17 @@ class Loader(ProgramReader):
         lanes, words = stream_lanes(config), config.stream_bits // WORD_BITS
         teams = -(-config.n_pe // lanes)  # of PEs side by side
         low_beat = Signal(STREAM_BITS)
-        valid, ready = Signal(), Signal()  # nothing is taken after an error
-        accepted, final = Signal(), Signal()  # final: this beat ends the program
-        layers_left, low, descriptor = Signal(8), Signal(STREAM_BITS), Signal(EXTENDED_LAYER)
-        program, segment = Signal(PROGRAM_HEADER), Signal(SEGMENT_HEADER)
+        valid, ready = Signal(name="valid"), Signal(name="ready")  # nothing is taken after an error
+        accepted = Signal()
+        final = Signal()  # this beat ends the program
+        layers_left = Signal(8)
+        low = Signal(STREAM_BITS)
+        descriptor = Signal(EXTENDED_LAYER)
+        program = Signal(PROGRAM_HEADER)
+        segment = Signal(SEGMENT_HEADER)
         held = Signal(SEGMENT_HEADER)
         team = Signal(range(max(teams, 2)))
-        row = Signal(9)
-        list_rows = Signal(9)
+        row, list_rows = Signal(9, name="row"), Signal(9, name="list_rows")
         segment_done = Signal()
         there = Signal()  # the next program's input, which came within this one
         begins = Signal()
@@ -108,7 +111,9 @@ class Loader(ProgramReader):
         shown = Beat(low_beat, valid, ready, accepted)
         with m.If(self.layer.ready):
             m.d.sync += self.layer.valid.eq(0)
-        most, left = Signal(ROWS), Signal(ROWS)  # of the largest PE, in this beat, and held
+        # of the largest PE, in this beat, and held
+        most = Signal(ROWS)
+        left = Signal(ROWS)
         here = self._headers(m, most)
 
         more = Signal()  # the input's part is not its last

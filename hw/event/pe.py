@@ -148,7 +148,8 @@ class PE(wiring.Component):
         connect(m, flipped(self.headers), ring.i)
         # A filter header is needed twice: here, and by the neurons behind the FIFO.
         header, filters = self.header, values.filters
-        taken, needed = Signal(), Signal()
+        taken = Signal()
+        needed = Signal()
         m.d.comb += [
             header.ready.eq(queue.w_rdy & filters.ready),
             taken.eq(header.valid & header.ready),

@@ -43,7 +43,8 @@ class WordRing(wiring.Component):
         head = Signal(self.pointer)
         level = Signal(self.pointer)
         column = Signal(range(words))
-        row_ends, moves = Signal(), Signal()
+        row_ends = Signal()
+        moves = Signal()
         following = Signal(self.pointer)  # the row of the next cycle
         # What moves on comes late in a cycle: each outcome is compared before, and then chosen.
         m.d.comb += [

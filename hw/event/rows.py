@@ -38,7 +38,8 @@ class Rows(wiring.Component):
             return platform.get_rows(self)
         m = Module()
         rows = bank_rows(self.config)
-        at, there = Signal(range(rows)), Signal()
+        at = Signal(range(rows))
+        there = Signal()
         m.d.comb += there.eq(self.at.any())
         for k in range(len(at)):  # the index of a one-hot value
             m.d.comb += at[k].eq(Cat(self.at[i] for i in range(rows) if i >> k & 1).any())

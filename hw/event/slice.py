@@ -64,7 +64,9 @@ class SliceReader(wiring.Component):
         packed, small, single, strided = (
             Signal(name=name) for name in ("packed", "small", "single", "strided")
         )
-        blocks, pad = Signal(2), Signal(2)  # of this source
+        # of this source
+        blocks = Signal(2)
+        pad = Signal(2)
         m.d.comb += [
             source.eq(Mux(entry.shortcut, layer.shortcut, layer.input)),
             packed.eq(layer.fast),
@@ -138,7 +140,8 @@ class SliceReader(wiring.Component):
     ) -> tuple[Signal, list[Signal]]:
         """The channel that the entry names, the first of a beat's four, and the block of the kernel, x and y."""
         index = self.entry.index
-        channel, block = Signal(CHANNEL_BITS), [Signal(3, name=f"block_{n}") for n in "xy"]
+        channel = Signal(CHANNEL_BITS)
+        block = [Signal(3, name=f"block_{n}") for n in "xy"]
         with m.If(four_channels):
             m.d.comb += channel.eq(index << 2)
         with m.Elif(strided):

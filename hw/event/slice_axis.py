@@ -71,7 +71,9 @@ class SliceAxis(wiring.Component):
         log_side = side.bit_length() - 1
         start = Signal(signed(BLOCK_BITS + log_side + 2))  # of the slice, in the source
         tiles = [Signal(signed(BLOCK_BITS + 2), name=f"tile_{k}") for k in range(3)]
-        before, after = Signal(), Signal()  # the source has something of the first tile, the last
+        # the source has something of the first tile, the last
+        before = Signal()
+        after = Signal()
         alone = Signal(BLOCK_BITS)  # of the bank that the first and the last tile have
         m.d.comb += [
             start.eq((self.tile << log_side) + self.shift),
@@ -102,7 +104,9 @@ class SliceAxis(wiring.Component):
         log_side = side.bit_length() - 1
         rest = Signal(signed(9))  # positions of the source from the tile's first on
         first = Signal(BLOCK_BITS)  # tile of the source under the slice
-        near, far = Signal(), Signal()  # neighbours that the slice needs and the map has
+        # neighbours that the slice needs and the map has
+        near = Signal()
+        far = Signal()
         beyond = Signal()  # the map has a row behind the two tiles
         parity = Signal()
         m.d.comb += [

@@ -78,7 +78,8 @@ class TapMasks(wiring.Component):
             far_x.eq(Mux(far_right, near_y >> jump, near_y)),
             window.eq(Mux(columns[2], far_x >> 2, Mux(columns[1], far_x >> 1, far_x))),
         ]
-        high, broad = Signal(side), Signal(side)
+        high = Signal(side)
+        broad = Signal(side)
         m.d.comb += [
             high.eq((1 << self.height) - 1),
             broad.eq((1 << self.width) - 1),
