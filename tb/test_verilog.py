@@ -27,6 +27,7 @@ from hw.scratchpad import Scratchpad
 from hw.spike_buffer import SpikeBuffer
 from hw.sram import BlackBoxes
 from support.errors import BadInput
+from support.files import made_once
 from tb.cocotb_runner import parameters, simulate
 from tb.lint import MEMORIES, SKY130, lint, verilator, yosys_check
 from tb.streams import start
@@ -45,14 +46,28 @@ def config(request) -> Config:
 
 @pytest.fixture(scope="module")
 def exported(config, tmp_path_factory) -> Path:
-    """What `make verilog` writes, of the tiny chip, by a process of its own."""
-    folder = tmp_path_factory.mktemp("rtl")
-    hardware = folder / "hardware.yaml"
-    hardware.write_text(json.dumps(asdict(config)))
-    command = [sys.executable, "-m", "sim.cli", "verilog", str(folder), "--hardware", str(hardware)]
-    environment = {**os.environ, "PYTHONHASHSEED": "1"}
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=environment)
-    return folder
+    """What `make verilog` writes, of the tiny chip, by a process of its own: once, for all workers of a run."""
+
+    def make(folder: Path) -> None:
+        folder.mkdir()
+        hardware = tmp_path_factory.mktemp("hardware") / "hardware.yaml"
+        hardware.write_text(json.dumps(asdict(config)))
+        command = [
+            sys.executable,
+            "-m",
+            "sim.cli",
+            "verilog",
+            str(folder),
+            "--hardware",
+            str(hardware),
+        ]
+        environment = {**os.environ, "PYTHONHASHSEED": "1"}
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=environment)
+
+    run = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        run = run.parent
+    return made_once(run / f"rtl-{config.machine}", make)
 
 
 def ports(path: Path) -> dict[str, tuple[str, int]]:
